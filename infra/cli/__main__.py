@@ -1,0 +1,2 @@
+import sys
+print("cli", sys.argv[1:])
