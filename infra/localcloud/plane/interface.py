@@ -1,0 +1,189 @@
+"""What the control side (API, world, deployments) may ask of the plane (processes, addresses, links, edges).
+
+The plane is the only spawner of processes. It holds no knowledge of projects, GraphQL or Supabase's API: it is told what
+should run and reports what happened. Every method is idempotent where its name says `ensure`, bounded in time, and safe to
+cancel. Everything that is running is written to `<home>/cloud/processes.json` before it is started, so that a plane that
+was killed finds (and ends or adopts) what it left behind.
+
+Errors: PlaneError
+          +-- AddressInUse      an address or port that should be ours is taken by somebody else
+          +-- StartFailed       a process ended or stayed unready before its deadline; carries the last log lines
+          +-- BuildFailed       a bundle could not be unpacked or its dependencies not be installed
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+REGIONS = ("us-west2", "us-east4-eqdc4a", "europe-west4-drams3a", "asia-southeast1-eqsg3a")
+
+
+class PlaneError(Exception):
+    """The plane could not do what it was asked; the message is one line and says the next step."""
+
+
+class AddressInUse(PlaneError):
+    """An address or port that should be ours is taken."""
+
+
+class StartFailed(PlaneError):
+    """A process ended, or was not ready, before its deadline."""
+
+    def __init__(self, message: str, last_lines: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.last_lines = tuple(last_lines)
+
+
+class BuildFailed(PlaneError):
+    """A bundle could not be unpacked, or its dependencies not be installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """GET `path` on the replica's own address and port until it answers 200 (Host healthcheck.railway.app)."""
+
+    path: str
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSpec:
+    """One process of one deployment. `key` is unique for ever; the log file is named by it."""
+
+    key: str
+    region: str
+    address: str
+    port: int
+    argv: tuple[str, ...]
+    cwd: Path
+    environment: Mapping[str, str]
+    health: HealthCheck | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSpec:
+    """A PostgreSQL server on `address`:5432. `primary_address` None means that it is a primary.
+
+    A standby streams from the primary through the link between their regions.
+    """
+
+    key: str
+    region: str
+    address: str
+    password: str
+    primary_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A replica or server ended without having been asked to."""
+
+    key: str
+    exit_code: int
+    last_lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What an edge does for one domain: listen on `address`:`port` in `region`, forward to a healthy replica.
+
+    `upstreams` maps region -> ((host, port), ...) of replicas that are up; the edge prefers its own region, then the
+    nearest other one. Empty upstreams with `is_deployed` False answer 404, with True 502.
+    """
+
+    domain: str
+    region: str
+    address: str
+    port: int
+    upstreams: Mapping[str, tuple[tuple[str, int], ...]]
+    is_deployed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a process wrote; `timestamp` is RFC 3339 in UTC, `stream` stdout or stderr."""
+
+    timestamp: str
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    key: str
+    pid: int | None
+    is_running: bool
+    started: str | None
+    restarts: int
+    memory_bytes: int | None
+
+
+class Plane(Protocol):
+    """See the module docstring. Times in seconds."""
+
+    async def start(self) -> None:
+        """Claims the home's address octet, reconciles what an earlier run left, starts one edge per region on demand."""
+
+    async def close(self) -> None:
+        """Ends every process it started, in reverse order of start, each with a bounded wait."""
+
+    # addresses and links
+    def allocate(self, region: str, owner: str) -> str:
+        """A free 127.A.R.H of the region for `owner`; the same owner gets the same address again (persisted)."""
+
+    def free(self, owner: str) -> None: ...
+
+    def seen_from(self, region: str, text: str) -> str:
+        """`text` with every address of another region replaced by the near end of its link (split horizon)."""
+
+    async def set_link(self, from_region: str, to_region: str, rtt_ms: float, is_cut: bool = False) -> None: ...
+
+    # processes
+    async def prepare_bundle(self, archive: Path, digest: str) -> Path:
+        """Unpacks (safely) and installs dependencies where needed; the working directory. BuildFailed."""
+
+    def python_for(self, bundle: Path) -> Path:
+        """The interpreter whose environment satisfies the bundle's service/requirements.lock."""
+
+    async def start_replica(self, spec: ReplicaSpec) -> None:
+        """Spawns, and waits for health if the spec has a check. StartFailed."""
+
+    async def run_once(self, spec: ReplicaSpec, timeout_s: float) -> None:
+        """Runs to the end (pre-deploy commands); StartFailed on a non-zero exit or on time-out."""
+
+    async def stop_replica(self, key: str, drain_s: float) -> None:
+        """SIGTERM, up to drain_s, SIGKILL. Unknown key: nothing to do."""
+
+    async def start_cache(self, spec: ReplicaSpec) -> None:
+        """A real valkey-server on the spec's address and port; argv holds valkey-server's own arguments. StartFailed."""
+
+    async def ensure_database(self, spec: DatabaseSpec) -> None:
+        """A primary or a streaming standby, ready for connections when this returns. StartFailed."""
+
+    async def remove_database(self, key: str) -> None:
+        """Stops it and deletes its data."""
+
+    async def ensure_supabase_api(self, key: str, address: str, environment: Mapping[str, str]) -> None:
+        """`python -m infra.localcloud.supabase_api` on `address`:8000, ready when this returns. StartFailed."""
+
+    async def stop(self, key: str) -> None:
+        """Ends any process by its key."""
+
+    async def ensure_mail(self, address: str) -> None:
+        """The SMTP sink on `address`:2525."""
+
+    # edges
+    async def set_routes(self, region: str, routes: Sequence[Route]) -> None:
+        """The whole table of one region's edge, swapped at once; requests under way are not disturbed."""
+
+    # watching
+    def events(self) -> AsyncIterator[Exited]:
+        """Unasked-for ends, in order; one consumer."""
+
+    def logs(self, key: str, limit: int = 500) -> list[LogLine]:
+        """The newest `limit` lines of a process, oldest first; also after its end."""
+
+    def status(self) -> list[ProcessStatus]: ...
