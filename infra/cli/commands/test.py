@@ -1,0 +1,25 @@
+"""`test`: the project's tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import click
+
+from infra.cli.home import ROOT
+from infra.cli.options import example
+
+
+@click.command(
+    "test",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog=example("./cached-auth test", "./cached-auth test tests/service -k revoke", "./cached-auth test -m 'not story'"),
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PYTEST ARGUMENTS]")
+def command(arguments: tuple[str, ...]) -> int:
+    """Run the tests (all of them, or what pytest's own arguments select)."""
+    environment = {key: value for key, value in os.environ.items() if key != "CACHED_AUTH_HOME" and not key.startswith("PULUMI_")}
+    words = list(arguments) or ["-n", "2", "--dist", "loadgroup", "-q"]
+    return subprocess.run([sys.executable, "-m", "pytest", *words], cwd=ROOT, env=environment, check=False).returncode

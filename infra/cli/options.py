@@ -1,0 +1,19 @@
+"""Arguments and options that commands share, so that they read and behave the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+stack_argument: Decorator = click.argument("stack", default="dev", metavar="[STACK]")
+json_option: Decorator = click.option("--json", "is_json", is_flag=True, help="One JSON document on stdout; words on stderr.")
+yes_option: Decorator = click.option("--yes", "-y", "is_sure", is_flag=True, help="Do not ask.")
+
+
+def example(*lines: str) -> str:
+    """The epilog of a command's --help."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)

@@ -1,0 +1,45 @@
+"""What every command on a stack begins with: home, stack file, cloud, engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra.cli.cloud import LocalCloud, find_cloud, start_cloud
+from infra.cli.engine import Deployment, open_deployment
+from infra.cli.errors import OperationFailed
+from infra.cli.home import Home, open_home
+from infra.cli.project import StackFile, read_stack_file
+from infra.cli.screen import Screen
+from infra.cli.workspace import prepare_workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One command's stack, ready to be worked on. `cloud` is None for stacks on Railway."""
+
+    screen: Screen
+    home: Home
+    file: StackFile
+    cloud: LocalCloud | None
+    deployment: Deployment
+
+
+def open_session(screen: Screen, stack: str, starts_cloud: bool = True, create: bool = True) -> Session:
+    """Opens everything that an operation on `stack` needs. With `starts_cloud` False a stopped local cloud is an error."""
+    file, home = read_stack_file(stack), open_home()
+    cloud = open_cloud(screen, home, starts_cloud) if file.is_local else None
+    workspace = prepare_workspace(home, file)
+    environment = cloud.environment() if cloud else {}
+    return Session(screen, home, file, cloud, open_deployment(home, workspace, environment, create))
+
+
+def open_cloud(screen: Screen, home: Home, starts_cloud: bool) -> LocalCloud:
+    running = find_cloud(home)
+    if running is not None:
+        return running
+    if not starts_cloud:
+        raise OperationFailed(
+            "the local cloud is not running", "./cached-auth up   (starts it and brings back what was deployed)"
+        )
+    with screen.step("starting the local cloud"):
+        return start_cloud(home)
