@@ -1,0 +1,182 @@
+"""What a stack consists of: settings -> components -> exports.
+
+    place ---> database (primary, replicas) --+
+         +---> cache of each region ----------+--> cell of each region
+
+Cells wait for the database and their cache, not for each other: a change of the stack reaches them at the same time. To
+take it region by region is promotion's work, which pins `releases`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import pulumi
+
+from infra.components.cache import Cache, CacheArguments
+from infra.components.cell import PORT, Cell, CellArguments
+from infra.components.database import Database, DatabaseArguments
+from infra.components.image import ReleaseImage, tagged
+from infra.components.place import Place
+from infra.railwaytoml import RestartPolicyType
+from infra.release import Release, build_release, find_release
+from infra.settings import SOURCE, Region, Settings
+
+LOCAL_ORGANIZATION = "local"
+AUDIENCE = "authenticated"  # what Supabase Auth writes into the tokens of signed-in users
+BUCKET = "users"
+# The service stops by itself a moment before the platform would kill it, so that its last lines are its own.
+DRAIN_MARGIN_S = 1
+
+
+def declare(settings: Settings, root: Path) -> dict[str, object]:
+    """Declares every resource of the stack; the exports, by name."""
+    title = f"cached-auth-{pulumi.get_stack()}"
+    place = Place("place", title=title, environment=settings.environment, workspace_id=settings.railway_workspace_id)
+    database = Database("database", database_arguments(settings, title))
+    releases = find_releases(settings, root)
+    images = declare_images(settings, releases, root)
+    return exports(settings, place, database, declare_cells(settings, place, database, releases, images))
+
+
+def database_arguments(settings: Settings, title: str) -> DatabaseArguments:
+    others = settings.regions[1:] if settings.topology == "cells" else ()
+    return DatabaseArguments(
+        title=title,
+        organization_id=settings.supabase_organization_id or LOCAL_ORGANIZATION,
+        region=settings.primary.database_region or "",
+        instance_size=settings.database_instance_size,
+        password=settings.database_password,
+        replica_regions={region.name: region.database_region for region in others if region.database_region},
+        tls="disable" if settings.is_local else "require",
+    )
+
+
+def find_releases(settings: Settings, root: Path) -> dict[str, Release]:
+    """What each region runs; `source` is built now, once. ReleaseError."""
+    wanted = {region.name: settings.release_of(region.name) for region in settings.regions}
+    found = {name: found_release(name, settings, root) for name in sorted(set(wanted.values()))}
+    return {region: found[name] for region, name in wanted.items()}
+
+
+def found_release(name: str, settings: Settings, root: Path) -> Release:
+    if name == SOURCE:
+        return build_release(root)
+    if settings.image.builder == "docker":
+        return Release(name, Path())  # the registry has it, under its digest as the tag
+    return find_release(name)
+
+
+def declare_images(settings: Settings, releases: Mapping[str, Release], root: Path) -> dict[str, pulumi.Input[str]]:
+    """Digest -> image, where images are built here; otherwise nothing."""
+    if settings.image.builder != "docker":
+        return {}
+    images: dict[str, pulumi.Input[str]] = {
+        release.digest: tagged(settings.image.name, release.digest) for release in releases.values()
+    }
+    built = {releases[region.name].digest: releases[region.name] for region in settings.regions if is_source(settings, region)}
+    for digest, release in built.items():
+        images[digest] = ReleaseImage("image", release, image_name=settings.image.name, root=root).reference
+    return images
+
+
+def is_source(settings: Settings, region: Region) -> bool:
+    return settings.release_of(region.name) == SOURCE
+
+
+def declare_cells(
+    settings: Settings,
+    place: Place,
+    database: Database,
+    releases: Mapping[str, Release],
+    images: Mapping[str, pulumi.Input[str]],
+) -> dict[str, Cell]:
+    """Region -> the cell that serves it. In topology `shared` it is the same one for all."""
+    if settings.topology == "shared":
+        cell = declare_cell("auth", settings, settings.regions, place, database, releases, images)
+        return dict.fromkeys((region.name for region in settings.regions), cell)
+    return {
+        region.name: declare_cell(f"auth-{region.name}", settings, (region,), place, database, releases, images)
+        for region in settings.regions
+    }
+
+
+def declare_cell(
+    name: str,
+    settings: Settings,
+    regions: tuple[Region, ...],
+    place: Place,
+    database: Database,
+    releases: Mapping[str, Release],
+    images: Mapping[str, pulumi.Input[str]],
+) -> Cell:
+    first, release = regions[0], releases[regions[0].name]
+    cache = Cache(f"cache-{first.name}", place, CacheArguments(first.name, settings.cache_image, settings.cache_password))
+    is_bundle = settings.image.builder == "bundle"
+    arguments = CellArguments(
+        replicas={region.name: region.replicas for region in regions},
+        environment=settings.environment,
+        release=release.digest,
+        bundle=release.path if is_bundle else None,
+        image=images.get(release.digest),
+        variables=variables(settings, first if len(regions) == 1 else None, release, database, cache),
+        others={"cache": cache.fingerprint},
+        healthcheck_timeout_s=settings.healthcheck_timeout_s,
+        restart_policy_type=cast("RestartPolicyType", settings.restart_policy_type),
+        restart_policy_retries_max=settings.restart_policy_retries_max,
+        overlap_s=settings.overlap_s,
+        draining_s=settings.draining_s,
+    )
+    return Cell(name, place, arguments, after=[database.project, cache.deployment])
+
+
+def variables(
+    settings: Settings, region: Region | None, release: Release, database: Database, cache: Cache
+) -> dict[str, pulumi.Input[str]]:
+    """The service's environment (its names: docs/service.md). `region` None: the platform tells each replica its own."""
+    project = database.project
+    found: dict[str, pulumi.Input[str]] = {
+        "PORT": str(PORT),
+        "ENVIRONMENT": settings.environment,
+        "RELEASE": release.digest,
+        "SUPABASE_URL": project.url,
+        "SUPABASE_ANON_KEY": project.anon_key,
+        "SUPABASE_SERVICE_ROLE_KEY": project.service_role_key,
+        "JWT_ISSUER": project.issuer,
+        "JWT_AUDIENCE": AUDIENCE,
+        "JWKS_URL": project.jwks_url,
+        "DATABASE_URL": database.url,
+        "REDIS_URL": cache.url,
+        "CACHE_KEY": pulumi.Output.secret(settings.cache_key.text),
+        "CACHE_TTL_S": str(settings.cache_ttl_s),
+        "CACHE_ENTRIES_MAX": str(settings.cache_entries_max),
+        "CORS_ORIGINS": ",".join(settings.cors_origins),
+        "DRAIN_S": str(settings.draining_s - DRAIN_MARGIN_S),
+        "STORAGE_BUCKET": BUCKET,
+        "LOG_LEVEL": settings.log_level,
+    }
+    if not settings.is_local:
+        found["HOST"] = "0.0.0.0"  # noqa: S104 - the container's own network; the local cloud gives each replica its address
+    if region is not None:
+        found["REGION"] = region.name
+        if replica := database.replica_urls.get(region.name):
+            found["DATABASE_REPLICA_URL"] = replica
+    if settings.smtp_url is not None:
+        found["SMTP_URL"] = pulumi.Output.secret(settings.smtp_url.text)
+    return found
+
+
+def exports(settings: Settings, place: Place, database: Database, cells: Mapping[str, Cell]) -> dict[str, object]:
+    project = database.project
+    return {
+        "endpoint": cells[settings.primary.name].url,
+        "release": cells[settings.primary.name].facts["release"],
+        "regions": {region.name: {**cells[region.name].facts, "replicas": region.replicas} for region in settings.regions},
+        "project_id": place.project_id,
+        "supabase_url": project.url,
+        "anon_key": pulumi.Output.secret(project.anon_key),
+        "service_role_key": pulumi.Output.secret(project.service_role_key),
+        "database_url": pulumi.Output.secret(database.url),
+    }
