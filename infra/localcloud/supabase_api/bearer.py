@@ -1,0 +1,111 @@
+"""Who is calling: bearer tokens, sessions, administrators, and the request's body and origin."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TypeVar
+from uuid import UUID
+
+from starlette.requests import Request
+
+from infra.localcloud.supabase_api import users
+from infra.localcloud.supabase_api.errors import ApiError, bad_jwt
+from infra.localcloud.supabase_api.project import project_of
+from infra.localcloud.supabase_api.sessions import Caller
+from infra.localcloud.supabase_api.signing import Claims
+from infra.localcloud.supabase_api.users import Account
+from infra.localcloud.supabase_api.wire import Params, parse
+
+BEARER = re.compile(r"bearer (\S+)", re.IGNORECASE)
+ADMIN_ROLES = ("service_role", "supabase_admin")
+BODY_BYTES_MAX = 1 << 20
+NIL = UUID(int=0)
+P = TypeVar("P", bound=Params)
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    account: Account
+    session_id: UUID | None
+    claims: Claims
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def claims_of(request: Request) -> Claims:
+    """Raises ApiError no_authorization, bad_jwt."""
+    match = BEARER.fullmatch(request.headers.get("authorization", ""))
+    if match is None:
+        raise ApiError(401, "no_authorization", "This endpoint requires a valid Bearer token")
+    return project_of(request).signer.claims(match[1], now())
+
+
+async def authenticated(request: Request) -> Authenticated:
+    """The user and session of the bearer token, both still in the database. Raises ApiError, in GoTrue's order."""
+    claims = claims_of(request)
+    if not claims.sub:
+        raise bad_jwt("invalid claim: missing sub claim")
+    user_id = _uuid(claims.sub)
+    if user_id is None:
+        raise ApiError(400, "bad_jwt", "invalid claim: sub claim must be a UUID")
+    session_id = _uuid(claims.session_id) if claims.session_id else NIL
+    if session_id is None:
+        raise bad_jwt("invalid claim: session_id claim must be a UUID")
+    found = await users.with_session(project_of(request).database, user_id, session_id)
+    if found is None:
+        raise ApiError(403, "user_not_found", "User from sub claim in JWT does not exist")
+    account, has_session = found
+    if session_id != NIL and not has_session:
+        raise ApiError(403, "session_not_found", "Session from session_id claim in JWT does not exist")
+    if account.user.is_banned(now()):
+        raise ApiError(403, "user_banned", "User is banned")
+    return Authenticated(account, session_id if session_id != NIL else None, claims)
+
+
+async def require_admin(request: Request) -> None:
+    """Raises ApiError not_admin unless the bearer is a service key, or a live session of an administrator."""
+    claims = claims_of(request)
+    if claims.session_id:
+        await authenticated(request)
+    if claims.role not in ADMIN_ROLES:
+        raise ApiError(403, "not_admin", "User not allowed")
+
+
+async def params_of(request: Request, params: type[P]) -> P:
+    return parse(await body_of(request), params)
+
+
+async def body_of(request: Request) -> bytes:
+    """The whole body; raises ApiError request_entity_too_large past 1 MB, before reading it all."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            raise ApiError(413, "request_entity_too_large", f"Request body too large (max {BODY_BYTES_MAX} bytes)")
+    return bytes(body)
+
+
+def caller_of(request: Request) -> Caller:
+    """User agent and address; the first address of X-Forwarded-For, as GoTrue takes it (utilities.GetIPAddress)."""
+    candidates = [*request.headers.get("x-forwarded-for", "").split(","), request.client.host if request.client else ""]
+    address = next((address for address in map(_address, candidates) if address is not None), None)
+    return Caller(request.headers.get("user-agent", "")[:1024], address)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text.strip().partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,158 @@
+"""SQL on auth.sessions and auth.refresh_tokens, and the grants built from it."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
+from uuid import UUID, uuid4
+
+import msgspec
+
+from infra.localcloud.supabase_api import refresh, users
+from infra.localcloud.supabase_api.database import Connection, Database, Executor, LockNotAvailable, Record
+from infra.localcloud.supabase_api.errors import ApiError
+from infra.localcloud.supabase_api.signing import Signer
+from infra.localcloud.supabase_api.users import Account
+from infra.localcloud.supabase_api.wire import TokenAnswer
+
+TOKEN_ALPHABET = string.ascii_lowercase + string.digits
+TOKEN_CHARACTERS = 20  # 103 bits; GoTrue's own are 12 characters
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as it is written beside the session."""
+
+    user_agent: str
+    address: IPv4Address | IPv6Address | None
+
+
+def new_refresh_token() -> str:
+    return "".join(secrets.choice(TOKEN_ALPHABET) for _ in range(TOKEN_CHARACTERS))
+
+
+OPEN = """
+with s as (
+    insert into auth.sessions (id, user_id, user_agent, ip) values ($1, $2, nullif($3, ''), $4)
+), a as (
+    insert into auth.mfa_amr_claims (session_id, authentication_method) values ($1, 'password')
+), t as (
+    insert into auth.refresh_tokens (token, user_id, session_id) values ($5, $2::uuid::text, $1)
+)
+update auth.users set last_sign_in_at = now() where id = $2 returning last_sign_in_at"""
+
+
+async def open_session(database: Database, signer: Signer, account: Account, caller: Caller) -> TokenAnswer:
+    """A new session after a password was checked."""
+    session_id, token = uuid4(), new_refresh_token()
+    signed_in = await database.fetchval(OPEN, session_id, account.user.id, caller.user_agent, caller.address, token)
+    if signed_in is None:
+        raise ApiError(400, "invalid_credentials", "Invalid login credentials")  # deleted between the check and now
+    user = msgspec.structs.replace(account.user, last_sign_in_at=signed_in)
+    amr = msgspec.Raw(msgspec.json.encode([{"method": "password", "timestamp": int(signed_in.timestamp())}]))
+    access_token, expires = signer.access_token(user, session_id, amr, signed_in)
+    return TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, token, user)
+
+
+FIND = "select session_id from auth.refresh_tokens where token = $1"
+LOCK = """
+select s.user_id, s.not_after, clock_timestamp() as now, coalesce((
+    select jsonb_agg(jsonb_build_object('method', a.authentication_method,
+                                        'timestamp', floor(extract(epoch from a.updated_at))::bigint))
+    from auth.mfa_amr_claims a where a.session_id = s.id), '[]') as amr
+from auth.sessions s where s.id = $1 for no key update of s"""
+PRESENTED = "select t.id, t.token, t.parent, t.revoked, t.updated_at from auth.refresh_tokens t where t.token = $1"
+ACTIVE = """select t.id, t.token, t.parent, t.revoked, t.updated_at from auth.refresh_tokens t
+    where t.session_id = $1 and not t.revoked order by t.id desc limit 1"""
+EXCHANGE = """
+with old as (
+    update auth.refresh_tokens set revoked = true, updated_at = now() where id = $1 and not revoked
+)
+insert into auth.refresh_tokens (token, parent, user_id, session_id) values ($2, $3, $4, $5)"""
+TOUCH = """
+update auth.sessions set refreshed_at = now() at time zone 'utc', updated_at = now(), user_agent = nullif($2, ''), ip = $3
+where id = $1"""
+LOCK_WAIT = "set local lock_timeout = '5s'"
+
+
+async def refreshed(database: Database, signer: Signer, presented: str, caller: Caller) -> TokenAnswer:
+    """The next access token of the session that `presented` belongs to. Raises ApiError.
+
+    The session's row is locked first and everything else is read after: under READ COMMITTED a joined row that is not locked
+    would be the one from before the wait, and two requests with one token would both find it unused.
+    """
+    session_id = await database.fetchval(FIND, presented)
+    if session_id is None:
+        raise _not_found()
+    async with database.acquire() as connection, connection.transaction():
+        session = await _locked(connection, session_id)
+        account = await users.by_id(connection, session["user_id"])
+        now: datetime = session["now"]
+        if account is None:
+            raise _not_found()
+        if account.user.is_banned(now):
+            raise ApiError(400, "user_banned", "Invalid Refresh Token: User Banned")
+        if session["not_after"] is not None and now > session["not_after"]:
+            raise ApiError(400, "session_expired", "Invalid Refresh Token: Session Expired")
+        issued = await _next_token(connection, session_id, account.user.id, presented, now)
+        await connection.execute(TOUCH, session_id, caller.user_agent, caller.address)
+    # Raised after the commit: the deletion of the stolen session has to stay.
+    if issued is None:
+        raise ApiError(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used")
+    access_token, expires = signer.access_token(account.user, session_id, msgspec.Raw(session["amr"]), now)
+    return TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, issued, account.user)
+
+
+def _not_found() -> ApiError:
+    return ApiError(400, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found")
+
+
+async def _locked(connection: Connection, session_id: UUID) -> Record:
+    await connection.execute(LOCK_WAIT)
+    try:
+        session = await connection.fetchrow(LOCK, session_id)
+    except LockNotAvailable as exc:
+        message = "Too many concurrent token refresh requests on the same session or refresh token"
+        raise ApiError(409, "conflict", message) from exc
+    if session is None:
+        raise _not_found()
+    return session
+
+
+async def _next_token(connection: Connection, session_id: UUID, user_id: UUID, presented: str, now: datetime) -> str | None:
+    """The token to hand out, or None when the session was ended instead. The session is locked by the caller."""
+    mine = _token_of(await connection.fetchrow(PRESENTED, presented))
+    if mine is None:
+        raise _not_found()
+    match refresh.judge(mine, _token_of(await connection.fetchrow(ACTIVE, session_id)), now):
+        case refresh.HandOut(token):
+            return token
+        case refresh.EndSession():
+            await connection.execute(END, session_id)
+            return None
+        case refresh.Exchange():
+            token = new_refresh_token()
+            await connection.execute(EXCHANGE, mine.id, token, mine.token, str(user_id), session_id)
+            return token
+
+
+def _token_of(row: Record | None) -> refresh.RefreshToken | None:
+    return refresh.RefreshToken(row["id"], row["token"], row["parent"], row["revoked"], row["updated_at"]) if row else None
+
+
+END = "delete from auth.sessions where id = $1"
+END_ALL = "delete from auth.sessions where user_id = $1"
+END_OTHERS = "delete from auth.sessions where user_id = $1 and id is distinct from $2"
+
+
+async def end(database: Executor, user_id: UUID, session_id: UUID | None, scope: str) -> None:
+    """Log out: `scope` is global, local or others. Without a session every scope means global, as in GoTrue."""
+    if session_id is None or scope == "global":
+        await database.execute(END_ALL, user_id)
+    elif scope == "local":
+        await database.execute(END, session_id)
+    else:
+        await database.execute(END_OTHERS, user_id, session_id)
