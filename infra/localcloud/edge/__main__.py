@@ -1,0 +1,29 @@
+"""`python -m infra.localcloud.edge REGION`: started by the plane, which sends its tables over the control descriptor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+
+import uvloop
+
+from infra.localcloud.edge.routes import EdgeRoute
+from infra.localcloud.edge.server import EdgeServer
+from infra.localcloud.plane.control_channel import serve_orders
+
+
+async def main(region: str) -> None:
+    server = EdgeServer(region)
+    serving = asyncio.ensure_future(serve_orders(list[EdgeRoute], server.follow))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    await server.drain()
+
+
+if __name__ == "__main__":
+    gc.freeze()  # what is imported lives as long as the process: no collection needs to look at it
+    uvloop.run(main(sys.argv[1]))

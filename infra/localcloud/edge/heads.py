@@ -1,0 +1,201 @@
+"""Reading request and response heads: pure, strict, one regular expression per grammar.
+
+Not httptools: a proxy must know exactly which bytes it passes on, and its danger is request smuggling, two parsers reading
+one head differently. So the grammar here is the strict core of RFC 9112 and everything that could be read in two ways is
+refused: bare LF, folded lines, space before the colon, control characters, Content-Length beside Transfer-Encoding, either
+of them twice, any coding but chunked (RFC 9112 section 6.3 and 11.2; RFC 9110 section 5.5). All expressions are linear.
+
+HeadError
+  `status` is what the client gets: 400, 405, 431, 501 or 505.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+HEAD_BYTES_MAX = 32 * 1024
+HEADERS_MAX = 100
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+VALUE = rb"[\t\x20-\x7e\x80-\xff]"
+_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: (" + VALUE + rb"*))?\r\n")
+_FIELDS = re.compile(rb"(?:" + TOKEN + rb"+:" + VALUE + rb"*\r\n)*\r\n")
+_FIELD = re.compile(rb"(" + TOKEN + rb"+):(" + VALUE + rb"*)\r\n")
+_LENGTH = re.compile(rb"\d{1,15}")
+_HOST = re.compile(rb"[A-Za-z0-9.\-_:\[\]]{1,255}")
+
+# Fields that concern one connection only (RFC 9110 section 7.6.1) are never passed on.
+HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"})
+REQUEST_SPECIAL = HOP_BY_HOP | {
+    *(b"host", b"content-length", b"expect", b"x-railway-debug"),
+    # what the edge itself says: a client's own claim is dropped
+    *(b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"forwarded", b"x-real-ip"),
+    *(b"x-request-start", b"x-railway-request-id", b"x-railway-edge"),
+}
+RESPONSE_SPECIAL = HOP_BY_HOP | {
+    *(b"content-length", b"server", b"x-railway-edge", b"x-railway-request-id", b"x-railway-upstream-zone"),
+}
+
+Special = dict[bytes, list[bytes]]
+
+
+class HeadError(Exception):
+    """A head that is not passed on."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """`fields` are the lines to pass on as they came; `special` holds the rest by lower-case name."""
+
+    method: bytes
+    target: bytes
+    is_http11: bool
+    fields: list[bytes]
+    special: Special
+    host: bytes
+    body_bytes: int  # 0 without a body
+    is_chunked: bool
+    is_keep_alive: bool
+    is_expecting: bool
+    upgrade: bytes | None
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    status: int
+    reason: bytes
+    fields: list[bytes]
+    special: Special
+    body_bytes: int | None  # None: until the connection closes (or chunked)
+    is_chunked: bool
+    is_keep_alive: bool
+
+
+def parse_request(raw: bytes) -> RequestHead:
+    """`raw` is a whole head with its empty line."""
+    line = _REQUEST_LINE.match(raw)
+    if line is None:
+        raise _bad_request_line(raw)
+    method, target, minor = line.groups()
+    if method == b"CONNECT":
+        raise HeadError(405, "the edge is no forward proxy")
+    if not target.startswith(b"/") and not (target == b"*" and method == b"OPTIONS"):
+        raise HeadError(400, "request target: expected a path")
+    fields, special = _split(raw, line.end(), REQUEST_SPECIAL)
+    is_http11 = minor == b"1"
+    tokens = _connection_tokens(special)
+    body_bytes, is_chunked = _request_framing(special, is_http11)
+    return RequestHead(
+        method=method,
+        target=target,
+        is_http11=is_http11,
+        fields=_without(fields, tokens) if tokens else fields,
+        special=special,
+        host=_host(special, is_http11),
+        body_bytes=body_bytes,
+        is_chunked=is_chunked,
+        is_keep_alive=b"close" not in tokens and (is_http11 or b"keep-alive" in tokens),
+        is_expecting=is_http11 and any(value.lower() == b"100-continue" for value in special.get(b"expect", ())),
+        upgrade=special[b"upgrade"][0] if b"upgrade" in tokens and b"upgrade" in special else None,
+    )
+
+
+def parse_response(raw: bytes, method: bytes) -> ResponseHead:
+    """`method` is the request's: an answer to HEAD has a length but no body."""
+    line = _STATUS_LINE.match(raw)
+    if line is None:
+        raise HeadError(502, "status line")
+    minor, code, reason = line.groups()
+    fields, special = _split(raw, line.end(), RESPONSE_SPECIAL)
+    status = int(code)
+    tokens = _connection_tokens(special)
+    length, is_chunked = _length(special), _is_chunked(special)
+    if length is not None and is_chunked:
+        raise HeadError(502, "Content-Length beside Transfer-Encoding")
+    body_bytes = 0 if method == b"HEAD" or status < 200 or status in (204, 304) else length
+    return ResponseHead(
+        status=status,
+        reason=reason or b"",
+        fields=_without(fields, tokens) if tokens else fields,
+        special=special,
+        body_bytes=body_bytes,
+        is_chunked=is_chunked and body_bytes is None,
+        is_keep_alive=b"close" not in tokens and (minor == b"1" or b"keep-alive" in tokens),
+    )
+
+
+def _split(raw: bytes, start: int, special_names: frozenset[bytes]) -> tuple[list[bytes], Special]:
+    if _FIELDS.fullmatch(raw, start) is None:
+        raise HeadError(400, "malformed header field")
+    found = _FIELD.findall(raw, start)
+    if len(found) > HEADERS_MAX:
+        raise HeadError(431, "too many header fields")
+    fields: list[bytes] = []
+    special: Special = {}
+    for name, value in found:
+        lower = name.lower()
+        if lower in special_names:
+            special.setdefault(lower, []).append(value.strip(b" \t"))
+        else:
+            fields.append(name + b":" + value)
+    return fields, special
+
+
+def _connection_tokens(special: Special) -> frozenset[bytes]:
+    values = special.get(b"connection")
+    if values is None:
+        return frozenset()
+    return frozenset(token.strip(b" \t").lower() for value in values for token in value.split(b","))
+
+
+def _without(fields: list[bytes], tokens: frozenset[bytes]) -> list[bytes]:
+    """Without the fields that Connection names as hop-by-hop."""
+    if tokens <= {b"close", b"keep-alive", b"upgrade", b""}:
+        return fields
+    return [field for field in fields if field.partition(b":")[0].lower() not in tokens]
+
+
+def _host(special: Special, is_http11: bool) -> bytes:
+    hosts = special.get(b"host", [])
+    if len(hosts) > 1 or (not hosts and is_http11) or (hosts and not _HOST.fullmatch(hosts[0])):
+        raise HeadError(400, "Host: expected exactly one")
+    return hosts[0] if hosts else b""
+
+
+def _request_framing(special: Special, is_http11: bool) -> tuple[int, bool]:
+    length, is_chunked = _length(special), _is_chunked(special)
+    if is_chunked and (length is not None or not is_http11):
+        raise HeadError(400, "Transfer-Encoding beside Content-Length, or in HTTP/1.0")
+    return length or 0, is_chunked
+
+
+def _length(special: Special) -> int | None:
+    values = special.get(b"content-length")
+    if values is None:
+        return None
+    if len(values) > 1 or not _LENGTH.fullmatch(values[0]):
+        raise HeadError(400, "Content-Length: expected one decimal number")
+    return int(values[0])
+
+
+def _is_chunked(special: Special) -> bool:
+    values = special.get(b"transfer-encoding")
+    if values is None:
+        return False
+    if len(values) > 1:
+        raise HeadError(400, "Transfer-Encoding: expected one")
+    if values[0].lower() != b"chunked":
+        raise HeadError(501, "Transfer-Encoding: expected chunked")
+    return True
+
+
+def _bad_request_line(raw: bytes) -> HeadError:
+    if re.match(rb"\S+ \S+ HTTP/(?!1\.[01]\r\n)\d+(\.\d+)?\r\n", raw):
+        return HeadError(505, "HTTP version")
+    return HeadError(400, "request line")

@@ -1,0 +1,43 @@
+"""The edge's table as the plane sends it, and the order in which replicas are tried. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+Upstream = tuple[str, int]
+
+
+class UpstreamGroup(msgspec.Struct, frozen=True):
+    """The replicas of one region, reachable at these addresses from this edge."""
+
+    region: str
+    upstreams: tuple[Upstream, ...]
+
+
+class EdgeRoute(msgspec.Struct, frozen=True):
+    """`groups` come nearest first; the first is the edge's own region where that has replicas."""
+
+    domain: str
+    address: str
+    port: int
+    groups: tuple[UpstreamGroup, ...]
+    is_deployed: bool
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    upstream: Upstream
+    region: str
+
+
+def candidates(route: EdgeRoute, random_index: Callable[[int], int], is_suspect: Callable[[Upstream], bool]) -> list[Candidate]:
+    """Nearest region first, a random replica within it (no sticky sessions); lately unreachable ones last."""
+    order: list[Candidate] = []
+    for group in route.groups:
+        size = len(group.upstreams)
+        first = random_index(size) if size > 1 else 0
+        order += [Candidate(group.upstreams[(first + step) % size], group.region) for step in range(size)]
+    if any(is_suspect(candidate.upstream) for candidate in order):
+        order.sort(key=lambda candidate: is_suspect(candidate.upstream))
+    return order

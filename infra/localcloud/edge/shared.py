@@ -1,0 +1,50 @@
+"""What all connections of one edge share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from typing import TYPE_CHECKING
+
+from infra.localcloud.edge.access_log import AccessLog
+from infra.localcloud.edge.routes import EdgeRoute, Upstream
+from infra.localcloud.edge.upstreams import UpstreamPool
+
+if TYPE_CHECKING:
+    from infra.localcloud.edge.client import ClientConnection
+
+
+class Listening:
+    """The route behind one listening address; replaced whole by a swap, read once per request."""
+
+    __slots__ = ("route",)
+
+    def __init__(self, route: EdgeRoute | None) -> None:
+        self.route = route
+
+
+class Shared:
+    def __init__(self, region: str) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.edge_name = f"railway/{region}".encode("ascii")
+        self.pool = UpstreamPool()
+        self.access_log = AccessLog()
+        self.clients: set[ClientConnection] = set()
+        self.known: frozenset[Upstream] = frozenset()
+        self.is_draining = False
+        self._random = random.Random()  # noqa: S311 - picks a replica
+        self._id_prefix = os.urandom(8).hex()
+        self._id_count = 0
+
+    def next_request_id(self) -> bytes:
+        """Unique over edges and restarts: a random prefix of this process and a count."""
+        self._id_count += 1
+        return f"{self._id_prefix}{self._id_count:012x}".encode("ascii")
+
+    def random_index(self, size: int) -> int:
+        return int(self._random.random() * size)
+
+    def is_known(self, upstream: Upstream) -> bool:
+        """Whether a route still names it: connections to others are not kept."""
+        return upstream in self.known

@@ -1,0 +1,28 @@
+"""Small JSON documents on disk, replaced whole so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+Kind = TypeVar("Kind")
+
+
+def write_document(path: Path, document: object, mode: int = 0o600) -> None:
+    """Writes `document` as JSON beside `path` and renames it into place; the directory must exist."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(document), indent=1))
+    beside.replace(path)
+
+
+def read_document(path: Path, kind: type[Kind], default: Kind) -> Kind:
+    """The document at `path`, or `default` where there is none. A malformed one raises msgspec.ValidationError."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return default

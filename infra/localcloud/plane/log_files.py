@@ -1,0 +1,88 @@
+"""What processes write, kept as JSON lines under a bound: the newest lines survive, the oldest go."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from infra.localcloud.plane.interface import LogLine
+
+FILE_BYTES_MAX = 4 * 1024 * 1024  # per file; one older file is kept beside it
+LINE_CHARACTERS_MAX = 16 * 1024
+LINES_KEPT_MAX = 500  # in memory, for the tail of a process that just failed
+
+
+class StoredLine(msgspec.Struct, frozen=True):
+    timestamp: str
+    stream: str
+    text: str
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(StoredLine)
+
+
+def log_path(directory: Path, key: str) -> Path:
+    """`<key>.jsonl`; a key that is no plain file name gets its unusual characters replaced and a digest appended."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", key)[:120]
+    if plain == key and not key.startswith("."):
+        return directory / f"{key}.jsonl"
+    return directory / f"{plain.lstrip('.')}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.jsonl"
+
+
+class LogFile:
+    """The log of one key, open for appending while its process runs."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._newest: deque[StoredLine] = deque(maxlen=LINES_KEPT_MAX)
+        self._file = path.open("ab")
+        self._bytes = self._file.tell()
+
+    def append(self, stream: str, texts: list[str]) -> None:
+        """Writes one chunk's lines at once: a busy process costs one write per chunk, not per line."""
+        if self._file.closed:
+            return
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        lines = [StoredLine(now, stream, text[:LINE_CHARACTERS_MAX]) for text in texts]
+        self._newest.extend(lines)
+        encoded = b"".join(_encoder.encode(line) + b"\n" for line in lines)
+        if self._bytes + len(encoded) > FILE_BYTES_MAX:
+            self._rotate()
+        self._file.write(encoded)
+        self._file.flush()
+        self._bytes += len(encoded)
+
+    def last_texts(self, count: int = 20) -> tuple[str, ...]:
+        return tuple(line.text for line in list(self._newest)[-count:])
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _rotate(self) -> None:
+        self._file.close()
+        self._path.replace(self._path.with_suffix(".older"))
+        self._file = self._path.open("ab")
+        self._bytes = 0
+
+
+def read_tail(path: Path, limit: int) -> list[LogLine]:
+    """The newest `limit` lines, oldest first, over the current and the rotated file. A torn last line is left out."""
+    newest: deque[LogLine] = deque(maxlen=max(limit, 0))
+    for part in (path.with_suffix(".older"), path):
+        try:
+            raw = part.read_bytes()
+        except FileNotFoundError:
+            continue
+        for line in raw.splitlines()[-limit:] if limit > 0 else ():
+            try:
+                stored = _decoder.decode(line)
+            except msgspec.DecodeError:
+                continue
+            newest.append(LogLine(timestamp=stored.timestamp, stream=stored.stream, text=stored.text))
+    return list(newest)
