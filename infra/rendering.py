@@ -30,6 +30,7 @@ def toml_value(value: object) -> str:
     """One TOML value. RenderingError where it would not read back as the same."""
     written = toml_text(value)
     try:
+        written.encode()  # half a surrogate pair is text to Python and to nobody else
         if tomllib.loads(f"value = {written}")["value"] == value:
             return written
     except (tomllib.TOMLDecodeError, UnicodeError):

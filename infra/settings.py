@@ -72,7 +72,6 @@ class Settings:
     cache_image: str
     image: Image
     log_level: str
-    rtt_ms: int
     cache_password: Secret
     database_password: Secret
     cache_key: Secret
@@ -204,7 +203,6 @@ INSTANCE_SIZE = Key("databaseInstanceSize", text(r"[a-z0-9_]*", "one of Supabase
 CACHE_IMAGE = Key("cacheImage", text(r"[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9._-]+", "an image with a tag"), "valkey/valkey:9-alpine")
 IMAGE = Key("image", image, '{"builder":"bundle"}')
 LOG_LEVEL = Key("logLevel", one_of("debug", "info", "warning", "error"), "info")
-RTT = Key("rttMs", integer(0, 2_000), "20")
 # The cache's password stands in a URL by reference, where nobody quotes it: hence the narrow alphabet.
 CACHE_PASSWORD = Key("cachePassword", secret(r"[A-Za-z0-9_-]{16,128}", "16 to 128 letters, digits, _ and -"), is_secret=True)
 DATABASE_PASSWORD = Key("databasePassword", secret(r"[\x21-\x7e]{16,128}", "16 to 128 visible ASCII characters"), is_secret=True)
@@ -214,7 +212,7 @@ SMTP_URL = Key("smtpUrl", address_of_mail, "", is_secret=True)
 KEYS: tuple[Key[Any], ...] = (
     CLOUD, ENVIRONMENT, REGION_LIST, TOPOLOGY, RELEASE, RELEASES, CORS_ORIGINS, CACHE_TTL, CACHE_ENTRIES, OVERLAP, DRAINING,
     HEALTHCHECK_TIMEOUT, RESTART_TYPE, RESTART_RETRIES, SUPABASE_ORGANIZATION, RAILWAY_WORKSPACE, INSTANCE_SIZE, CACHE_IMAGE,
-    IMAGE, LOG_LEVEL, RTT, CACHE_PASSWORD, DATABASE_PASSWORD, CACHE_KEY, SMTP_URL,
+    IMAGE, LOG_LEVEL, CACHE_PASSWORD, DATABASE_PASSWORD, CACHE_KEY, SMTP_URL,
 )  # fmt: skip
 
 
@@ -270,7 +268,6 @@ def parse_settings(values: Mapping[str, str], secret_keys: Collection[str]) -> S
         cache_image=source.read(CACHE_IMAGE, findings, ""),
         image=source.read(IMAGE, findings, Image("", "")),
         log_level=source.read(LOG_LEVEL, findings, ""),
-        rtt_ms=source.read(RTT, findings, 0),
         cache_password=source.read(CACHE_PASSWORD, findings, hidden),
         database_password=source.read(DATABASE_PASSWORD, findings, hidden),
         cache_key=source.read(CACHE_KEY, findings, hidden),
