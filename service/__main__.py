@@ -1,0 +1,61 @@
+"""`python -m service` serves; `python -m service migrate` brings the database to this release's version.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings (one line per mistake on stderr).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+
+from service.database.migrate import MigrationFailed, migrate
+from service.logs import configure_logs
+from service.settings import Settings, SettingsInvalid, read_settings
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["migrate"]):
+        print("usage: python -m service [migrate]", file=sys.stderr)
+        return 2
+    try:
+        settings = read_settings()
+    except SettingsInvalid as error:
+        print(error, file=sys.stderr)
+        return 2
+    if arguments:
+        return _migrate(settings)
+    configure_logs(settings.log_level, {"region": settings.region, "release": settings.release})
+    return _serve(settings)
+
+
+def _migrate(settings: Settings) -> int:
+    began = time.monotonic()
+    try:
+        print(asyncio.run(migrate(settings.database_url.get_secret_value())))
+    except MigrationFailed as error:
+        print(f"migrate: {error}", file=sys.stderr)
+        return 1
+    print(f"migrated in {time.monotonic() - began:.1f} s")
+    return 0
+
+
+def _serve(settings: Settings) -> int:
+    from service.server import serve
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(settings))
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

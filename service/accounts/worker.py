@@ -1,0 +1,137 @@
+"""Works the outbox off, in every replica: claim a few jobs, do them, note the outcome.
+
+A claim moves the job's `run_at` into the future (a lease) in one statement with FOR UPDATE SKIP LOCKED, so no row stays
+locked while a mail is sent, replicas never take the same job, and a worker that dies gives its jobs back after LEASE_S.
+The worker is woken by NOTIFY through the database's own connection and looks by itself every POLL_S.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import asyncpg  # type: ignore[import-untyped]
+import msgspec
+import structlog
+
+from service.accounts.jobs import Job, JobFailed, Payload
+from service.database.pools import Database
+from service.errors import Unavailable
+from service.metrics.counters import Counters
+from service.revocation.log import prune
+from service.upstream.storage_api import StorageFailed
+
+POLL_S = 5.0
+LEASE_S = 60.0
+BATCH_MAX = 8
+CONCURRENT_MAX = 4
+ATTEMPTS_MAX = 8
+BACKOFF_S_MAX = 3600.0
+JOB_TIMEOUT_S = 30.0
+PRUNE_EVERY_POLLS = 12
+
+_CLAIM = """
+UPDATE cached_auth.outbox SET run_at = now() + make_interval(secs => $2), attempts = attempts + 1
+ WHERE id IN (SELECT id FROM cached_auth.outbox WHERE done_at IS NULL AND dead_at IS NULL AND run_at <= now()
+               ORDER BY run_at LIMIT $1 FOR UPDATE SKIP LOCKED)
+RETURNING id, user_id, kind, payload, attempts
+"""
+_DONE = "UPDATE cached_auth.outbox SET done_at = now(), last_error = NULL, payload = '{}' WHERE id = $1"
+_FAILED = """
+UPDATE cached_auth.outbox SET last_error = $2, run_at = now() + make_interval(secs => $3),
+       dead_at = CASE WHEN attempts >= $4 THEN now() END
+ WHERE id = $1
+"""
+_DEPTH = """
+SELECT count(*) FILTER (WHERE dead_at IS NULL) AS waiting, count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead
+  FROM cached_auth.outbox WHERE done_at IS NULL
+"""
+
+log = structlog.get_logger("service.accounts.worker")
+
+
+def backoff_s(attempts: int) -> float:
+    """Seconds until the next attempt: 2, 4, 8 ... at most an hour."""
+    return min(2.0**attempts, BACKOFF_S_MAX)
+
+
+class Worker:
+    """`run` until cancelled; `wake` when there may be something to do."""
+
+    def __init__(self, database: Database, table: Mapping[str, Callable[[Job], Awaitable[None]]], counters: Counters) -> None:
+        self._database = database
+        self._table = table
+        self._counters = counters
+        self._woken = asyncio.Event()
+        self.waiting = 0
+        self.dead = 0
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        polls = 0
+        while True:
+            try:
+                while await self._work_batch():
+                    pass
+                self.waiting, self.dead = await self._depth()
+                polls += 1
+                if polls % PRUNE_EVERY_POLLS == 0:
+                    await prune(self._database)
+            except (Unavailable, asyncpg.PostgresError) as error:
+                log.warning("outbox_not_readable", reason=type(error).__name__)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(POLL_S):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._woken.clear()
+
+    async def _work_batch(self) -> bool:
+        rows = await self._database.write(_CLAIM, BATCH_MAX, LEASE_S)
+        jobs = [
+            Job(row["id"], str(row["user_id"]), row["kind"], msgspec.json.decode(row["payload"], type=Payload), row["attempts"])
+            for row in rows
+        ]
+        slots = asyncio.Semaphore(CONCURRENT_MAX)
+
+        async def work(job: Job) -> None:
+            async with slots:
+                await self._work(job)
+
+        async with asyncio.TaskGroup() as group:
+            for job in jobs:
+                group.create_task(work(job))
+        return len(jobs) == BATCH_MAX
+
+    async def _work(self, job: Job) -> None:
+        try:
+            async with asyncio.timeout(JOB_TIMEOUT_S):
+                await self._table[job.kind](job)
+        except (JobFailed, StorageFailed, Unavailable, asyncpg.PostgresError, TimeoutError) as error:
+            await self._note_failure(job, f"{type(error).__name__}: {error}"[:500])
+            return
+        self._counters.jobs_done += 1
+        await self._note(_DONE, job.number)
+
+    async def _note_failure(self, job: Job, reason: str) -> None:
+        is_dead = job.attempts >= ATTEMPTS_MAX
+        self._counters.jobs_failed += 1
+        self._counters.jobs_dead += is_dead
+        log.warning("job_failed", job=job.number, kind=job.kind, attempts=job.attempts, is_dead=is_dead, reason=reason)
+        await self._note(_FAILED, job.number, reason, backoff_s(job.attempts), ATTEMPTS_MAX)
+
+    async def _note(self, statement: str, *arguments: object) -> None:
+        try:
+            await self._database.write(statement, *arguments)
+        except Unavailable:
+            log.warning("job_outcome_not_noted")  # the lease runs out and the job comes again
+
+    async def _depth(self) -> tuple[int, int]:
+        row = (await self._database.write(_DEPTH))[0]
+        return row["waiting"], row["dead"]

@@ -1,0 +1,241 @@
+"""Token in, identity out: the tiers, the issuer behind them, and the laws that hold on every path.
+
+Theory of operation
+-------------------
+    cached()        L1, synchronous, no await: the hot path.
+    authenticate()  L1 missed: L2, then signature check plus GET /user at the issuer, which alone knows that the session
+                    still lives. One flight per token.
+
+Laws, each with a test of its name in tests/service/test_cache_laws.py:
+1. Nothing is served at or past `exp`, nor later than CACHE_TTL_S after the issuer confirmed it.
+2. Nothing is served that the revocation set refuses. The set is asked on every hit and again after every fetch, and a
+   revocation that arrives during a fetch wins: an entry counts as confirmed at the moment *before* its fetch began.
+3. Nothing is served from memory on evidence older than REVOCATION_STALENESS_MAX_S: evidence is the revocation feed's last
+   heartbeat or, where that is silent, the issuer's own confirmation to this process. Past the bound we ask the issuer again
+   and, where it does not answer, say 503 (fail closed).
+4. A record from L2 is believed only if its seal opens for this very token and its subject and session are the token's own.
+5. A fault of ours or of the issuer never becomes a 401.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from cachebox import LRUCache
+
+from service.cache.entries import USER_BYTES_MAX, Entry, Record, Sealer, good_until
+from service.cache.flights import Flights
+from service.clocks import Clock
+from service.errors import TokenRejected, Unavailable
+from service.metrics.counters import Counters
+from service.revocation.records import Revocations, Standing
+from service.tokens.identity import Identity, IssuerUser
+from service.tokens.jwks import Jwks
+from service.tokens.parsing import ParsedToken, parse
+from service.tokens.verification import Policy, check_claims, check_signature, identity_of
+
+Tier = Literal["l1", "l2", "miss"]
+FLIGHTS_MAX = 256
+FLIGHT_DEADLINE_S = 3.0
+REJECTIONS_MAX = 5000
+REJECTION_TTL_S = 5.0
+
+
+class SharedTier(Protocol):
+    """L2 as the authenticator needs it; RedisTier is the real one."""
+
+    async def get(self, name: bytes) -> Record | None: ...
+
+    def put_soon(self, name: bytes, record: Record) -> None: ...
+
+    def drop_soon(self, name: bytes) -> None: ...
+
+
+class Feed(Protocol):
+    """When (monotonic seconds) the revocation feed was last known to be complete; -inf before its first sync."""
+
+    heard_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the settings say about remembering. Seconds, entries."""
+
+    ttl_s: float
+    entries_max: int
+    staleness_max_s: float
+
+
+class Authenticator:
+    """`ask_issuer(token)` answers the user or raises TokenRejected (definite) or Unavailable; it bounds its own time."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        policy: Policy,
+        sealer: Sealer,
+        jwks: Jwks,
+        revocations: Revocations,
+        feed: Feed,
+        shared: SharedTier | None,
+        ask_issuer: Callable[[bytes], Awaitable[IssuerUser]],
+        headers_for: Callable[[Identity], list[tuple[bytes, bytes]]],
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        self._limits = limits
+        self._staleness_max_s = limits.staleness_max_s
+        self._policy = policy
+        self._sealer = sealer
+        self._name = sealer.name
+        self._jwks = jwks
+        self._revocations = revocations
+        self._standing = revocations.standing
+        self._feed = feed
+        self._shared = shared
+        self._ask_issuer = ask_issuer
+        self._headers_for = headers_for
+        self._clock = clock
+        self._wall = clock.wall
+        self._monotonic = clock.monotonic
+        self._counters = counters
+        self._entries: LRUCache[bytes, Entry] = LRUCache(limits.entries_max)
+        self._rejections: LRUCache[bytes, tuple[float, TokenRejected]] = LRUCache(REJECTIONS_MAX)
+        self._flights: Flights[tuple[Entry, Tier]] = Flights(FLIGHTS_MAX, FLIGHT_DEADLINE_S)
+
+    def cached(self, token: bytes) -> Entry | None:
+        """The L1 entry if it may be served at this moment; None says nothing about the token, ask `authenticate`."""
+        entry = self._entries.get(self._name(token))
+        if entry is None or self._wall() >= entry.good_until or not self._may_serve(entry):
+            return None
+        self._counters.l1_hits += 1
+        return entry
+
+    async def authenticate(self, token: bytes) -> tuple[Entry, Tier]:
+        """The entry and the tier that had it. TokenRejected if the token is definitely bad; Unavailable if we cannot tell."""
+        entry = self.cached(token)
+        if entry is not None:
+            return entry, "l1"
+        self._counters.l1_misses += 1
+        name = self._name(token)
+        return await self._flights.run(name, lambda: self._resolve(token, name))
+
+    def remember(self, token: bytes, identity: Identity, user: IssuerUser, confirmed_at: float) -> Entry:
+        """Fills both tiers with what the issuer confirmed; `confirmed_at` is monotonic, from before it was asked."""
+        age_s = self._monotonic() - confirmed_at
+        user_json = user.json if len(user.json) <= USER_BYTES_MAX else None
+        until = good_until(identity, self._wall() - age_s, self._limits.ttl_s)
+        entry = Entry(identity, user_json, until, confirmed_at, self._headers_for(identity))
+        name = self._name(token)
+        if self._standing(identity, confirmed_at) is Standing.GOOD and self._wall() < until:
+            self._entries[name] = entry
+            if self._shared is not None:
+                self._shared.put_soon(name, Record(identity, user_json, until))
+        return entry
+
+    async def warm(self, token: bytes, user: IssuerUser, confirmed_at: float) -> Entry:
+        """Remembers a token that the issuer has just handed out, checked like any other. TokenRejected, Unavailable."""
+        return self.remember(token, await self._verify(parse(token)), user, confirmed_at)
+
+    async def identify(self, token: bytes) -> Identity:
+        """Claims and signature only: enough to log out, whether or not the session lives. TokenRejected, Unavailable."""
+        return await self._verify(parse(token))
+
+    def forget(self, token: bytes) -> None:
+        """Drops one token from both tiers."""
+        name = self._name(token)
+        self._entries.pop(name, None)
+        if self._shared is not None:
+            self._shared.drop_soon(name)
+
+    def forget_all(self) -> None:
+        """Empties L1, for instance because the issuer withdrew a key."""
+        self._entries.clear()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def flights(self) -> int:
+        return len(self._flights)
+
+    async def close(self) -> None:
+        await self._flights.close()
+
+    def _may_serve(self, entry: Entry) -> bool:
+        evidence_at = max(self._feed.heard_at, entry.confirmed_at)
+        if self._monotonic() - evidence_at > self._staleness_max_s:
+            return False
+        return self._standing(entry.identity, entry.confirmed_at) is Standing.GOOD
+
+    async def _resolve(self, token: bytes, name: bytes) -> tuple[Entry, Tier]:
+        self._raise_remembered(name)
+        parsed = parse(token)
+        check_claims(parsed.claims, self._policy, self._wall())
+        entry = await self._from_shared(parsed, name)
+        if entry is not None:
+            return entry, "l2"
+        identity = await self._verify(parsed)
+        if self._standing(identity, math.inf) is Standing.REVOKED:
+            raise _revoked()
+        return await self._from_issuer(token, name, identity), "miss"
+
+    async def _from_shared(self, parsed: ParsedToken, name: bytes) -> Entry | None:
+        if self._shared is None:
+            return None
+        record = await self._shared.get(name)
+        if record is None:
+            self._counters.l2_misses += 1
+            return None
+        identity, claims = record.identity, parsed.claims
+        if (identity.user_id, identity.session_id) != (claims.sub, claims.session_id):
+            self._counters.l2_corrupt += 1
+            return None
+        until = good_until(identity, record.good_until, 0.0)  # the record's own end, bounded once more by the token's
+        entry = Entry(identity, record.user_json, until, -math.inf, self._headers_for(identity))
+        if self._wall() >= until or not self._jwks.knows(identity.key_id) or not self._may_serve(entry):
+            self._counters.l2_misses += 1
+            return None
+        self._counters.l2_hits += 1
+        self._entries[name] = entry
+        return entry
+
+    async def _verify(self, parsed: ParsedToken) -> Identity:
+        check_claims(parsed.claims, self._policy, self._wall())
+        check_signature(parsed, await self._jwks.find(parsed.key_id))
+        return identity_of(parsed)
+
+    async def _from_issuer(self, token: bytes, name: bytes, identity: Identity) -> Entry:
+        confirmed_at = self._monotonic()
+        try:
+            user = await self._ask_issuer(token)
+        except TokenRejected as rejection:
+            self._entries.pop(name, None)
+            self._rejections[name] = (self._monotonic() + REJECTION_TTL_S, rejection)
+            raise
+        if user.user_id != identity.user_id:
+            raise Unavailable("upstream", "the issuer answered for another user")
+        standing = self._standing(identity, confirmed_at)
+        if standing is Standing.REVOKED:
+            raise _revoked()
+        if standing is Standing.DOUBTFUL:  # a revocation overtook the fetch; a second one would know better
+            raise Unavailable("revocation", "the session is being revoked")
+        self._counters.issuer_confirmations += 1
+        entry = self.remember(token, identity, user, confirmed_at)
+        if self._wall() >= identity.expires_at:
+            raise TokenRejected("bad_jwt", "token is expired")
+        return entry
+
+    def _raise_remembered(self, name: bytes) -> None:
+        found = self._rejections.get(name)
+        if found is not None and self._monotonic() < found[0]:
+            self._counters.rejections_remembered += 1
+            raise TokenRejected(found[1].code, found[1].message)
+
+
+def _revoked() -> TokenRejected:
+    return TokenRejected("session_revoked", "the session was ended")

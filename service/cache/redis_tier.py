@@ -1,0 +1,119 @@
+"""The region's shared tier. Always optional: slow, absent or broken, it costs at most READ_TIMEOUT_S and then nothing.
+
+Errors never leave this file: a read that fails is a miss, a write that fails is forgotten. Both are counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from service.breaker import Breaker
+from service.cache.entries import Record, Sealer
+from service.clocks import Clock
+from service.metrics.counters import Counters
+
+L2_PREFIX = b"cached-auth:v1:"
+READ_TIMEOUT_S = 0.010
+WRITE_TIMEOUT_S = 0.100
+CONNECT_TIMEOUT_S = 0.250
+CONNECTIONS_MAX = 32
+WRITES_MAX = 64
+FAILURES_MAX = 5
+PAUSE_S = 1.0
+
+
+class RedisTier:
+    """Sealed records by token name. Create inside the running loop; `close` ends writes under way."""
+
+    def __init__(self, url: str, sealer: Sealer, clock: Clock, counters: Counters) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS_MAX,
+            timeout=READ_TIMEOUT_S,
+            socket_timeout=WRITE_TIMEOUT_S,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._redis = Redis(connection_pool=pool)
+        self._sealer = sealer
+        self._clock = clock
+        self._counters = counters
+        self._breaker = Breaker(FAILURES_MAX, PAUSE_S, clock.monotonic)
+        self._writes: set[asyncio.Task[None]] = set()
+
+    async def get(self, name: bytes) -> Record | None:
+        """The record if Redis has one that opens; None otherwise, within READ_TIMEOUT_S."""
+        if self._breaker.is_open:
+            return None
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                sealed = await self._redis.get(L2_PREFIX + name.hex().encode())
+        except (RedisError, OSError, TimeoutError):
+            self._fail()
+            return None
+        self._breaker.succeeded()
+        if not isinstance(sealed, bytes):
+            return None
+        record = self._sealer.open(name, sealed)
+        if record is None:
+            self._counters.l2_corrupt += 1
+        return record
+
+    def put_soon(self, name: bytes, record: Record) -> None:
+        """Writes in the background: no request waits for it. Dropped where WRITES_MAX are under way already."""
+        if len(self._writes) >= WRITES_MAX or self._breaker.is_open:
+            return
+        lifetime_ms = int((record.good_until - self._clock.wall()) * 1000)
+        if lifetime_ms <= 0:
+            return
+        task = asyncio.create_task(self._put(name, self._sealer.seal(name, record), lifetime_ms))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    def drop_soon(self, name: bytes) -> None:
+        """Forgets a record in the background; the revocation set refuses it meanwhile."""
+        if len(self._writes) >= WRITES_MAX or self._breaker.is_open:
+            return
+        task = asyncio.create_task(self._drop(name))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def ping(self) -> bool:
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._redis.ping()
+        except (RedisError, OSError, TimeoutError):
+            return False
+        return True
+
+    async def close(self) -> None:
+        if self._writes:
+            await asyncio.wait(self._writes, timeout=WRITE_TIMEOUT_S)
+        for task in self._writes:
+            task.cancel()
+        await self._redis.aclose()
+
+    async def _put(self, name: bytes, sealed: bytes, lifetime_ms: int) -> None:
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await self._redis.set(L2_PREFIX + name.hex().encode(), sealed, px=lifetime_ms)
+        except (RedisError, OSError, TimeoutError):
+            self._fail()
+        else:
+            self._breaker.succeeded()
+
+    async def _drop(self, name: bytes) -> None:
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await self._redis.delete(L2_PREFIX + name.hex().encode())
+        except (RedisError, OSError, TimeoutError):
+            self._fail()
+
+    def _fail(self) -> None:
+        self._counters.l2_failures += 1
+        self._breaker.failed()

@@ -1,0 +1,1 @@
+"""PostgreSQL: the pools, and the migrations' runner."""

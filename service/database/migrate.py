@@ -1,0 +1,102 @@
+"""`python -m service migrate`: dbmate over service/migrations, one runner at a time in the whole stack.
+
+Every cell runs its migrations before its replicas start, so several runners meet. An advisory lock lets one through; the
+others *poll* for it: a session that blocks in pg_advisory_lock holds a snapshot, and CREATE INDEX CONCURRENTLY in the
+runner would wait for that snapshot for ever.
+
+Errors: MigrationFailed: the message is one line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import asyncpg  # type: ignore[import-untyped]
+
+from service.database.pools import connect_arguments
+from service.settings import is_loopback
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+LOCK_NUMBER = 0x6361_6368_6564  # "cached", as good a number as any; every version of the service must use the same
+LOCK_WAIT_S = 240.0
+RUN_TIMEOUT_S = 240.0
+
+
+class MigrationFailed(Exception):
+    """The database is not at the version that this release needs."""
+
+
+def dbmate_url(url: str) -> str:
+    """`url` with TLS off on loopback, where no server has it, and asked for elsewhere: dbmate's driver must be told."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    query.setdefault("sslmode", "disable" if is_loopback(url) else "require")
+    return urlunsplit(parts._replace(scheme="postgres", query=urlencode(query)))
+
+
+async def migrate(database_url: str) -> str:
+    """Brings the database to this release's version; what dbmate said. MigrationFailed."""
+    try:
+        connection: asyncpg.Connection = await asyncpg.connect(database_url, timeout=30.0, **_without_timeout(database_url))
+    except (OSError, TimeoutError, asyncpg.PostgresError) as exc:
+        raise MigrationFailed(f"DATABASE_URL: cannot connect: {type(exc).__name__}") from exc
+    try:
+        await _take_lock(connection)
+        said = await asyncio.to_thread(_run_dbmate, database_url)
+        watched = await connection.fetchval("SELECT cached_auth.watch_auth()")
+        return f"{said}\nwatching: {watched}"
+    finally:
+        connection.terminate()  # the lock goes with the session
+
+
+async def _take_lock(connection: asyncpg.Connection) -> None:
+    try:
+        async with asyncio.timeout(LOCK_WAIT_S):
+            # Nothing tells us when the lock comes free without waiting for it inside the server.
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_NUMBER):  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+    except TimeoutError as exc:
+        raise MigrationFailed(
+            f"another migration has held the lock for {LOCK_WAIT_S:.0f} s; see pg_locks, then try again"
+        ) from exc
+
+
+def _run_dbmate(database_url: str) -> str:
+    # The URL goes by the environment: arguments are everybody's to read in the process list.
+    environment = {"PATH": os.environ.get("PATH", ""), "DATABASE_URL": dbmate_url(database_url)}
+    command = [
+        _find_dbmate(),
+        "--no-dump-schema",
+        "--migrations-table",
+        "cached_auth.schema_migrations",
+        "--migrations-dir",
+        ".",
+        "migrate",
+    ]
+    try:
+        done = subprocess.run(
+            command, cwd=MIGRATIONS, env=environment, capture_output=True, text=True, timeout=RUN_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise MigrationFailed(f"dbmate was not done after {RUN_TIMEOUT_S:.0f} s") from exc
+    if done.returncode != 0:
+        raise MigrationFailed((done.stderr or done.stdout).strip().replace(environment["DATABASE_URL"], "[secret]"))
+    return done.stdout.strip()
+
+
+def _find_dbmate() -> str:
+    beside = Path(sys.executable).parent / "dbmate"
+    found = str(beside) if beside.exists() else shutil.which("dbmate")
+    if found is None:
+        raise MigrationFailed("dbmate is not installed; it comes with service/requirements.lock")
+    return found
+
+
+def _without_timeout(url: str) -> dict[str, object]:
+    return {**connect_arguments(url), "server_settings": {"application_name": "cached-auth-migrate"}}

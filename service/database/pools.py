@@ -1,0 +1,137 @@
+"""Two pools: the primary for what must be true, the nearest replica for what may be a moment old.
+
+A pool never keeps the service from starting: connections are made when first wanted, and a database that is away shows as
+Unavailable on the request that needed it and as `not ready` in /health/ready.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+import structlog
+
+from service.breaker import Breaker
+from service.clocks import Clock
+from service.errors import Unavailable
+from service.metrics.counters import Counters
+from service.settings import Settings, is_loopback
+
+STATEMENT_TIMEOUT_S = 5.0
+ACQUIRE_TIMEOUT_S = 1.0
+CONNECT_TIMEOUT_S = 3.0
+IDLE_S_MAX = 600.0
+FAILURES_MAX = 3
+PAUSE_S = 2.0
+
+log = structlog.get_logger("service.database")
+
+# What a lost, full or refusing database looks like from here. Other SQL errors are bugs of ours and stay what they are.
+_AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError,
+         asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError)  # fmt: skip
+
+
+def connect_arguments(url: str) -> dict[str, Any]:
+    """What every connection to `url` has in common. TLS is asked of every server that is not on this machine."""
+    arguments: dict[str, Any] = {
+        "server_settings": {"application_name": "cached-auth", "statement_timeout": str(int(STATEMENT_TIMEOUT_S * 1000))}
+    }
+    if is_loopback(url):
+        arguments["ssl"] = False
+    elif "sslmode=" not in url:
+        arguments["ssl"] = "require"
+    return arguments
+
+
+async def _keep_session(_connection: object) -> None:
+    """asyncpg would reset the session on every release: a round trip for nothing, as no statement here leaves anything behind."""
+
+
+class Pool:
+    """One server's connections, opened on demand, with a breaker in front."""
+
+    def __init__(self, name: str, url: str, settings: Settings, clock: Clock, counters: Counters) -> None:
+        self.name = name
+        self._url = url
+        self._warm = settings.pool_size_min
+        self._size_max = settings.pool_size_max
+        self._clock = clock
+        self._counters = counters
+        self._breaker = Breaker(FAILURES_MAX, PAUSE_S, clock.monotonic)
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._size_max,
+            max_inactive_connection_lifetime=IDLE_S_MAX,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=STATEMENT_TIMEOUT_S,
+            reset=_keep_session,
+            **connect_arguments(self._url),
+        )
+
+    async def warm(self) -> None:
+        """Opens the first POOL_SIZE_MIN connections, so that no request waits for a handshake. A failure is only logged."""
+        results = await asyncio.gather(*(self.fetch("SELECT pg_sleep(0.01)") for _ in range(self._warm)), return_exceptions=True)
+        failed = [result for result in results if isinstance(result, BaseException)]
+        if failed:
+            log.warning("database_pool_cold", pool=self.name, reason=str(failed[0]))
+
+    async def fetch(self, statement: str, *arguments: object, timeout_s: float = STATEMENT_TIMEOUT_S) -> list[asyncpg.Record]:
+        """All rows. Unavailable where the server is away, full, or slower than `timeout_s`."""
+        if self._pool is None or self._breaker.is_open:
+            raise Unavailable("database", f"the {self.name} database is not reachable")
+        began = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(timeout_s):
+                async with self._pool.acquire(timeout=min(ACQUIRE_TIMEOUT_S, timeout_s)) as connection:
+                    rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+        except _AWAY as exc:
+            self._breaker.failed()
+            self._counters.database_failures += 1
+            raise Unavailable("database", f"the {self.name} database does not answer") from exc
+        self._breaker.succeeded()
+        self._counters.database_latency.observe(self._clock.monotonic() - began)
+        return rows
+
+    @property
+    def connections(self) -> tuple[int, int]:
+        """(open, idle) connections."""
+        return (0, 0) if self._pool is None else (self._pool.get_size(), self._pool.get_idle_size())
+
+    async def close(self) -> None:
+        if self._pool is not None:
+            self._pool.terminate()
+
+
+class Database:
+    """The primary, and the replica next to us (the primary again where there is none)."""
+
+    def __init__(self, settings: Settings, clock: Clock, counters: Counters) -> None:
+        primary_url = settings.database_url.get_secret_value()
+        self.primary = Pool("primary", primary_url, settings, clock, counters)
+        self.replica = self.primary
+        if settings.database_replica_url is not None and settings.database_replica_url.get_secret_value() != primary_url:
+            self.replica = Pool("replica", settings.database_replica_url.get_secret_value(), settings, clock, counters)
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        return (self.primary,) if self.replica is self.primary else (self.primary, self.replica)
+
+    async def open(self) -> None:
+        for pool in self.pools:
+            await pool.open()
+
+    async def warm(self) -> None:
+        await asyncio.gather(*(pool.warm() for pool in self.pools))
+
+    async def write(self, statement: str, *arguments: object, timeout_s: float = STATEMENT_TIMEOUT_S) -> list[asyncpg.Record]:
+        """On the primary. Unavailable."""
+        return await self.primary.fetch(statement, *arguments, timeout_s=timeout_s)
+
+    async def close(self) -> None:
+        for pool in self.pools:
+            await pool.close()

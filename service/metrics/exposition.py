@@ -1,0 +1,124 @@
+"""The counters in Prometheus's text format, collected when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.metrics.counters import DURATION_BUCKETS_S, Counters, Histogram
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What is read rather than counted; each is asked at collection time."""
+
+    entries: Callable[[], int]
+    flights: Callable[[], int]
+    feed_silent_s: Callable[[], float]
+    revocation_subjects: Callable[[], int]
+    outbox_waiting: Callable[[], int]
+    outbox_dead: Callable[[], int]
+    memory_bytes: Callable[[], int]
+
+
+class Exposition(Collector):
+    """`text` is the whole /metrics answer."""
+
+    def __init__(self, counters: Counters, gauges: Gauges, release: str, region: str) -> None:
+        self._counters = counters
+        self._gauges = gauges
+        self._about = (release, region)
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        return bytes(generate_latest(self._registry))
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._lookups()
+        yield from self._requests()
+        yield from self._totals()
+        yield from self._gauge_families()
+
+    def _lookups(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(
+            "cached_auth_cache_lookups", "Token look-ups by tier and outcome", labels=["tier", "outcome"]
+        )
+        counters = self._counters
+        for tier, outcome, value in (
+            ("l1", "hit", counters.l1_hits),
+            ("l1", "miss", counters.l1_misses),
+            ("l2", "hit", counters.l2_hits),
+            ("l2", "miss", counters.l2_misses),
+            ("l2", "corrupt", counters.l2_corrupt),
+            ("l2", "failure", counters.l2_failures),
+            ("issuer", "confirmed", counters.issuer_confirmations),
+            ("rejections", "hit", counters.rejections_remembered),
+        ):
+            family.add_metric([tier, outcome], value)
+        yield family
+
+    def _requests(self) -> Iterable[Metric]:
+        durations = HistogramMetricFamily("cached_auth_request_duration_seconds", "Time from request to answer", labels=["route"])
+        answers = CounterMetricFamily("cached_auth_requests", "Answers by route and status", labels=["route", "status"])
+        for route, counted in sorted(self._counters.routes.items()):
+            durations.add_metric([route], _buckets(counted.durations), counted.durations.sum_s)
+            for status, value in sorted(counted.statuses.items()):
+                answers.add_metric([route, str(status)], value)
+        upstream = HistogramMetricFamily("cached_auth_upstream_duration_seconds", "Time the issuer took", labels=["operation"])
+        for operation, histogram in sorted(self._counters.upstream_latency.items()):
+            upstream.add_metric([operation], _buckets(histogram), histogram.sum_s)
+        database = HistogramMetricFamily("cached_auth_database_duration_seconds", "Time a statement took, with its connection")
+        database.add_metric([], _buckets(self._counters.database_latency), self._counters.database_latency.sum_s)
+        yield from (durations, answers, upstream, database)
+
+    def _totals(self) -> Iterable[Metric]:
+        counters = self._counters
+        logins = CounterMetricFamily("cached_auth_logins", "Log-ins by outcome", labels=["outcome"])
+        for outcome, value in sorted(counters.logins.items()):
+            logins.add_metric([outcome], value)
+        yield logins
+        for name, text, value in (
+            ("revocation_notices", "Revocations that arrived by notification", counters.revocation_notices),
+            ("revocation_feed_losses", "Times the feed's connection was lost", counters.feed_losses),
+            ("database_failures", "Statements that no database answered", counters.database_failures),
+            ("upstream_failures", "Requests that the issuer did not answer", counters.upstream_failures),
+            ("sheds", "Requests refused because too many were under way", counters.sheds),
+            ("slow_operations", "Requests slower than a second", counters.slow_operations),
+            ("login_follow_up_failures", "Log-ins whose follow-up the primary did not take", counters.follow_up_failures),
+            ("jobs_done", "Outbox jobs done", counters.jobs_done),
+            ("jobs_failed", "Outbox attempts that failed", counters.jobs_failed),
+            ("jobs_dead", "Outbox jobs given up", counters.jobs_dead),
+        ):
+            yield CounterMetricFamily(f"cached_auth_{name}", text, value=value)
+
+    def _gauge_families(self) -> Iterable[Metric]:
+        gauges = self._gauges
+        about = GaugeMetricFamily("cached_auth_build_info", "What runs here", labels=["release", "region"])
+        about.add_metric(list(self._about), 1)
+        yield about
+        for name, text, value in (
+            ("cache_entries", "Tokens in L1", gauges.entries()),
+            ("flights", "Verifications under way", gauges.flights()),
+            ("revocation_lag_seconds", "Seconds since the revocation set was last known complete", gauges.feed_silent_s()),
+            ("revocation_subjects", "Sessions and users in the revocation set", gauges.revocation_subjects()),
+            ("outbox_waiting", "Outbox jobs not done yet", gauges.outbox_waiting()),
+            ("outbox_dead", "Outbox jobs given up, in the table", gauges.outbox_dead()),
+            ("memory_bytes", "Resident memory", gauges.memory_bytes()),
+        ):
+            yield GaugeMetricFamily(f"cached_auth_{name}", text, value=value)
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    bounds = [*map(str, DURATION_BUCKETS_S), "+Inf"]
+    return list(zip(bounds, (float(total) for total in accumulate(histogram.counts)), strict=True))

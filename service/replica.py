@@ -1,0 +1,119 @@
+"""One replica: every part made, joined and, at the end, closed. The only place that knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import psutil
+
+from service.accounts.follow_up import CHANNEL as OUTBOX_CHANNEL
+from service.accounts.jobs import job_table, read_smtp_url
+from service.accounts.worker import Worker
+from service.cache.authenticator import Authenticator, Limits
+from service.cache.entries import Sealer
+from service.cache.redis_tier import RedisTier
+from service.clocks import Clock
+from service.database.pools import Database, connect_arguments
+from service.metrics.counters import Counters
+from service.metrics.exposition import Exposition, Gauges
+from service.metrics.performance import Performance
+from service.readiness import Readiness
+from service.revocation.feed import RevocationFeed
+from service.revocation.records import Revocations
+from service.settings import Settings
+from service.tokens.jwks import Jwks
+from service.tokens.verification import Policy
+from service.upstream.auth_api import AuthApi
+from service.upstream.storage_api import StorageApi
+from service.web.app import build_app
+from service.web.auth_endpoints import AuthEndpoints, verify_headers
+from service.web.cors import Cors
+from service.web.front import Front
+
+
+@asynccontextmanager
+async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncIterator[Front]:
+    """The replica's application, with its background tasks running until the block is left."""
+    clock, counters = Clock(), Counters()
+    async with AsyncExitStack() as stack:
+        database = Database(settings, clock, counters)
+        stack.push_async_callback(database.close)
+        await database.open()
+        auth_api = AuthApi(settings.auth_url, settings.jwks_address, settings.supabase_anon_key.get_secret_value(), counters)
+        stack.push_async_callback(auth_api.close)
+        service_role_key = settings.supabase_service_role_key.get_secret_value()
+        storage = StorageApi(settings.supabase_url, service_role_key, settings.storage_bucket)
+        stack.push_async_callback(storage.close)
+
+        mail_server = read_smtp_url(settings.smtp_url.get_secret_value()) if settings.smtp_url else None
+        worker = Worker(database, job_table(database, storage, mail_server), counters)
+        revocations = Revocations()
+        database_url = settings.database_url.get_secret_value()
+        feed = RevocationFeed(
+            database_url, connect_arguments(database_url), revocations, clock, counters, {OUTBOX_CHANNEL: worker.wake}
+        )
+        sealer = Sealer(settings.cache_key.get_secret_value())
+        shared = RedisTier(settings.redis_url.get_secret_value(), sealer, clock, counters) if settings.redis_url else None
+        if shared is not None:
+            stack.push_async_callback(shared.close)
+        jwks = Jwks(auth_api.key_document, clock, lambda: authenticator.forget_all())
+        authenticator = Authenticator(
+            limits=Limits(settings.cache_ttl_s, settings.cache_entries_max, settings.revocation_staleness_max_s),
+            policy=Policy(settings.jwt_issuer, settings.jwt_audience),
+            sealer=sealer,
+            jwks=jwks,
+            revocations=revocations,
+            feed=feed,
+            shared=shared,
+            ask_issuer=auth_api.user,
+            headers_for=verify_headers,
+            clock=clock,
+            counters=counters,
+        )
+        stack.push_async_callback(authenticator.close)
+        endpoints = AuthEndpoints(
+            authenticator=authenticator,
+            auth_api=auth_api,
+            database=database,
+            revocations=revocations,
+            worker=worker,
+            service_role_key=service_role_key,
+            clock=clock,
+            counters=counters,
+        )
+        readiness = Readiness(
+            jwks=jwks,
+            feed=feed,
+            database=database,
+            shared=shared,
+            staleness_max_s=settings.revocation_staleness_max_s,
+            is_draining=is_draining,
+            release=settings.release,
+            region=settings.region,
+        )
+        process = psutil.Process()
+        gauges = Gauges(
+            entries=lambda: len(authenticator),
+            flights=lambda: authenticator.flights,
+            feed_silent_s=lambda: feed.silent_s,
+            revocation_subjects=lambda: len(revocations),
+            outbox_waiting=lambda: worker.waiting,
+            outbox_dead=lambda: worker.dead,
+            memory_bytes=lambda: process.memory_info().rss,
+        )
+        app = build_app(
+            settings,
+            endpoints,
+            readiness,
+            Exposition(counters, gauges, settings.release, settings.region),
+            Performance(counters, gauges, database),
+        )
+        cors = Cors(settings.cors_origins, settings.cors_max_age_s)
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(part.run()) for part in (jwks, feed, worker)]
+            background.append(group.create_task(database.warm()))
+            yield Front(framework=app, endpoints=endpoints, authenticator=authenticator, cors=cors, counters=counters)
+            for task in background:
+                task.cancel()

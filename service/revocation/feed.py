@@ -1,0 +1,129 @@
+"""The log's way into this process: LISTEN for speed, a poll twice a second for certainty.
+
+Notifications carry the line itself, so another region's log-out arrives after half a round trip. They can be lost with
+their connection; the poll cannot miss anything, because it does not go by `sequence` (a bigserial's numbers become visible
+out of order) but by transaction: it asks for every line whose transaction was not yet over when the poll before it looked.
+Each poll that succeeds moves `heard_at`; whoever serves from memory compares that with REVOCATION_STALENESS_MAX_S.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+import msgspec
+import structlog
+
+from service.clocks import Clock
+from service.metrics.counters import Counters
+from service.revocation.log import as_revocation
+from service.revocation.records import Revocation, Revocations
+
+CHANNEL = "cached_auth_revocations"
+POLL_S = 0.5
+POLL_TIMEOUT_S = 1.0
+CONNECT_TIMEOUT_S = 3.0
+LOAD_TIMEOUT_S = 20.0
+RETRY_S_MAX = 2.0
+EXPIRE_EVERY_POLLS = 60
+
+# The xmin of this statement's own snapshot is the next poll's floor: whatever is invisible now has a transaction >= xmin.
+_POLL = """
+SELECT sequence, kind, subject, watermark_iat, except_session, extract(epoch FROM expires_at)::float8 AS expires_at,
+       pg_snapshot_xmin(pg_current_snapshot())::text AS xmin
+  FROM (SELECT 1) AS always LEFT JOIN cached_auth.revocations
+    ON transaction >= $1::text::xid8 AND expires_at > now()
+"""
+
+log = structlog.get_logger("service.revocation.feed")
+_notice_decoder = msgspec.json.Decoder(Revocation)
+
+
+class RevocationFeed:
+    """`run` until cancelled; `heard_at` is when the set was last known to be complete (monotonic seconds)."""
+
+    def __init__(
+        self,
+        database_url: str,
+        connect_arguments: dict[str, Any],
+        revocations: Revocations,
+        clock: Clock,
+        counters: Counters,
+        also: Mapping[str, Callable[[], None]],
+    ) -> None:
+        """`also`: further channels of the same connection, and what to call when one is notified."""
+        self._also = also
+        self._database_url = database_url
+        self._connect_arguments = connect_arguments
+        self._revocations = revocations
+        self._clock = clock
+        self._counters = counters
+        self._floor = "0"
+        self._polls = 0
+        self.heard_at = -math.inf
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the set was last known to be complete."""
+        return self._clock.monotonic() - self.heard_at
+
+    async def run(self) -> None:
+        retry_s = 0.1
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self._follow()
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("revocation_feed_lost", reason=type(error).__name__, silent_s=round(min(self.silent_s, 1e9), 3))
+            self._counters.feed_losses += 1
+            retry_s = 0.1 if self._clock.monotonic() - began > RETRY_S_MAX else min(retry_s * 2, RETRY_S_MAX)
+            await asyncio.sleep(retry_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads replicas, protects nothing
+
+    async def _follow(self) -> None:
+        connection: asyncpg.Connection = await asyncpg.connect(
+            self._database_url, timeout=CONNECT_TIMEOUT_S, **self._connect_arguments
+        )
+        try:
+            await connection.add_listener(CHANNEL, self._on_notice)
+            for channel in self._also:
+                await connection.add_listener(channel, self._on_other)
+            await self._poll(connection, LOAD_TIMEOUT_S)
+            while True:
+                await asyncio.sleep(POLL_S)
+                await self._poll(connection, POLL_TIMEOUT_S)
+        finally:
+            connection.terminate()  # close() would wait for a server that may be gone
+
+    async def _poll(self, connection: asyncpg.Connection, timeout_s: float) -> None:
+        asked_at = self._clock.monotonic()
+        rows = await connection.fetch(_POLL, self._floor, timeout=timeout_s)
+        for row in rows:
+            if row["sequence"] is not None:
+                self._revocations.apply(as_revocation(row), self._clock.monotonic())
+        self._floor = rows[0]["xmin"]
+        self._polls += 1
+        if self._polls % EXPIRE_EVERY_POLLS == 0:
+            self._revocations.expire(self._clock.wall())
+        if self._revocations.is_overfull:
+            log.error("revocation_set_overfull", subjects=len(self._revocations))
+            self._revocations.expire(self._clock.wall())
+            self._revocations.is_overfull = False
+            self._floor = "0"  # what did not fit before is read again
+            return  # heard_at stays behind: the set is not complete, so nothing is served on its word
+        self.heard_at = asked_at
+
+    def _on_notice(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        try:
+            revocation = _notice_decoder.decode(str(payload))
+        except msgspec.DecodeError:
+            log.warning("revocation_notice_unreadable")  # the poll brings the line itself
+            return
+        self._revocations.apply(revocation, self._clock.monotonic())
+        self._counters.revocation_notices += 1
+
+    def _on_other(self, _connection: object, _pid: int, channel: str, _payload: object) -> None:
+        self._also[channel]()

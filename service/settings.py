@@ -1,0 +1,188 @@
+"""Everything a replica can be told, read once from the environment, validated whole, frozen and passed down.
+
+No other module reads the environment. docs/service.md lists the same variables; a test compares the two.
+
+Errors: SettingsInvalid: one line per mistake, each naming the variable; a value is never shown, it may be a secret.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+# Variables beginning like this are ours alone, so an unknown one is a misspelling. SUPABASE_, DATABASE_ and REDIS_ are not
+# in the list: platforms put variables of their own under those prefixes.
+OWN_PREFIXES = ("CACHE_", "CORS_", "GZIP_", "POOL_", "JWT_", "JWKS_", "REVOCATION_", "DRAIN_", "SMTP_", "STORAGE_")
+LOOPBACK_PREFIX = "127."
+
+
+class SettingsInvalid(Exception):
+    """The user's mistake: the environment cannot be served from. `str()` is the text to print."""
+
+
+class Secret(SecretStr):
+    """A value that prints as [secret] wherever it ends up by mistake."""
+
+    def _display(self) -> str:
+        return "[secret]"
+
+
+def is_loopback(url: str) -> bool:
+    """True where no network lies between us and `url`, so TLS is not to be expected."""
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or host == "::1" or host.startswith(LOOPBACK_PREFIX)
+
+
+class Settings(BaseSettings):
+    """One field per environment variable: the name in capitals. Times in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", case_sensitive=False, validate_default=True, hide_input_in_errors=True
+    )
+
+    # Railway injects no HOST and reaches a replica on its own addresses, so everything but loopback must answer.
+    host: str = "0.0.0.0"  # noqa: S104
+    port: Annotated[int, Field(ge=1, le=65535)] = 8080
+    environment: Literal["dev", "staging", "prod"] = "dev"
+    region: str = ""
+    release: str = "source"
+
+    supabase_url: str
+    supabase_anon_key: Secret
+    supabase_service_role_key: Secret
+    jwt_issuer: str
+    jwt_audience: str = "authenticated"
+    jwks_url: str = ""
+
+    database_url: Secret
+    database_replica_url: Secret | None = None
+    redis_url: Secret | None = None
+    pool_size_min: Annotated[int, Field(ge=0, le=100)] = 2
+    pool_size_max: Annotated[int, Field(ge=1, le=100)] = 10
+
+    cache_key: Secret
+    cache_ttl_s: Annotated[int, Field(ge=1, le=3600)] = 300
+    cache_entries_max: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
+    revocation_staleness_max_s: Annotated[float, Field(ge=1.0, le=60.0)] = 2.0
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    cors_max_age_s: Annotated[int, Field(ge=0, le=86_400)] = 3600
+    gzip_bytes_min: Annotated[int, Field(ge=0)] = 1000
+    gzip_level: Annotated[int, Field(ge=1, le=9)] = 6
+
+    drain_s: Annotated[float, Field(ge=0.0, le=300.0)] = 8.0
+    smtp_url: Secret | None = None
+    storage_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")] = "users"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `read_settings` passes in: no .env file in the working directory can slip in a value."""
+        return (init_settings,)
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            # A wildcard together with credentials is what every browser refuses and every attacker hopes for.
+            if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path or parts.query or "*" in origin:
+                raise ValueError(
+                    "expected origins such as https://app.example.com, separated by commas, without path or wildcard"
+                )
+        return origins
+
+    @field_validator("supabase_url", "jwt_issuer", "jwks_url")
+    @classmethod
+    def _check_web_url(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+            raise ValueError("expected an http:// or https:// URL")
+        return value.rstrip("/")
+
+    @field_validator("database_url", "database_replica_url")
+    @classmethod
+    def _check_database_url(cls, value: Secret | None) -> Secret | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgres", "postgresql"}:
+            raise ValueError("expected a postgresql:// URL")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: Secret | None) -> Secret | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss"}:
+            raise ValueError("expected a redis:// or rediss:// URL")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _check_smtp_url(cls, value: Secret | None) -> Secret | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"smtp", "smtps"}:
+            raise ValueError("expected an smtp:// or smtps:// URL")
+        return value
+
+    @field_validator("cache_key")
+    @classmethod
+    def _check_cache_key(cls, value: Secret) -> Secret:
+        if len(value.get_secret_value()) < 32:
+            raise ValueError("expected at least 32 characters")
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Settings:
+        if self.pool_size_min > self.pool_size_max:
+            raise ValueError("POOL_SIZE_MIN: expected at most POOL_SIZE_MAX")
+        if self.environment == "prod" and not (self.supabase_url.startswith("https://") or is_loopback(self.supabase_url)):
+            raise ValueError("SUPABASE_URL: expected https:// where ENVIRONMENT is prod")
+        return self
+
+    @property
+    def jwks_address(self) -> str:
+        """JWKS_URL, or where Supabase Auth publishes its keys."""
+        return self.jwks_url or f"{self.supabase_url}/auth/v1/.well-known/jwks.json"
+
+    @property
+    def auth_url(self) -> str:
+        return f"{self.supabase_url}/auth/v1"
+
+
+def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The process's environment (or `environment`) as settings. An empty variable counts as absent. SettingsInvalid."""
+    source = os.environ if environment is None else environment
+    names = set(Settings.model_fields)
+    given = {name.lower(): value for name, value in source.items() if name.lower() in names and name.isupper() and value != ""}
+    given.setdefault("region", source.get("RAILWAY_REPLICA_REGION", ""))
+    unknown = sorted(name for name in source if name.startswith(OWN_PREFIXES) and name.lower() not in names)
+    lines = [f"{name}: no such setting; see docs/service.md for the list" for name in unknown]
+    settings: Settings | None = None
+    try:
+        settings = Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines += [_line(mistake) for mistake in error.errors(include_input=False, include_url=False)]
+    if lines or settings is None:
+        raise SettingsInvalid("\n".join(lines))
+    return settings
+
+
+def _line(mistake: Any) -> str:
+    message = str(mistake["msg"]).removeprefix("Value error, ")
+    if not mistake["loc"]:  # raised by a rule over several variables, which names them itself
+        return message
+    name = str(mistake["loc"][0]).upper()
+    return f"{name}: not set, and there is no default" if mistake["type"] == "missing" else f"{name}: {message}"

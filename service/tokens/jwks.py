@@ -1,0 +1,85 @@
+"""The issuer's keys kept at hand: loaded before the first request, refreshed in the background, the last good set kept.
+
+A token that names an unknown key may be signed by a key newer than our copy, so it triggers a refresh; but anybody can
+invent key names, so such refreshes keep a distance of UNKNOWN_KEY_COOLDOWN_S, and within it unknown keys are refused at once.
+A key that the issuer withdraws takes its cached tokens with it (`on_removed`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from service.clocks import Clock
+from service.errors import TokenRejected, Unavailable
+from service.tokens.keys import KeySet, KeySetInvalid, VerificationKey, read_key_set
+
+REFRESH_S = 300.0
+RETRY_S = 1.0
+UNKNOWN_KEY_COOLDOWN_S = 30.0
+
+log = structlog.get_logger("service.jwks")
+
+
+class FetchFailed(Exception):
+    """The key document could not be fetched; the message says why, in one line."""
+
+
+class Jwks:
+    """`fetch` answers the JWKS document's bytes or raises FetchFailed; it bounds its own time."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[bytes]], clock: Clock, on_removed: Callable[[], None]) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._on_removed = on_removed
+        self._key_set = KeySet()
+        self._refreshing: asyncio.Task[None] | None = None
+        self._attempted_at = -UNKNOWN_KEY_COOLDOWN_S
+        self._last_failed = True
+
+    @property
+    def is_loaded(self) -> bool:
+        return bool(self._key_set.keys)
+
+    def knows(self, key_id: str) -> bool:
+        return key_id in self._key_set.keys
+
+    async def find(self, key_id: str) -> VerificationKey:
+        """The key of that name. TokenRejected if the issuer has none; Unavailable while we cannot know."""
+        key = self._key_set.find(key_id)
+        if key is None and self._clock.monotonic() - self._attempted_at >= UNKNOWN_KEY_COOLDOWN_S:
+            await self.refresh()
+            key = self._key_set.find(key_id)
+        if key is not None:
+            return key
+        if self._last_failed:
+            raise Unavailable("jwks", "signing keys cannot be fetched at the moment")
+        raise TokenRejected("bad_jwt", "token is signed by an unknown key")
+
+    async def refresh(self) -> None:
+        """Fetches once, however many wait for it. Never raises: a failure keeps what we have."""
+        if self._refreshing is None or self._refreshing.done():
+            self._attempted_at = self._clock.monotonic()
+            self._refreshing = asyncio.create_task(self._refresh_once())
+        await asyncio.shield(self._refreshing)
+
+    async def run(self) -> None:
+        """Keeps the set fresh until cancelled."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(RETRY_S if self._last_failed else REFRESH_S)
+
+    async def _refresh_once(self) -> None:
+        try:
+            fresh = read_key_set(await self._fetch())
+        except (FetchFailed, KeySetInvalid) as error:
+            self._last_failed = True
+            log.warning("jwks_refresh_failed", reason=str(error), keys_kept=len(self._key_set.keys))
+            return
+        removed = self._key_set.keys.keys() - fresh.keys.keys()
+        self._key_set, self._last_failed = fresh, False
+        if removed:
+            log.info("jwks_keys_removed", count=len(removed))
+            self._on_removed()

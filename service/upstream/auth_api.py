@@ -1,0 +1,163 @@
+"""Supabase Auth (GoTrue) as this service uses it: a pooled client, a deadline and a bound on every operation.
+
+What GoTrue answers is passed on as it is; only a fault on the way becomes Unavailable. Nothing is retried here: a second
+POST /token with the same refresh token can end the whole session family.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx
+import msgspec
+import structlog
+
+from service.errors import TokenRejected, Unavailable
+from service.metrics.counters import Counters
+from service.tokens.identity import IssuerUser
+from service.tokens.jwks import FetchFailed
+
+API_VERSION = "2024-01-01"  # from this version on, errors are {code, message}
+USER_TIMEOUT_S = 0.8
+GRANT_TIMEOUT_S = 10.0
+JWKS_TIMEOUT_S = 3.0
+JWKS_BYTES_MAX = 65_536
+CONNECTIONS_MAX = 100
+UNDER_WAY_MAX = {"user": 128, "grant": 64}
+PASSED_HEADERS = ("content-type", "x-sb-error-code", "x-supabase-api-version", "retry-after")
+# Answers that speak about the token or its user. Any other 401 or 403 (say, a wrong API key) is our own fault.
+DEFINITE_CODES = frozenset(
+    {"bad_jwt", "session_not_found", "session_expired", "user_not_found", "user_banned", "no_authorization"}
+)
+
+GrantKind = Literal["password", "refresh_token"]
+
+log = structlog.get_logger("service.upstream")
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamAnswer:
+    """What GoTrue said: status, the headers worth passing on, body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _UserId(msgspec.Struct):
+    id: str
+
+
+class _ErrorBody(msgspec.Struct):
+    code: str | int = ""
+    error_code: str = ""
+    message: str = ""
+    msg: str = ""
+
+
+class AuthApi:
+    """Create inside the running loop; `close` ends the connections. `anon_key` identifies the project, it is no secret."""
+
+    def __init__(self, auth_url: str, jwks_url: str, anon_key: str, counters: Counters) -> None:
+        self._auth_url = auth_url
+        self._jwks_url = jwks_url
+        self._counters = counters
+        self._under_way = {"user": 0, "grant": 0}
+        self._client = httpx.AsyncClient(
+            headers={"apikey": anon_key, "x-supabase-api-version": API_VERSION, "user-agent": "cached-auth"},
+            limits=httpx.Limits(
+                max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX, keepalive_expiry=30.0
+            ),
+            timeout=httpx.Timeout(GRANT_TIMEOUT_S, connect=2.0, pool=1.0),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def user(self, token: bytes) -> IssuerUser:
+        """GET /user: the session lives, and this is its user. TokenRejected if definitely not; Unavailable if it cannot tell."""
+        headers = {"authorization": f"Bearer {token.decode('ascii')}"}
+        answer = await self._send("user", "user", "GET", "/user", headers, None, USER_TIMEOUT_S)
+        if answer.status == 200:
+            try:
+                return IssuerUser(msgspec.json.decode(answer.body, type=_UserId).id, answer.body)
+            except msgspec.DecodeError as exc:
+                raise Unavailable("upstream", "the issuer's answer is not a user") from exc
+        code, message = error_of(answer)
+        if answer.status in (401, 403, 404) and code in DEFINITE_CODES:
+            raise TokenRejected(code, message or "the issuer refuses the token")
+        self._counters.upstream_failures += 1
+        log.warning("upstream_refused", operation="user", status=answer.status, code=code)
+        raise Unavailable("upstream", "the issuer does not answer for the session")
+
+    async def grant(
+        self, kind: Literal["password", "refresh_token"], body: dict[str, Any], client_address: str
+    ) -> UpstreamAnswer:
+        """POST /token. Never retried. Unavailable."""
+        path = f"/token?grant_type={kind}"
+        return await self._send(kind, "grant", "POST", path, _forwarded(client_address), body, GRANT_TIMEOUT_S)
+
+    async def sign_up(self, body: dict[str, Any], client_address: str) -> UpstreamAnswer:
+        """POST /signup. Unavailable."""
+        return await self._send("signup", "grant", "POST", "/signup", _forwarded(client_address), body, GRANT_TIMEOUT_S)
+
+    async def log_out(self, token: bytes, scope: str) -> UpstreamAnswer:
+        """POST /logout. Unavailable."""
+        headers = {"authorization": f"Bearer {token.decode('ascii')}"}
+        return await self._send("logout", "grant", "POST", f"/logout?scope={scope}", headers, None, GRANT_TIMEOUT_S)
+
+    async def key_document(self) -> bytes:
+        """The JWKS document. FetchFailed."""
+        try:
+            response = await self._client.get(self._jwks_url, timeout=JWKS_TIMEOUT_S)
+        except httpx.HTTPError as exc:
+            raise FetchFailed(type(exc).__name__) from exc
+        if response.status_code != 200 or len(response.content) > JWKS_BYTES_MAX:
+            raise FetchFailed(f"status {response.status_code}, {len(response.content)} bytes")
+        return response.content
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _send(
+        self,
+        operation: str,
+        lane: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: dict[str, Any] | None,
+        timeout_s: float,
+    ) -> UpstreamAnswer:
+        if self._under_way[lane] >= UNDER_WAY_MAX[lane]:
+            self._counters.sheds += 1
+            raise Unavailable("upstream", "too many requests to the issuer are under way")
+        self._under_way[lane] += 1
+        began = time.monotonic()
+        try:
+            response = await self._client.request(method, self._auth_url + path, headers=headers, json=body, timeout=timeout_s)
+        except httpx.HTTPError as exc:
+            self._counters.upstream_failures += 1
+            raise Unavailable("upstream", "the issuer does not answer") from exc
+        finally:
+            self._under_way[lane] -= 1
+            self._counters.upstream(operation).observe(time.monotonic() - began)
+        passed = {name: response.headers[name] for name in PASSED_HEADERS if name in response.headers}
+        return UpstreamAnswer(response.status_code, passed, response.content)
+
+
+def error_of(answer: UpstreamAnswer) -> tuple[str, str]:
+    """(code, message) of an error answer, in either of GoTrue's two shapes; empty where it has neither."""
+    try:
+        body = msgspec.json.decode(answer.body, type=_ErrorBody)
+    except msgspec.DecodeError:
+        return answer.headers.get("x-sb-error-code", ""), ""
+    code = answer.headers.get("x-sb-error-code") or body.error_code or (body.code if isinstance(body.code, str) else "")
+    return code, body.message or body.msg
+
+
+def _forwarded(client_address: str) -> dict[str, str]:
+    """GoTrue limits /token per client address, so it must see the client's, not ours."""
+    return {"x-forwarded-for": client_address, "sb-forwarded-for": client_address} if client_address else {}

@@ -1,0 +1,155 @@
+"""The framework behind the front: everything that is not on the hot path, and the hot path's routes once more for the docs.
+
+Bodies are checked here; a wrong one answers 400 {code: validation_failed} with the field's name and never its value.
+/docs and /openapi.json exist outside prod only.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import structlog
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, model_validator
+from starlette.middleware.gzip import GZipMiddleware
+
+from service.errors import TokenRejected, Unavailable
+from service.metrics.exposition import CONTENT_TYPE, Exposition
+from service.metrics.performance import Performance
+from service.readiness import Readiness
+from service.settings import Settings
+from service.web.answers import Answer, error_answer, fault_answer, rejection_answer
+from service.web.auth_endpoints import AuthEndpoints
+
+UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
+log = structlog.get_logger("service.web")
+
+
+class Credentials(BaseModel):
+    email: Annotated[str, Field(min_length=3, max_length=320)]
+    password: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class Registration(Credentials):
+    display_name: Annotated[str | None, Field(max_length=200)] = None
+
+
+class Refresh(BaseModel):
+    refresh_token: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class RevocationRequest(BaseModel):
+    """Exactly one of the two."""
+
+    user_id: Annotated[str | None, Field(pattern=UUID_PATTERN)] = None
+    session_id: Annotated[str | None, Field(pattern=UUID_PATTERN)] = None
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> RevocationRequest:
+        if (self.user_id is None) == (self.session_id is None):
+            raise ValueError("expected user_id or session_id, and not both")
+        return self
+
+
+def build_app(
+    settings: Settings, endpoints: AuthEndpoints, readiness: Readiness, exposition: Exposition, performance: Performance
+) -> FastAPI:
+    has_docs = settings.environment != "prod"
+    app = FastAPI(
+        title="cached-auth",
+        version=settings.release,
+        docs_url="/docs" if has_docs else None,
+        openapi_url="/openapi.json" if has_docs else None,
+        redoc_url=None,
+    )
+    _add_auth_routes(app, endpoints)
+    _add_operations_routes(app, endpoints, readiness, exposition, performance)
+    app.add_exception_handler(TokenRejected, _rejected)
+    app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_middleware(GZipMiddleware, minimum_size=settings.gzip_bytes_min, compresslevel=settings.gzip_level)
+    return app
+
+
+def response_of(answer: Answer) -> Response:
+    """An Answer as the framework wants it, header by header the same as from the front."""
+    response = Response(answer.body, answer.status)
+    response.raw_headers = list(answer.headers)
+    return response
+
+
+def client_address(request: Request) -> str:
+    """The caller's address: the edge overwrites X-Forwarded-For, so its first entry is the edge's word, not the caller's."""
+    forwarded = request.headers.get("x-forwarded-for", "").split(",")[0].strip()
+    return forwarded or (request.client.host if request.client else "")
+
+
+def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints) -> None:
+    @app.get("/api/v1/auth/verify", summary="Is this token good? 200 with X-Auth-* headers")
+    async def verify(request: Request) -> Response:
+        return response_of(await endpoints.verify(request.scope["headers"]))
+
+    @app.get("/api/v1/auth/me", summary="The user, with the profile")
+    async def me(request: Request) -> Response:
+        return response_of(await endpoints.me(request.scope["headers"]))
+
+    @app.post("/api/v1/auth/register", status_code=201)
+    async def register(request: Request, body: Registration) -> Response:
+        return response_of(await endpoints.register(body.email, body.password, body.display_name, client_address(request)))
+
+    @app.post("/api/v1/auth/login")
+    async def login(request: Request, body: Credentials) -> Response:
+        return response_of(await endpoints.log_in(body.email, body.password, client_address(request)))
+
+    @app.post("/api/v1/auth/refresh")
+    async def refresh(request: Request, body: Refresh) -> Response:
+        return response_of(await endpoints.refresh(body.refresh_token, client_address(request)))
+
+    @app.post("/api/v1/auth/logout", status_code=204)
+    async def logout(request: Request, scope: Annotated[Literal["global", "local", "others"], Query()] = "global") -> Response:
+        return response_of(await endpoints.log_out(request.scope["headers"], scope))
+
+    @app.post("/api/v1/auth/revoke", status_code=202, summary="End a session, or all of a user's; service role key only")
+    async def revoke(request: Request, body: RevocationRequest) -> Response:
+        kind: Literal["session", "user"] = "session" if body.session_id else "user"
+        return response_of(await endpoints.revoke(request.scope["headers"], kind, body.session_id or body.user_id or ""))
+
+
+def _add_operations_routes(
+    app: FastAPI, endpoints: AuthEndpoints, readiness: Readiness, exposition: Exposition, performance: Performance
+) -> None:
+    @app.get("/health/ready", summary="200 if this replica should get requests, else 503 with the parts that are missing")
+    async def ready() -> Response:
+        report = await readiness.report()
+        return Response(report.body, 200 if report.is_ready else 503, media_type="application/json")
+
+    @app.get("/metrics", summary="Prometheus text")
+    async def metrics() -> Response:
+        return Response(exposition.text(), media_type=CONTENT_TYPE)
+
+    @app.get("/performance-metrics", summary="Sections auth, system and database; service role key only")
+    async def performance_metrics(request: Request) -> Response:
+        endpoints.require_service_role(request.scope["headers"])
+        return Response(performance.report(), headers={"cache-control": "no-store"}, media_type="application/json")
+
+
+async def _rejected(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, TokenRejected)
+    return response_of(rejection_answer(error))
+
+
+async def _unavailable(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Unavailable)
+    return response_of(fault_answer(error))
+
+
+async def _invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return response_of(error_answer(400, "validation_failed", "; ".join(map(_mistake, error.errors()))))
+
+
+def _mistake(mistake: Any) -> str:
+    # Only where and what kind: `input` would repeat a password, and `msg` of some kinds quotes it.
+    return f"{'.'.join(str(part) for part in mistake['loc'])}: {mistake['type']}"

@@ -1,0 +1,167 @@
+"""The /api/v1/auth endpoints as functions from plain input to an Answer; the front and the framework both call these."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+import structlog
+
+from service.accounts.follow_up import SignedInUser, follow_up
+from service.accounts.profiles import read_profile
+from service.accounts.worker import Worker
+from service.cache.authenticator import Authenticator, Tier
+from service.cache.entries import TOKEN_LIFE_MAX_S
+from service.clocks import Clock
+from service.database.pools import Database
+from service.errors import TokenRejected, Unavailable
+from service.metrics.counters import Counters
+from service.revocation.log import Scope, write_logout, write_revocation
+from service.revocation.records import Revocation, Revocations
+from service.tokens.identity import Identity, IssuerUser
+from service.upstream.auth_api import AuthApi, UpstreamAnswer, error_of
+from service.web.answers import JSON_TYPE, NO_STORE, Answer, identity_headers
+from service.web.bearer import bearer_token
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+TIER_HEADERS: dict[Tier, tuple[bytes, bytes]] = {tier: (b"x-cache", tier.encode()) for tier in ("l1", "l2", "miss")}
+# GoTrue's ways of saying that the session was gone before we asked to end it.
+ALREADY_ENDED = frozenset({"session_not_found", "session_expired", "user_not_found"})
+
+log = structlog.get_logger("service.auth")
+
+
+class _TokenResponse(msgspec.Struct):
+    access_token: str
+    user: msgspec.Raw
+
+
+class AuthEndpoints:
+    """Raises TokenRejected and Unavailable; whoever calls turns them into answers."""
+
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        auth_api: AuthApi,
+        database: Database,
+        revocations: Revocations,
+        worker: Worker,
+        service_role_key: str,
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        self._authenticator = authenticator
+        self._auth_api = auth_api
+        self._database = database
+        self._revocations = revocations
+        self._worker = worker
+        self._service_role_key = service_role_key.encode()
+        self._clock = clock
+        self._counters = counters
+
+    async def verify(self, headers: RawHeaders) -> Answer:
+        """200 with X-Auth-* and no body."""
+        entry, tier = await self._authenticator.authenticate(bearer_token(headers))
+        return Answer(200, [*entry.verify_headers, TIER_HEADERS[tier]])
+
+    async def me(self, headers: RawHeaders) -> Answer:
+        """The issuer's user JSON with `profile` added: null where there is none (yet)."""
+        token = bearer_token(headers)
+        entry, tier = await self._authenticator.authenticate(token)
+        user_json = entry.user_json or (await self._auth_api.user(token)).json
+        extra = [TIER_HEADERS[tier]]
+        try:
+            profile = await read_profile(self._database, entry.identity.user_id)
+        except Unavailable:  # who the caller is does not hang on our database
+            profile = None
+            extra.append((b"x-degraded", b"profile"))
+        body = user_json.rstrip()[:-1] + b',"profile":' + (profile or b"null") + b"}"
+        return Answer(200, [JSON_TYPE, (b"content-length", b"%d" % len(body)), NO_STORE, *extra], body)
+
+    async def log_in(self, email: str, password: str, client_address: str) -> Answer:
+        asked_at = self._clock.monotonic()
+        answer = await self._auth_api.grant("password", {"email": email, "password": password}, client_address)
+        self._count_login("ok" if answer.status == 200 else "refused")
+        await self._signed_in(answer, asked_at, is_new_session=True)
+        return passed_on(answer)
+
+    async def refresh(self, refresh_token: str, client_address: str) -> Answer:
+        asked_at = self._clock.monotonic()
+        answer = await self._auth_api.grant("refresh_token", {"refresh_token": refresh_token}, client_address)
+        await self._signed_in(answer, asked_at, is_new_session=False)
+        return passed_on(answer)
+
+    async def register(self, email: str, password: str, display_name: str | None, client_address: str) -> Answer:
+        """201 with a token response; GoTrue's own answer where it gives none (a confirmation mail is on its way, say)."""
+        asked_at = self._clock.monotonic()
+        data = {"display_name": display_name} if display_name else {}
+        answer = await self._auth_api.sign_up({"email": email, "password": password, "data": data}, client_address)
+        has_session = await self._signed_in(answer, asked_at, is_new_session=True)
+        return passed_on(answer, status=201 if has_session else None)
+
+    async def log_out(self, headers: RawHeaders, scope: Scope) -> Answer:
+        """Ends sessions at the issuer first, then tells every replica; this one refuses them before the answer is sent."""
+        token = bearer_token(headers)
+        identity = await self._authenticator.identify(token)
+        answer = await self._auth_api.log_out(token, scope)
+        is_ended = answer.status in (200, 204)
+        if is_ended or error_of(answer)[0] in ALREADY_ENDED:
+            await self._log_out_everywhere(token, identity, scope if is_ended else "local")
+        return passed_on(answer)
+
+    async def revoke(self, headers: RawHeaders, kind: Literal["session", "user"], subject: str) -> Answer:
+        """202 with the log's sequence number; service role key only."""
+        self.require_service_role(headers)
+        revocation = await write_revocation(self._database, kind, subject)
+        self._revocations.apply(revocation, self._clock.monotonic())
+        body = msgspec.json.encode({"sequence": revocation.sequence})
+        return Answer(202, [JSON_TYPE, (b"content-length", b"%d" % len(body)), NO_STORE], body)
+
+    def require_service_role(self, headers: RawHeaders) -> None:
+        """TokenRejected unless the bearer token is the service role key, compared in constant time."""
+        if not hmac.compare_digest(bearer_token(headers), self._service_role_key):
+            raise TokenRejected("no_authorization", "this endpoint needs the service role key")
+
+    async def _log_out_everywhere(self, token: bytes, identity: Identity, scope: Scope) -> None:
+        if scope != "others":
+            expires_at = self._clock.wall() + TOKEN_LIFE_MAX_S
+            own = Revocation(0, "session", identity.session_id, identity.issued_at, expires_at)
+            self._revocations.apply(own, self._clock.monotonic())
+            self._authenticator.forget(token)
+        for revocation in await write_logout(self._database, scope, identity.user_id, identity.session_id):
+            self._revocations.apply(revocation, self._clock.monotonic())
+
+    async def _signed_in(self, answer: UpstreamAnswer, asked_at: float, *, is_new_session: bool) -> bool:
+        """Warms the cache with a new token and sets off what follows a log-in; False where the answer holds no token."""
+        if answer.status not in (200, 201):
+            return False
+        try:
+            response = msgspec.json.decode(answer.body, type=_TokenResponse)
+            user = msgspec.json.decode(response.user, type=SignedInUser)
+        except msgspec.DecodeError:
+            return False
+        try:
+            await self._authenticator.warm(response.access_token.encode(), IssuerUser(user.id, bytes(response.user)), asked_at)
+        except (TokenRejected, Unavailable) as error:
+            log.warning("token_not_remembered", reason=str(error))
+        if is_new_session and await follow_up(self._database, self._counters, user):
+            self._worker.wake()
+        return True
+
+    def _count_login(self, outcome: str) -> None:
+        self._counters.logins[outcome] = self._counters.logins.get(outcome, 0) + 1
+
+
+def passed_on(answer: UpstreamAnswer, status: int | None = None) -> Answer:
+    """GoTrue's answer as ours: status, body and its own headers unchanged."""
+    passed = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
+    length = [] if answer.status == 204 else [(b"content-length", b"%d" % len(answer.body))]
+    return Answer(status or answer.status, [*passed, *length, NO_STORE], answer.body)
+
+
+def verify_headers(identity: Identity) -> list[tuple[bytes, bytes]]:
+    """Everything /verify answers with but the tier, made once per entry."""
+    return [(b"content-length", b"0"), NO_STORE, *identity_headers(identity)]

@@ -1,0 +1,175 @@
+"""The raw ASGI front: answers the hot path itself, hands the rest to FastAPI, and dresses every answer.
+
+Theory of operation
+-------------------
+A framework costs ten times what a look-up in L1 does, so GET /verify, GET /me, GET /health/live and CORS preflights never
+reach it. For a token in L1, /verify runs without a single await between reading the headers and writing the answer.
+Every answer, from either side, leaves with X-Process-Time, security headers and CORS headers, and is counted by route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter
+from typing import Any
+
+import structlog
+
+from service.cache.authenticator import Authenticator
+from service.errors import TokenRejected, Unavailable
+from service.metrics.counters import Counters, RouteCounters
+from service.web.answers import JSON_TYPE, NO_STORE, SECURITY_HEADERS, Answer, error_answer, fault_answer, rejection_answer
+from service.web.auth_endpoints import TIER_HEADERS, AuthEndpoints
+from service.web.cors import Cors
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PREFIX = "/api/v1/auth"
+VERIFY, ME, LIVE = f"{PREFIX}/verify", f"{PREFIX}/me", "/health/live"
+ROUTES = frozenset(
+    {VERIFY, ME, LIVE, "/health/ready", "/metrics", "/performance-metrics", "/docs", "/openapi.json"}
+    | {f"{PREFIX}/{name}" for name in ("register", "login", "refresh", "logout", "revoke")}
+)
+BODY_BYTES_MAX = 1_048_576  # GoTrue's own bound
+SLOW_S = 1.0
+
+_L1 = TIER_HEADERS["l1"]
+_LIVE_BODY = b'{"status":"live"}'
+_LIVE_ANSWER = Answer(200, [JSON_TYPE, (b"content-length", b"%d" % len(_LIVE_BODY)), NO_STORE], _LIVE_BODY)
+_END: Message = {"type": "http.response.body", "body": b""}
+
+log = structlog.get_logger("service.web")
+
+
+class Front:
+    """The ASGI application that uvicorn runs. `framework` gets everything that is not on the hot path."""
+
+    def __init__(
+        self, *, framework: Application, endpoints: AuthEndpoints, authenticator: Authenticator, cors: Cors, counters: Counters
+    ) -> None:
+        self._framework = framework
+        self._endpoints = endpoints
+        self._cached = authenticator.cached
+        self._cors = cors
+        self._counters = counters
+        self._verify_counters = counters.route(VERIFY)
+        self._recent = counters.recent_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"{scope['type']} is not served here")
+        began = perf_counter()
+        authorization: bytes | None = None
+        origin: bytes | None = None
+        is_single = True
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                is_single = authorization is None
+                authorization = value
+            elif name == b"origin":
+                origin = value
+        method, path = scope["method"], scope["path"]
+        if method == "GET" and path == VERIFY and authorization is not None and is_single and authorization[:7] == b"Bearer ":
+            entry = self._cached(authorization[7:])
+            if entry is not None:
+                elapsed = perf_counter() - began
+                headers = [*entry.verify_headers, _L1, *SECURITY_HEADERS, *self._cors.headers_for(origin), _process_time(elapsed)]
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                await send(_END)
+                self._count(self._verify_counters, 200, perf_counter() - began)
+                return
+        await self._answer(scope, receive, send, method, path, origin, began)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, method: str, path: str, origin: bytes | None, began: float
+    ) -> None:
+        if method == "OPTIONS":
+            await self._send(send, self._cors.preflight(origin), [], began, "preflight")
+        elif method == "GET" and path in (VERIFY, ME):
+            answer = await self._guarded(self._endpoints.verify if path == VERIFY else self._endpoints.me, scope)
+            await self._send(send, answer, self._cors.headers_for(origin), began, path)
+        elif method == "GET" and path == LIVE:
+            await self._send(send, _LIVE_ANSWER, self._cors.headers_for(origin), began, path)
+        else:
+            await self._pass_on(scope, receive, send, origin, began)
+
+    async def _guarded(self, endpoint: Callable[[Any], Awaitable[Answer]], scope: Scope) -> Answer:
+        try:
+            return await endpoint(scope["headers"])
+        except TokenRejected as rejection:
+            return rejection_answer(rejection)
+        except Unavailable as fault:
+            return fault_answer(fault)
+        except Exception:
+            log.exception("unexpected_error", path=scope["path"])
+            return _own_fault()
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, origin: bytes | None, began: float) -> None:
+        path = scope["path"]
+        route = path if path in ROUTES else "other"
+        cors = self._cors.headers_for(origin)
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not length.isdigit() or int(length) > BODY_BYTES_MAX:
+            await self._send(send, error_answer(413, "request_too_large", "the body is longer than 1 MB"), cors, began, route)
+            return
+        status = 0
+
+        async def dressed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                extra = [*SECURITY_HEADERS, *cors, _process_time(perf_counter() - began)]
+                message = {**message, "headers": [*message.get("headers", ()), *extra]}
+            await send(message)
+
+        try:
+            await self._framework(scope, _bounded(receive), dressed)
+        except Exception:
+            log.exception("unexpected_error", path=route)
+            if status == 0:
+                await self._send(send, _own_fault(), cors, began, route)
+                return
+        self._finish(route, status, began)
+
+    async def _send(self, send: Send, answer: Answer, cors: list[tuple[bytes, bytes]], began: float, route: str) -> None:
+        headers = [*answer.headers, *SECURITY_HEADERS, *cors, _process_time(perf_counter() - began)]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+        self._finish(route, answer.status, began)
+
+    def _finish(self, route: str, status: int, began: float) -> None:
+        elapsed = perf_counter() - began
+        self._count(self._counters.route(route), status, elapsed)
+        if elapsed > SLOW_S:
+            self._counters.slow_operations += 1
+            log.warning("slow_operation", route=route, status=status, duration_s=round(elapsed, 3))
+
+    def _count(self, counters: RouteCounters, status: int, elapsed: float) -> None:
+        counters.durations.observe(elapsed)
+        counters.statuses[status] = counters.statuses.get(status, 0) + 1
+        self._recent.append(elapsed)
+
+
+def _process_time(elapsed_s: float) -> tuple[bytes, bytes]:
+    return (b"x-process-time", b"%.6f" % elapsed_s)
+
+
+def _own_fault() -> Answer:
+    return fault_answer(Unavailable("service", "something went wrong on our side"))
+
+
+def _bounded(receive: Receive) -> Receive:
+    """`receive` that ends a body longer than it may be, however it is framed."""
+    received = 0
+
+    async def bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if received > BODY_BYTES_MAX else message
+
+    return bounded
