@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 
 import uvicorn
@@ -16,6 +17,8 @@ CONCURRENCY_MAX = 1024
 
 def main() -> int:
     """Exit codes: 0 drained, 2 settings invalid, 3 not started (uvicorn's own)."""
+    # uvicorn drains on SIGTERM and then raises the signal again for the handler that was there before: this one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         settings = read(os.environ)
