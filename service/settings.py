@@ -33,9 +33,9 @@ class Secret(SecretStr):
 
 
 def is_loopback(url: str) -> bool:
-    """True where no network lies between us and `url`, so TLS is not to be expected."""
+    """True where no network lies between us and `url` (this machine, a Unix socket), so TLS is not to be expected."""
     host = urlsplit(url).hostname or ""
-    return host == "localhost" or host == "::1" or host.startswith(LOOPBACK_PREFIX)
+    return host in {"", "localhost", "::1"} or host.startswith(LOOPBACK_PREFIX)
 
 
 class Settings(BaseSettings):

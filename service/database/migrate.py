@@ -36,6 +36,8 @@ def dbmate_url(url: str) -> str:
     """`url` with TLS off on loopback, where no server has it, and asked for elsewhere: dbmate's driver must be told."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
+    if not parts.hostname and "host" in query:
+        query["socket"] = query.pop("host")  # dbmate's name for the directory of a Unix socket
     query.setdefault("sslmode", "disable" if is_loopback(url) else "require")
     return urlunsplit(parts._replace(scheme="postgres", query=urlencode(query)))
 

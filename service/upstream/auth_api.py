@@ -92,9 +92,7 @@ class AuthApi:
         log.warning("upstream_refused", operation="user", status=answer.status, code=code)
         raise Unavailable("upstream", "the issuer does not answer for the session")
 
-    async def grant(
-        self, kind: Literal["password", "refresh_token"], body: dict[str, Any], client_address: str
-    ) -> UpstreamAnswer:
+    async def grant(self, kind: GrantKind, body: dict[str, Any], client_address: str) -> UpstreamAnswer:
         """POST /token. Never retried. Unavailable."""
         path = f"/token?grant_type={kind}"
         return await self._send(kind, "grant", "POST", path, _forwarded(client_address), body, GRANT_TIMEOUT_S)

@@ -1,0 +1,217 @@
+"""`python -m loadtests.bench.validate`: what one replica does with a cached token, measured.
+
+Starts one real replica with real dependencies, logs in, and asks GET /api/v1/auth/verify with the one token:
+1. closed loop, as fast as answers come back: requests per second (with `wrk` where it is installed, else with our client);
+2. open loop at half that rate: latency from the moment a request was *due*, so that a stall is not hidden by waiting for it;
+3. resident memory of the replica afterwards.
+
+The client shares the machine's processors with the replica, so every figure is a lower bound. Exit code 0 if the targets
+are met, 10 if not, 12 if nothing could be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from loadtests.bench.replica_stack import ReplicaStack, StackFailed, running_stack
+
+PATH = "/api/v1/auth/verify"
+RATE_TARGET = 15_000.0
+P99_TARGET_MS = 5.0
+MEMORY_TARGET_BYTES = 120_000_000
+TICK_S = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured. Latencies in milliseconds at `open_rate` requests per second."""
+
+    client: str
+    closed_rate: float
+    open_rate: float
+    p50_ms: float
+    p99_ms: float
+    memory_bytes: int
+    failures: int
+
+    @property
+    def meets_targets(self) -> bool:
+        is_fast = self.closed_rate >= RATE_TARGET and self.p99_ms < P99_TARGET_MS
+        return is_fast and self.memory_bytes < MEMORY_TARGET_BYTES and self.failures == 0
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection with at most one request under way. Answers have no body, so a blank line ends each."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._received = b""
+        self.due_at = 0.0
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def ask(self, due_at: float) -> None:
+        self.due_at = due_at
+        assert self.transport is not None
+        self.transport.write(self._load.request)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if self._received.endswith(b"\r\n\r\n"):
+            is_good = self._received.startswith(b"HTTP/1.1 200 ")
+            self._received = b""
+            self._load.answered(self, is_good)
+
+
+class Load:
+    """Closed loop: every answer asks again. Open loop: requests fall due on a fixed beat and wait for a free connection."""
+
+    def __init__(self, request: bytes, *, is_open: bool) -> None:
+        self.request = request
+        self.latencies_s: list[float] = []
+        self.failures = 0
+        self._is_open = is_open
+        self._is_over = False
+        self._free: deque[Connection] = deque()
+        self._due: deque[float] = deque()
+
+    def answered(self, connection: Connection, is_good: bool) -> None:
+        now = time.perf_counter()
+        self.latencies_s.append(now - connection.due_at)
+        self.failures += not is_good
+        if self._is_over:
+            return
+        if not self._is_open:
+            connection.ask(now)
+        elif self._due:
+            connection.ask(self._due.popleft())
+        else:
+            self._free.append(connection)
+
+    async def run(self, host: str, port: int, connections: int, duration_s: float, rate: float = 0.0) -> float:
+        """Requests answered per second over `duration_s`."""
+        loop = asyncio.get_running_loop()
+        made = [(await loop.create_connection(lambda: Connection(self), host, port))[1] for _ in range(connections)]
+        began = time.perf_counter()
+        if self._is_open:
+            self._free.extend(made)
+            await self._beat(began, duration_s, rate)
+        else:
+            for connection in made:
+                connection.ask(began)
+            await asyncio.sleep(duration_s)
+        elapsed = time.perf_counter() - began
+        answered, self._is_over = len(self.latencies_s), True
+        for connection in made:
+            if connection.transport is not None:
+                connection.transport.abort()
+        return answered / elapsed
+
+    async def _beat(self, began: float, duration_s: float, rate: float) -> None:
+        sent = 0
+        while (elapsed := time.perf_counter() - began) < duration_s:
+            while sent < elapsed * rate:
+                due_at = began + sent / rate
+                if self._free:
+                    self._free.popleft().ask(due_at)
+                else:
+                    self._due.append(due_at)
+                sent += 1
+            await asyncio.sleep(TICK_S)
+
+
+def percentile_ms(latencies_s: list[float], share: float) -> float:
+    ordered = sorted(latencies_s)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+
+
+def log_in(url: str) -> str:
+    """A fresh user's access token."""
+    body = json.dumps({"email": "bench@example.com", "password": "a long enough one 1"}).encode()
+    request = urllib.request.Request(f"{url}/api/v1/auth/register", body, {"content-type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own loopback URL
+        return str(json.load(response)["access_token"])
+
+
+def run_wrk(url: str, token: str, connections: int, duration_s: float) -> float:
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{duration_s:.0f}s", "-H", f"Authorization: Bearer {token}", url + PATH]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=duration_s + 30, check=True)
+    found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    if found is None or "Non-2xx" in done.stdout:
+        raise StackFailed(f"wrk reported no usable figure:\n{done.stdout}")
+    return float(found[1])
+
+
+def measure(stack: ReplicaStack, connections: int, duration_s: float) -> Figures:
+    replica = stack.start_replica()
+    token = log_in(replica.url)
+    address = urlsplit(replica.url)
+    assert address.hostname is not None
+    assert address.port is not None
+    host, port = address.hostname, address.port
+    request = f"GET {PATH} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    closed = Load(request, is_open=False)
+    if shutil.which("wrk"):
+        client, closed_rate = "wrk", run_wrk(replica.url, token, connections, duration_s)
+    else:
+        client, closed_rate = "own asyncio client", _run(closed.run(host, port, connections, duration_s))
+    opened = Load(request, is_open=True)
+    open_rate = _run(opened.run(host, port, connections, duration_s, closed_rate / 2))
+    return Figures(
+        client=client,
+        closed_rate=closed_rate,
+        open_rate=open_rate,
+        p50_ms=percentile_ms(opened.latencies_s, 0.5),
+        p99_ms=percentile_ms(opened.latencies_s, 0.99),
+        memory_bytes=psutil.Process(replica.program.process.pid).memory_info().rss,
+        failures=closed.failures + opened.failures,
+    )
+
+
+def _run(work: object) -> float:
+    import uvloop  # noqa: PLC0415 - the client must not be slower than what it measures
+
+    result = uvloop.run(work)  # type: ignore[arg-type]
+    assert isinstance(result, float)
+    return result
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.validate", description="One replica, one cached token.")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--duration-s", type=float, default=5.0)
+    options = parser.parse_args(arguments)
+    try:
+        with tempfile.TemporaryDirectory() as directory, running_stack(Path(directory)) as stack:
+            figures = measure(stack, options.connections, options.duration_s)
+    except StackFailed as error:
+        print(f"could not measure: {error}", file=sys.stderr)
+        return 12
+    print(f"client          {figures.client}, {options.connections} connections, on the same processors as the replica")
+    print(f"closed loop     {figures.closed_rate:,.0f} requests/s   (target {RATE_TARGET:,.0f})")
+    print(f"open loop       {figures.open_rate:,.0f} requests/s: p50 {figures.p50_ms:.2f} ms, p99 {figures.p99_ms:.2f} ms   (target p99 {P99_TARGET_MS:g} ms)")
+    print(f"memory          {figures.memory_bytes / 1e6:.0f} MB   (target {MEMORY_TARGET_BYTES / 1e6:.0f} MB)")
+    print(f"failures        {figures.failures}")
+    return 0 if figures.meets_targets else 10
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
