@@ -1,0 +1,34 @@
+"""Polling with a deadline: quick at first, then patient."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from infra.provider.definition import Call
+from infra.provider.errors import ProviderError
+
+T = TypeVar("T")
+
+PAUSE_FIRST_S = 0.2
+PAUSE_MAX_S = 5.0
+_GROWTH = 1.5
+
+
+class TimedOut(ProviderError):
+    """What was waited for did not happen in time."""
+
+
+async def until(call: Call[Any], look: Callable[[], Awaitable[T | None]], *, deadline_s: float, what: str) -> T:
+    """The first answer of `look` that is not None. TimedOut after `deadline_s`, with `what` in the message."""
+    give_up_at = call.clock() + deadline_s
+    pause_s = PAUSE_FIRST_S
+    while True:
+        answer = await look()
+        if answer is not None:
+            return answer
+        left_s = give_up_at - call.clock()
+        if left_s <= 0:
+            raise TimedOut(f"{what}: not within {deadline_s:g} s")
+        await call.sleep(min(pause_s, left_s))
+        pause_s = min(pause_s * _GROWTH, PAUSE_MAX_S)

@@ -1,0 +1,80 @@
+"""Railway's API: GraphQL by POST, and the upload endpoint that Railway's own CLI uses for `railway up`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from infra.provider.errors import NotFound
+from infra.provider.transport import Request, Transport
+from infra.railway.faults import data_of, object_of
+from infra.railway.operations import Operation
+
+UPLOAD_TIMEOUT_S = 300.0
+
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RailwayClient:
+    """`endpoint` is the GraphQL address, https://backboard.railway.com/graphql/v2 or a local cloud's."""
+
+    transport: Transport
+    endpoint: str
+
+    async def query(self, operation: Operation, **variables: Any) -> Data:
+        return await self.transport.ask(self._request(operation, variables), lambda answer: data_of(answer, operation.name))
+
+    async def query_or_none(self, operation: Operation, **variables: Any) -> Data | None:
+        """None where Railway does not know the thing asked for."""
+        try:
+            return await self.query(operation, **variables)
+        except NotFound:
+            return None
+
+    async def mutate(
+        self, operation: Operation, variables: Data, settled: Callable[[], Awaitable[Data | None]]
+    ) -> Data:
+        """Sends a change. `settled` tells after an unknown outcome whether it took effect: the data to go on with, or None."""
+        return await self.transport.change(
+            self._request(operation, variables), lambda answer: data_of(answer, operation.name), settled
+        )
+
+    async def upload(
+        self,
+        project_id: str,
+        environment_id: str,
+        service_id: str,
+        bundle: bytes,
+        settled: Callable[[], Awaitable[Data | None]],
+    ) -> Data:
+        """Deploys a gzip tar; the answer holds `deploymentId`."""
+        address = httpx.URL(self.endpoint).copy_with(path=f"/project/{project_id}/environment/{environment_id}/up")
+        request = Request(
+            "upload",
+            "POST",
+            str(address),
+            is_query=False,
+            content=bundle,
+            headers={"content-type": "application/gzip"},
+            params={"serviceId": service_id},
+            timeout_s=UPLOAD_TIMEOUT_S,
+        )
+        return await self.transport.change(request, lambda answer: object_of(answer, "upload"), settled)
+
+    def _request(self, operation: Operation, variables: Data) -> Request:
+        body = {"operationName": operation.name, "query": operation.text, "variables": variables}
+        return Request(operation.name, "POST", self.endpoint, operation.is_query, json=body)
+
+
+def nodes(connection: Any) -> list[Data]:
+    """The nodes of a Relay connection; an absent one has none."""
+    return [edge["node"] for edge in (connection or {}).get("edges", ())]
+
+
+def only(found: list[Data]) -> Data | None:
+    """The one thing that appeared. Several appeared: somebody else is at work, and guessing would adopt their thing."""
+    return found[0] if len(found) == 1 else None

@@ -1,0 +1,119 @@
+"""A Railway project: the folder that environments and services live in."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.errors import NotFound, RemoteFault
+from infra.provider.waiting import until
+from infra.railway.client import Data, RailwayClient, nodes, only
+from infra.railway.names import ID, PROJECT_NAME
+from infra.railway.operations import load
+
+CREATE = load(__file__, "create.graphql")
+READ = load(__file__, "read.graphql")
+LIST = load(__file__, "list.graphql")
+UPDATE = load(__file__, "update.graphql")
+DELETE = load(__file__, "delete.graphql")
+
+DELETE_DEADLINE_S = 120.0
+
+
+class ProjectInputs(Struct, frozen=True, rename="camel"):
+    name: str
+    workspace_id: str | None = None
+
+
+class Project(Resource[RailwayClient, ProjectInputs]):
+    """A project. Its first environment comes with it."""
+
+    resource_type: ClassVar = "railway:index:Project"
+    collection: ClassVar = "projects"
+    inputs_type: ClassVar = ProjectInputs
+    fields: ClassVar = (
+        Field("name", PROJECT_NAME, is_required=True),
+        Field("workspaceId", ID, replaces=True),
+    )
+    outputs: ClassVar = (Output("defaultEnvironmentId"),)
+
+    async def create(self, call: Call[RailwayClient], inputs: ProjectInputs) -> Made:
+        before = await _ids_named(call, inputs)
+
+        async def settled() -> Data | None:
+            # Names are not unique: ours is the one that was not there before.
+            fresh = only([{"id": each} for each in await _ids_named(call, inputs) - before])
+            if fresh is None:
+                return None
+            found = await call.client.query(READ, id=fresh["id"])
+            return {"projectCreate": found["project"]}
+
+        wanted = {"name": inputs.name}
+        if inputs.workspace_id is not None:
+            wanted["workspaceId"] = inputs.workspace_id
+        made = (await call.client.mutate(CREATE, {"input": wanted}, settled))["projectCreate"]
+        environment_id = _first_environment(made)
+        if not environment_id:
+            # The environment may follow the project by a moment.
+            environment_id = await until(
+                call, lambda: _environment_of(call, made["id"]), deadline_s=60, what=f"first environment of project {made['id']}"
+            )
+        return Made(made["id"], {"defaultEnvironmentId": environment_id})
+
+    async def read(self, call: Call[RailwayClient], recorded: Recorded[ProjectInputs]) -> Found | None:
+        project = await _project(call, recorded.identity)
+        if project is None:
+            return None
+        inputs = {"name": project["name"]}
+        if recorded.inputs is None or recorded.inputs.workspace_id is not None:
+            inputs["workspaceId"] = project["workspaceId"]
+        known = str(recorded.outputs.get("defaultEnvironmentId") or "")
+        environment_ids = [each["id"] for each in nodes(project["environments"])]
+        chosen = known if known in environment_ids else _first_environment(project)
+        return Found(project["id"], inputs, {"defaultEnvironmentId": chosen})
+
+    async def update(self, call: Call[RailwayClient], recorded: Recorded[ProjectInputs], inputs: ProjectInputs) -> Made:
+        async def settled() -> Data | None:
+            project = await _project(call, recorded.identity)
+            return {"projectUpdate": project} if project and project["name"] == inputs.name else None
+
+        await call.client.mutate(UPDATE, {"id": recorded.identity, "input": {"name": inputs.name}}, settled)
+        return Made(recorded.identity, {"defaultEnvironmentId": recorded.outputs.get("defaultEnvironmentId")})
+
+    async def delete(self, call: Call[RailwayClient], recorded: Recorded[ProjectInputs]) -> None:
+        async def gone() -> Data | None:
+            return {} if await _project(call, recorded.identity) is None else None
+
+        try:
+            await call.client.mutate(DELETE, {"id": recorded.identity}, gone)
+        except NotFound:
+            return
+        await until(call, gone, deadline_s=call.timeout_s or DELETE_DEADLINE_S, what=f"deletion of project {recorded.identity}")
+
+
+async def _project(call: Call[RailwayClient], identity: str) -> Data | None:
+    answer = await call.client.query_or_none(READ, id=identity)
+    project: Data | None = (answer or {}).get("project")
+    return None if project is None or project.get("deletedAt") else project
+
+
+async def _ids_named(call: Call[RailwayClient], inputs: ProjectInputs) -> set[str]:
+    found = await call.client.query(LIST, workspaceId=inputs.workspace_id)
+    return {each["id"] for each in nodes(found["projects"]) if each["name"] == inputs.name}
+
+
+async def _environment_of(call: Call[RailwayClient], project_id: str) -> str | None:
+    project = await _project(call, project_id)
+    if project is None:
+        raise RemoteFault(f"project {project_id} is gone just after it was made", operation="projectCreate")
+    return _first_environment(project) or None
+
+
+def _first_environment(project: Data) -> str:
+    """Railway names the first one production; a workspace may name it otherwise."""
+    environments = nodes(project.get("environments"))
+    named = [each["id"] for each in environments if each["name"] == "production"]
+    every = named or [each["id"] for each in environments]
+    return str(every[0]) if every else ""

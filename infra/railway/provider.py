@@ -1,0 +1,50 @@
+"""The provider's declaration: settings, resources, and how to reach Railway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from infra.provider.definition import Field
+from infra.provider.endpoints import require_private_way
+from infra.provider.errors import ConfigurationError
+from infra.provider.native import NativeProvider, by_type
+from infra.provider.rules import Text
+from infra.provider.stopping import Stopper
+from infra.provider.transport import Transport
+from infra.railway.client import RailwayClient
+from infra.railway.deployment import Deployment
+from infra.railway.environment import Environment
+from infra.railway.project import Project
+from infra.railway.service import Service
+from infra.railway.service_domain import ServiceDomain
+from infra.railway.variables import Variables
+from infra.railway.volume import Volume
+
+ENDPOINT = "https://backboard.railway.com/graphql/v2"
+
+
+class RailwayProvider(NativeProvider[RailwayClient]):
+    name: ClassVar[str] = "railway"
+    version: ClassVar[str] = "0.1.0"
+    settings: ClassVar = (
+        Field("endpoint", Text(), about="GraphQL address; default RAILWAY_API_URL, else Railway's own"),
+        Field("token", Text(), is_secret=True, about="account or workspace token; default RAILWAY_API_TOKEN"),
+    )
+    resources = by_type(Project(), Environment(), Service(), Variables(), ServiceDomain(), Volume(), Deployment())
+    functions: ClassVar = {}
+
+    def connect(self, settings: Mapping[str, str], environment: Mapping[str, str], stopper: Stopper) -> RailwayClient:
+        endpoint = settings.get("endpoint") or environment.get("RAILWAY_API_URL") or ENDPOINT
+        token = settings.get("token") or environment.get("RAILWAY_API_TOKEN") or ""
+        if not token:
+            raise ConfigurationError(
+                "railway:token: expected an account token, got nothing; "
+                "set RAILWAY_API_TOKEN or run `pulumi config set --secret railway:token`"
+            )
+        require_private_way("railway:endpoint", endpoint)
+        headers = {"authorization": f"Bearer {token}", "user-agent": f"cached-auth-railway-provider/{self.version}"}
+        return RailwayClient(Transport(headers, sleep=stopper.sleep), endpoint)
+
+    async def disconnect(self, client: RailwayClient) -> None:
+        await client.transport.close()

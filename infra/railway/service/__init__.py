@@ -1,0 +1,188 @@
+"""A service and its instance in one environment.
+
+Creation takes two steps, because the API has no one call for both: the service, then its settings and placement. When the
+second fails the service is kept as half made, with its id, and the next `up` finishes it. A source given at creation would
+deploy at once, before there are variables; it is therefore set in the second step, which deploys nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from infra.provider.comparison import Kind
+from infra.provider.definition import Call, Change, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.errors import Conflict, HalfMade, NotFound, ProviderError
+from infra.provider.properties import Properties
+from infra.provider.rules import Choice, ListOf, Text, Whole
+from infra.provider.waiting import until
+from infra.railway.client import Data, RailwayClient, nodes
+from infra.railway.names import ID, SERVICE_NAME
+from infra.railway.operations import load
+from infra.railway.regions import ReplicasByRegion
+from infra.railway.service.instance import Instance, ServiceInputs, inputs_from, parsed, update_input
+
+CREATE = load(__file__, "create.graphql")
+LIST = load(__file__, "list.graphql")
+READ = load(__file__, "read.graphql")
+INSTANCE = load(__file__, "instance.graphql")
+PRIVATE_DOMAIN = load(__file__, "private_domain.graphql")
+UPDATE = load(__file__, "update.graphql")
+RENAME = load(__file__, "rename.graphql")
+DELETE = load(__file__, "delete.graphql")
+
+DELETE_DEADLINE_S = 120.0
+APPEAR_DEADLINE_S = 60.0
+
+
+class Service(Resource[RailwayClient, ServiceInputs]):
+    """A service with everything that says how it runs. It is deployed by a Deployment, never by a change here."""
+
+    resource_type: ClassVar = "railway:index:Service"
+    collection: ClassVar = "services"
+    inputs_type: ClassVar = ServiceInputs
+    deletes_before_replace: ClassVar = True  # names are unique in a project
+    fields: ClassVar = (
+        Field("projectId", ID, is_required=True, replaces=True),
+        Field("environmentId", ID, is_required=True, replaces=True),
+        Field("name", SERVICE_NAME, is_required=True),
+        Field("multiRegionConfig", ReplicasByRegion(), is_required=True),
+        Field("image", Text(1, 500, r"\S+", "an image reference without spaces")),
+        Field("startCommand", Text(1, 4096)),
+        Field("preDeployCommand", ListOf(Text(1, 4096), items_max=10)),
+        Field("healthcheckPath", Text(1, 1024, r"/\S*", "a path that starts with /")),
+        Field("healthcheckTimeoutS", Whole(1, 3600)),
+        Field("restartPolicyType", Choice(("ON_FAILURE", "ALWAYS", "NEVER"))),
+        Field("restartPolicyMaxRetries", Whole(0, 1000)),
+        Field("overlapSeconds", Whole(0, 3600)),
+        Field("drainingSeconds", Whole(0, 3600)),
+        Field("railwayToml", Text(0, 100_000), about="the rendered settings, for the eye only: shown in the diff"),
+    )
+    outputs: ClassVar = (Output("privateDomain", about="name on the environment's private network"),)
+
+    def diff(self, old_inputs: Properties, old_outputs: Properties, new_inputs: Properties) -> tuple[Change, ...]:
+        """As usual, but an image cannot be taken away again: the API has no word for it."""
+        return tuple(
+            dataclasses.replace(each, replaces=True) if each.field == "image" and each.kind is Kind.DELETE else each
+            for each in super().diff(old_inputs, old_outputs, new_inputs)
+        )
+
+    async def create(self, call: Call[RailwayClient], inputs: ServiceInputs) -> Made:
+        async def named() -> Data | None:
+            found = await call.client.query(LIST, projectId=inputs.project_id)
+            same = [each for each in nodes(found["project"]["services"]) if each["name"] == inputs.name]
+            return {"serviceCreate": same[0]} if same else None
+
+        # Looked up first: a name that is there now tells a conflict from our own creation whose answer was lost.
+        existing = await named()
+        if existing is not None:
+            identity = existing["serviceCreate"]["id"]
+            raise Conflict(
+                f"services/{inputs.name}: the project has a service of this name already; choose another name, "
+                f"or adopt it with `pulumi import {self.resource_type} NAME {identity}`"
+            )
+        wanted = {"projectId": inputs.project_id, "environmentId": inputs.environment_id, "name": inputs.name}
+        made = (await call.client.mutate(CREATE, {"input": wanted}, named))["serviceCreate"]
+        return await self._settle(call, made["id"], inputs)
+
+    async def update(self, call: Call[RailwayClient], recorded: Recorded[ServiceInputs], inputs: ServiceInputs) -> Made:
+        await _rename(call, recorded.identity, inputs.name)
+        return await self._settle(call, recorded.identity, inputs)
+
+    async def _settle(self, call: Call[RailwayClient], identity: str, inputs: ServiceInputs) -> Made:
+        """Brings the instance to what is wanted; a failure keeps the service as half made."""
+        try:
+            found = await until(
+                call,
+                lambda: _instance(call, identity, inputs.environment_id),
+                deadline_s=APPEAR_DEADLINE_S,
+                what=f"services/{inputs.name}: its instance in environment {inputs.environment_id}",
+            )
+            await _apply(call, identity, found, inputs)
+            domain = await _private_domain(call, inputs, identity)
+        except ProviderError as error:
+            reason = f"services/{inputs.name}: made, but its settings are not in effect: {error}; run `up` again to finish it"
+            raise HalfMade(identity, {}, (reason,)) from error
+        return Made(identity, {"privateDomain": domain})
+
+    async def read(self, call: Call[RailwayClient], recorded: Recorded[ServiceInputs]) -> Found | None:
+        service = await _service(call, recorded.identity)
+        if service is None:
+            return None
+        environments = [each["environmentId"] for each in nodes(service["serviceInstances"])]
+        environment_id = recorded.inputs.environment_id if recorded.inputs else next(iter(environments), "")
+        if environment_id not in environments:
+            return None
+        instance = await _instance(call, recorded.identity, environment_id)
+        if instance is None:
+            return None
+        place = {"projectId": service["projectId"], "environmentId": environment_id, "name": service["name"]}
+        inputs = place | inputs_from(instance, recorded.inputs)
+        if recorded.inputs is not None and recorded.inputs.railway_toml is not None:
+            inputs["railwayToml"] = recorded.inputs.railway_toml
+        named = ServiceInputs(service["projectId"], environment_id, service["name"], instance.placement)
+        return Found(recorded.identity, inputs, {"privateDomain": await _private_domain(call, named, recorded.identity)})
+
+    async def delete(self, call: Call[RailwayClient], recorded: Recorded[ServiceInputs]) -> None:
+        service = await _service(call, recorded.identity)
+        if service is None:
+            return
+        environment_id = recorded.inputs.environment_id if recorded.inputs else ""
+        everywhere = [each["environmentId"] for each in nodes(service["serviceInstances"])]
+        # Another stack may run the same service in its own environment: then only our instance goes.
+        is_shared = any(each != environment_id for each in everywhere) and bool(environment_id)
+
+        async def gone() -> Data | None:
+            left = await _service(call, recorded.identity)
+            if left is None:
+                return {}
+            places = [each["environmentId"] for each in nodes(left["serviceInstances"])]
+            return {} if is_shared and environment_id not in places else None
+
+        variables = {"id": recorded.identity, "environmentId": environment_id if is_shared else None}
+        try:
+            await call.client.mutate(DELETE, variables, gone)
+        except NotFound:
+            return
+        await until(call, gone, deadline_s=call.timeout_s or DELETE_DEADLINE_S, what=f"deletion of service {recorded.identity}")
+
+
+async def _service(call: Call[RailwayClient], identity: str) -> Data | None:
+    answer = await call.client.query_or_none(READ, id=identity)
+    service: Data | None = (answer or {}).get("service")
+    return None if service is None or service.get("deletedAt") else service
+
+
+async def _instance(call: Call[RailwayClient], identity: str, environment_id: str) -> Instance | None:
+    answer = await call.client.query_or_none(INSTANCE, serviceId=identity, environmentId=environment_id)
+    return None if answer is None or answer["serviceInstance"] is None else parsed(answer, identity)
+
+
+async def _rename(call: Call[RailwayClient], identity: str, name: str) -> None:
+    async def settled() -> Data | None:
+        service = await _service(call, identity)
+        return {} if service and service["name"] == name else None
+
+    if await settled() is None:
+        await call.client.mutate(RENAME, {"id": identity, "input": {"name": name}}, settled)
+
+
+async def _apply(call: Call[RailwayClient], identity: str, found: Instance, inputs: ServiceInputs) -> None:
+    change = update_input(found, inputs)
+
+    async def settled() -> Data | None:
+        now = await _instance(call, identity, inputs.environment_id)
+        return {} if now and not update_input(now, inputs) else None
+
+    if change:
+        variables = {"serviceId": identity, "environmentId": inputs.environment_id, "input": change}
+        await call.client.mutate(UPDATE, variables, settled)
+
+
+async def _private_domain(call: Call[RailwayClient], inputs: ServiceInputs, identity: str) -> str:
+    """Railway tells it as a variable of the service; the documented form stands in until that appears."""
+    answer = await call.client.query_or_none(
+        PRIVATE_DOMAIN, projectId=inputs.project_id, environmentId=inputs.environment_id, serviceId=identity
+    )
+    provided = ((answer or {}).get("variables") or {}).get("RAILWAY_PRIVATE_DOMAIN")
+    return str(provided or f"{inputs.name.lower().replace(' ', '-')}.railway.internal")

@@ -1,0 +1,117 @@
+"""A service's instance in one environment: as wanted, as found, and the patch from one to the other. Pure.
+
+An input that is not given means Railway's default, so that a value set by hand is drift like any other. The restart policy
+is the exception: its unset form cannot be written through the API, so without an input it is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from infra.railway.client import Data
+from infra.railway.regions import patch, placed
+
+
+class ServiceInputs(Struct, frozen=True, rename="camel"):
+    project_id: str
+    environment_id: str
+    name: str
+    multi_region_config: dict[str, int]
+    image: str | None = None
+    start_command: str | None = None
+    pre_deploy_command: list[str] | None = None
+    healthcheck_path: str | None = None
+    healthcheck_timeout_s: int | None = None
+    restart_policy_type: str | None = None
+    restart_policy_max_retries: int | None = None
+    overlap_seconds: int | None = None
+    draining_seconds: int | None = None
+    railway_toml: str | None = None
+
+
+FIELDS: Mapping[str, str] = {
+    "startCommand": "start_command",
+    "preDeployCommand": "pre_deploy_command",
+    "healthcheckPath": "healthcheck_path",
+    "healthcheckTimeout": "healthcheck_timeout_s",
+    "restartPolicyType": "restart_policy_type",
+    "restartPolicyMaxRetries": "restart_policy_max_retries",
+    "overlapSeconds": "overlap_seconds",
+    "drainingSeconds": "draining_seconds",
+}
+"""ServiceInstanceUpdateInput's names -> ours."""
+
+DEFAULTS: Mapping[str, Any] = {
+    "startCommand": "",
+    "preDeployCommand": [],
+    "healthcheckPath": "",
+    "healthcheckTimeout": 300,
+    "overlapSeconds": 0,
+    "drainingSeconds": 0,
+}
+"""What Railway reports, besides null, for a field nobody has set."""
+
+_LEFT_ALONE = ("restartPolicyType", "restartPolicyMaxRetries")
+
+
+class Instance(Struct, frozen=True):
+    """What Railway reports; `settings` by Railway's names, None where unset."""
+
+    image: str | None
+    placement: dict[str, int]
+    settings: dict[str, Any]
+
+
+def parsed(answer: Data, service_id: str) -> Instance:
+    """The answer to instance.graphql."""
+    found = answer["serviceInstance"]
+    config = (answer.get("environment") or {}).get("config") or {}
+    deploy = ((config.get("services") or {}).get(service_id) or {}).get("deploy") or {}
+    return Instance(
+        (found.get("source") or {}).get("image"),
+        placed(deploy.get("multiRegionConfig")),
+        {name: _normal(name, found.get(name)) for name in FIELDS},
+    )
+
+
+def _normal(name: str, value: Any) -> Any:
+    if name == "preDeployCommand" and isinstance(value, str):
+        return [value]
+    return None if name in DEFAULTS and value == DEFAULTS[name] else value
+
+
+def update_input(found: Instance, wanted: ServiceInputs) -> Data:
+    """ServiceInstanceUpdateInput that turns `found` into `wanted`; empty when they agree.
+
+    multiRegionConfig goes along with every change: serviceInstanceUpdate falls back to one replica when it is left out.
+    """
+    settings = {name: _normal(name, getattr(wanted, ours)) for name, ours in FIELDS.items()}
+    change: Data = {
+        name: value
+        for name, value in settings.items()
+        if value != found.settings.get(name) and not (value is None and name in _LEFT_ALONE)
+    }
+    if wanted.image is not None and wanted.image != found.image:
+        change["source"] = {"image": wanted.image}
+    if change or found.placement != wanted.multi_region_config:
+        change["multiRegionConfig"] = patch(found.placement, wanted.multi_region_config)
+    return change
+
+
+def inputs_from(found: Instance, recorded: ServiceInputs | None) -> Data:
+    """What the user would have to write to get `found`. Fields at their default are left out, as the user left them out."""
+    inputs: Data = {"multiRegionConfig": found.placement}
+    if found.image is not None:
+        inputs["image"] = found.image
+    for name, ours in FIELDS.items():
+        given = getattr(recorded, ours) if recorded else None
+        value = found.settings.get(name)
+        if given is not None and value is None:
+            value = DEFAULTS.get(name)  # set to the default in words: not drift
+            value = given if value == given else None
+        if value is not None and (given is not None or recorded is None or name not in _LEFT_ALONE):
+            inputs["healthcheckTimeoutS" if name == "healthcheckTimeout" else name] = value
+    return inputs

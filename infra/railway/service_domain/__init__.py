@@ -1,0 +1,117 @@
+"""A public name of a service, given by Railway."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.endpoints import is_address_literal
+from infra.provider.errors import NotFound
+from infra.provider.rules import Whole
+from infra.provider.waiting import until
+from infra.railway.client import Data, RailwayClient, only
+from infra.railway.names import ID
+from infra.railway.operations import load
+
+CREATE = load(__file__, "create.graphql")
+LIST = load(__file__, "list.graphql")
+UPDATE = load(__file__, "update.graphql")
+DELETE = load(__file__, "delete.graphql")
+
+DELETE_DEADLINE_S = 60.0
+
+
+class ServiceDomainInputs(Struct, frozen=True, rename="camel"):
+    project_id: str
+    environment_id: str
+    service_id: str
+    target_port: int | None = None
+
+    @property
+    def place(self) -> dict[str, str]:
+        return {"projectId": self.project_id, "environmentId": self.environment_id, "serviceId": self.service_id}
+
+
+class ServiceDomain(Resource[RailwayClient, ServiceDomainInputs]):
+    """A domain under Railway's own; applied at once, without a deployment."""
+
+    resource_type: ClassVar = "railway:index:ServiceDomain"
+    collection: ClassVar = "domains"
+    inputs_type: ClassVar = ServiceDomainInputs
+    fields: ClassVar = (
+        Field("projectId", ID, is_required=True, replaces=True),
+        Field("environmentId", ID, is_required=True, replaces=True),
+        Field("serviceId", ID, is_required=True, replaces=True),
+        Field("targetPort", Whole(1, 65_535)),
+    )
+    outputs: ClassVar = (
+        Output("domain", about="host name, with a port where it is not the scheme's own"),
+        Output("url", about="http:// for an address of this machine, else https://"),
+    )
+
+    async def create(self, call: Call[RailwayClient], inputs: ServiceDomainInputs) -> Made:
+        before = {each["id"] for each in await _domains(call, inputs.place) or []}
+
+        async def settled() -> Data | None:
+            fresh = only([each for each in await _domains(call, inputs.place) or [] if each["id"] not in before])
+            return {"serviceDomainCreate": fresh} if fresh else None
+
+        wanted = {"serviceId": inputs.service_id, "environmentId": inputs.environment_id, "targetPort": inputs.target_port}
+        made = (await call.client.mutate(CREATE, {"input": wanted}, settled))["serviceDomainCreate"]
+        return Made(made["id"], _outputs(made["domain"]))
+
+    async def read(self, call: Call[RailwayClient], recorded: Recorded[ServiceDomainInputs]) -> Found | None:
+        if recorded.inputs is None:
+            return None
+        found = await _domain(call, recorded.inputs.place, recorded.identity)
+        if found is None:
+            return None
+        inputs = {**recorded.inputs.place, "targetPort": found["targetPort"]}
+        if recorded.inputs.target_port is None:
+            # Railway guesses a port when none is asked for; its guess is not a wish of the user's.
+            del inputs["targetPort"]
+        return Found(recorded.identity, inputs, _outputs(found["domain"]))
+
+    async def update(
+        self, call: Call[RailwayClient], recorded: Recorded[ServiceDomainInputs], inputs: ServiceDomainInputs
+    ) -> Made:
+        async def settled() -> Data | None:
+            found = await _domain(call, inputs.place, recorded.identity)
+            return {} if found and found["targetPort"] == inputs.target_port else None
+
+        wanted = {
+            "serviceDomainId": recorded.identity,
+            "domain": recorded.outputs["domain"],
+            "environmentId": inputs.environment_id,
+            "serviceId": inputs.service_id,
+            "targetPort": inputs.target_port,
+        }
+        await call.client.mutate(UPDATE, {"input": wanted}, settled)
+        return Made(recorded.identity, _outputs(str(recorded.outputs["domain"])))
+
+    async def delete(self, call: Call[RailwayClient], recorded: Recorded[ServiceDomainInputs]) -> None:
+        async def gone() -> Data | None:
+            if recorded.inputs is None:
+                return {}
+            return {} if await _domain(call, recorded.inputs.place, recorded.identity) is None else None
+
+        try:
+            await call.client.mutate(DELETE, {"id": recorded.identity}, gone)
+        except NotFound:
+            return
+        await until(call, gone, deadline_s=call.timeout_s or DELETE_DEADLINE_S, what=f"deletion of domain {recorded.identity}")
+
+
+async def _domains(call: Call[RailwayClient], place: dict[str, str]) -> list[Data] | None:
+    answer = await call.client.query_or_none(LIST, **place)
+    return None if answer is None else list(answer["domains"]["serviceDomains"])
+
+
+async def _domain(call: Call[RailwayClient], place: dict[str, str], identity: str) -> Data | None:
+    return next((each for each in await _domains(call, place) or [] if each["id"] == identity), None)
+
+
+def _outputs(domain: str) -> dict[str, str]:
+    return {"domain": domain, "url": f"{'http' if is_address_literal(domain) else 'https'}://{domain}"}

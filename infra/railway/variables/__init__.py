@@ -1,0 +1,115 @@
+"""The complete set of one service's variables in one environment: what is not in it is removed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.errors import NotFound
+from infra.provider.properties import UNKNOWN, Properties, has_unknown, plain
+from infra.provider.rules import MapOf, Text
+from infra.railway.client import Data, RailwayClient
+from infra.railway.names import ID, VARIABLE_NAME
+from infra.railway.operations import load
+
+UPSERT = load(__file__, "upsert.graphql")
+READ = load(__file__, "read.graphql")
+
+PROVIDED = "RAILWAY_"
+"""Railway lists its own variables among ours; those we did not set are not ours."""
+
+
+class VariablesInputs(Struct, frozen=True, rename="camel"):
+    project_id: str
+    environment_id: str
+    service_id: str
+    variables: dict[str, str]
+
+    @property
+    def place(self) -> dict[str, str]:
+        return {"projectId": self.project_id, "environmentId": self.environment_id, "serviceId": self.service_id}
+
+
+class Variables(Resource[RailwayClient, VariablesInputs]):
+    """Variables as a whole. Setting them deploys nothing: deployments are explicit here."""
+
+    resource_type: ClassVar = "railway:index:Variables"
+    collection: ClassVar = "variables"
+    inputs_type: ClassVar = VariablesInputs
+    fields: ClassVar = (
+        Field("projectId", ID, is_required=True, replaces=True),
+        Field("environmentId", ID, is_required=True, replaces=True),
+        Field("serviceId", ID, is_required=True, replaces=True),
+        Field("variables", MapOf(Text(chars_min=0), key=VARIABLE_NAME), is_required=True),
+    )
+    outputs: ClassVar = (
+        Output("digest", is_secret=True, is_stable=False, about="sha256 over names and values, for a Deployment's triggers"),
+    )
+
+    def preview(self, inputs: Properties, old_outputs: Mapping[str, Any] | None) -> Properties:
+        """The digest is a function of the variables, so a preview knows it as soon as it knows them."""
+        variables = inputs.get("variables")
+        return {"digest": UNKNOWN if has_unknown(variables) else digest(plain(variables))}
+
+    async def create(self, call: Call[RailwayClient], inputs: VariablesInputs) -> Made:
+        return await self._put(call, inputs)
+
+    async def update(self, call: Call[RailwayClient], recorded: Recorded[VariablesInputs], inputs: VariablesInputs) -> Made:
+        return await self._put(call, inputs)
+
+    async def _put(self, call: Call[RailwayClient], inputs: VariablesInputs) -> Made:
+        async def settled() -> Data | None:
+            return {} if await _variables(call, inputs.place, inputs.variables) == inputs.variables else None
+
+        wanted = {**inputs.place, "variables": inputs.variables, "replace": True, "skipDeploys": True}
+        await call.client.mutate(UPSERT, {"input": wanted}, settled)
+        return Made(_identity(inputs), {"digest": digest(inputs.variables)})
+
+    async def read(self, call: Call[RailwayClient], recorded: Recorded[VariablesInputs]) -> Found | None:
+        place = recorded.inputs.place if recorded.inputs else _place(recorded.identity)
+        set_by_us = recorded.inputs.variables if recorded.inputs else {}
+        found = await _variables(call, place, set_by_us)
+        if found is None:
+            return None
+        return Found(recorded.identity, {**place, "variables": found}, {"digest": digest(found)})
+
+    async def delete(self, call: Call[RailwayClient], recorded: Recorded[VariablesInputs]) -> None:
+        place = recorded.inputs.place if recorded.inputs else _place(recorded.identity)
+
+        async def settled() -> Data | None:
+            return {} if not await _variables(call, place, {}) else None
+
+        try:
+            await call.client.mutate(
+                UPSERT, {"input": {**place, "variables": {}, "replace": True, "skipDeploys": True}}, settled
+            )
+        except NotFound:
+            return  # the service went first, and took its variables along
+
+
+async def _variables(call: Call[RailwayClient], place: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str] | None:
+    answer = await call.client.query_or_none(READ, **place)
+    if answer is None:
+        return None
+    found: Mapping[str, str] = answer["variables"] or {}
+    return {name: value for name, value in found.items() if name in ours or not name.startswith(PROVIDED)}
+
+
+def digest(variables: Mapping[str, str]) -> str:
+    """One text that changes exactly when a name or a value does. Secret: short values could be guessed from it."""
+    canonical = json.dumps(dict(variables), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _identity(inputs: VariablesInputs) -> str:
+    return f"{inputs.project_id}/{inputs.environment_id}/{inputs.service_id}"
+
+
+def _place(identity: str) -> dict[str, str]:
+    project_id, environment_id, service_id = [*identity.split("/"), "", ""][:3]
+    return {"projectId": project_id, "environmentId": environment_id, "serviceId": service_id}

@@ -1,0 +1,131 @@
+"""A disk that outlives deployments. A service with one runs a single replica."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+from infra.provider.definition import Call, Field, Found, Made, Recorded, Resource
+from infra.provider.errors import NotFound
+from infra.provider.rules import Choice
+from infra.provider.waiting import until
+from infra.railway.client import Data, RailwayClient, nodes, only
+from infra.railway.names import ID, MOUNT_PATH
+from infra.railway.operations import load
+from infra.railway.regions import ALIASES, REGIONS
+
+CREATE = load(__file__, "create.graphql")
+LIST = load(__file__, "list.graphql")
+UPDATE = load(__file__, "update.graphql")
+DELETE = load(__file__, "delete.graphql")
+
+DELETE_DEADLINE_S = 120.0
+
+
+class VolumeInputs(Struct, frozen=True, rename="camel"):
+    project_id: str
+    environment_id: str
+    service_id: str
+    mount_path: str
+    region: str | None = None
+
+
+class Volume(Resource[RailwayClient, VolumeInputs]):
+    """A volume and its one instance in the given environment; its data goes with it."""
+
+    resource_type: ClassVar = "railway:index:Volume"
+    collection: ClassVar = "volumes"
+    inputs_type: ClassVar = VolumeInputs
+    deletes_before_replace: ClassVar = True  # a service has room for one volume
+    fields: ClassVar = (
+        Field("projectId", ID, is_required=True, replaces=True),
+        Field("environmentId", ID, is_required=True, replaces=True),
+        Field("serviceId", ID, is_required=True),
+        Field("mountPath", MOUNT_PATH, is_required=True),
+        Field("region", Choice(REGIONS, ALIASES), replaces=True),
+    )
+
+    async def create(self, call: Call[RailwayClient], inputs: VolumeInputs) -> Made:
+        before = {each["id"] for each in await _volumes(call, inputs.project_id) if _instance(each, inputs.environment_id)}
+
+        async def settled() -> Data | None:
+            fresh = [
+                each
+                for each in await _volumes(call, inputs.project_id)
+                if each["id"] not in before and _belongs(_instance(each, inputs.environment_id), inputs)
+            ]
+            found = only(fresh)
+            return {"volumeCreate": found} if found else None
+
+        wanted = {
+            "projectId": inputs.project_id,
+            "environmentId": inputs.environment_id,  # without it no instance appears
+            "serviceId": inputs.service_id,
+            "mountPath": inputs.mount_path,
+        }
+        if inputs.region is not None:
+            wanted["region"] = inputs.region
+        made = (await call.client.mutate(CREATE, {"input": wanted}, settled))["volumeCreate"]
+        return Made(made["id"], {})
+
+    async def read(self, call: Call[RailwayClient], recorded: Recorded[VolumeInputs]) -> Found | None:
+        if recorded.inputs is None:
+            return None
+        instance = await _read(call, recorded.inputs, recorded.identity)
+        if instance is None:
+            return None
+        inputs = {
+            "projectId": recorded.inputs.project_id,
+            "environmentId": instance["environmentId"],
+            "serviceId": instance["serviceId"],
+            "mountPath": instance["mountPath"],
+        }
+        if recorded.inputs.region is not None:
+            inputs["region"] = instance["region"]
+        return Found(recorded.identity, inputs, {})
+
+    async def update(self, call: Call[RailwayClient], recorded: Recorded[VolumeInputs], inputs: VolumeInputs) -> Made:
+        async def settled() -> Data | None:
+            return {} if _belongs(await _read(call, inputs, recorded.identity), inputs) else None
+
+        wanted = {"mountPath": inputs.mount_path, "serviceId": inputs.service_id}
+        variables = {"volumeId": recorded.identity, "environmentId": inputs.environment_id, "input": wanted}
+        await call.client.mutate(UPDATE, variables, settled)
+        return Made(recorded.identity, {})
+
+    async def delete(self, call: Call[RailwayClient], recorded: Recorded[VolumeInputs]) -> None:
+        async def gone() -> Data | None:
+            if recorded.inputs is None:
+                return {}
+            return {} if await _read(call, recorded.inputs, recorded.identity) is None else None
+
+        try:
+            await call.client.mutate(DELETE, {"volumeId": recorded.identity}, gone)
+        except NotFound:
+            return
+        await until(call, gone, deadline_s=call.timeout_s or DELETE_DEADLINE_S, what=f"deletion of volume {recorded.identity}")
+
+
+async def _volumes(call: Call[RailwayClient], project_id: str) -> list[Data]:
+    answer = await call.client.query_or_none(LIST, projectId=project_id)
+    return [] if answer is None or answer["project"] is None else nodes(answer["project"]["volumes"])
+
+
+async def _read(call: Call[RailwayClient], inputs: VolumeInputs, identity: str) -> Data | None:
+    for each in await _volumes(call, inputs.project_id):
+        if each["id"] == identity:
+            return _instance(each, inputs.environment_id)
+    return None
+
+
+def _instance(volume: Data, environment_id: str) -> Data | None:
+    """Railway keeps a deleted volume for a while; for us it is gone."""
+    instances = nodes(volume["volumeInstances"])
+    return next((each for each in instances if each["environmentId"] == environment_id and not each["isPendingDeletion"]), None)
+
+
+def _belongs(instance: Data | None, inputs: VolumeInputs) -> bool:
+    return (
+        instance is not None and instance["serviceId"] == inputs.service_id and instance["mountPath"] == inputs.mount_path
+    )

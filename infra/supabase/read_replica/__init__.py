@@ -1,0 +1,103 @@
+"""A read replica of a project's database in another region.
+
+The API answers a set-up with nothing but "accepted". The replica is found afterwards among the pooler's entries, the one
+place where the Management API lists every database of a project with its host.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.errors import NotFound
+from infra.provider.waiting import TimedOut, until
+from infra.supabase.client import SupabaseClient
+from infra.supabase.names import REF, REGION
+
+READY_DEADLINE_S = 900.0
+DELETE_DEADLINE_S = 300.0
+
+
+class ReadReplicaInputs(Struct, frozen=True, rename="camel"):
+    project_ref: str
+    region: str
+
+
+class ReadReplica(Resource[SupabaseClient, ReadReplicaInputs]):
+    """A streaming standby; reads only, and a little behind."""
+
+    resource_type: ClassVar = "supabase:index:ReadReplica"
+    collection: ClassVar = "read_replicas"
+    inputs_type: ClassVar = ReadReplicaInputs
+    fields: ClassVar = (
+        Field("projectRef", REF, is_required=True, replaces=True),
+        Field("region", REGION, is_required=True, replaces=True),
+    )
+    outputs: ClassVar = (Output("identifier"), Output("host"))
+
+    async def create(self, call: Call[SupabaseClient], inputs: ReadReplicaInputs) -> Made:
+        before = {each["identifier"] for each in await _replicas(call, inputs.project_ref) or []}
+
+        async def appeared() -> Any | None:
+            fresh = [each for each in await _replicas(call, inputs.project_ref) or [] if each["identifier"] not in before]
+            fits = [each for each in fresh if _fits(each, inputs.region)] if len(fresh) > 1 else fresh
+            return fits[0] if len(fits) == 1 else None
+
+        path = f"/v1/projects/{inputs.project_ref}/read-replicas/setup"
+        await call.client.send("set up read replica", "POST", path, {"read_replica_region": inputs.region}, appeared)
+        await call.tell("waiting for the replica")
+        try:
+            entry = await until(call, appeared, deadline_s=call.timeout_s or READY_DEADLINE_S, what="appearance of the replica")
+        except TimedOut as error:
+            # Without its identifier there is nothing to keep it by; say how to look rather than pretend.
+            told = f"read_replicas/{inputs.region}: {error}; look at the project's databases before the next `up`"
+            raise TimedOut(told) from None
+        return Made(entry["identifier"], {"identifier": entry["identifier"], "host": entry["db_host"]})
+
+    async def read(self, call: Call[SupabaseClient], recorded: Recorded[ReadReplicaInputs]) -> Found | None:
+        if recorded.inputs is None:
+            return None
+        entry = await _replica(call, recorded.inputs.project_ref, recorded.identity)
+        if entry is None:
+            return None
+        inputs = {"projectRef": recorded.inputs.project_ref, "region": recorded.inputs.region}
+        return Found(recorded.identity, inputs, {"identifier": entry["identifier"], "host": entry["db_host"]})
+
+    async def update(
+        self, call: Call[SupabaseClient], recorded: Recorded[ReadReplicaInputs], inputs: ReadReplicaInputs
+    ) -> Made:
+        entry = await _replica(call, inputs.project_ref, recorded.identity)
+        if entry is None:
+            raise NotFound(f"read_replicas/{inputs.region}: {recorded.identity} is gone; run a refresh", operation="update")
+        return Made(recorded.identity, {"identifier": entry["identifier"], "host": entry["db_host"]})
+
+    async def delete(self, call: Call[SupabaseClient], recorded: Recorded[ReadReplicaInputs]) -> None:
+        ref = recorded.inputs.project_ref if recorded.inputs else ""
+
+        async def gone() -> Any | None:
+            return {} if await _replica(call, ref, recorded.identity) is None else None
+
+        if not ref or await gone() is not None:
+            return
+        path = f"/v1/projects/{ref}/read-replicas/remove"
+        try:
+            await call.client.send("remove read replica", "POST", path, {"database_identifier": recorded.identity}, gone)
+        except NotFound:
+            return
+        await until(call, gone, deadline_s=call.timeout_s or DELETE_DEADLINE_S, what=f"removal of replica {recorded.identity}")
+
+
+async def _replicas(call: Call[SupabaseClient], ref: str) -> list[Any] | None:
+    entries = await call.client.get_or_none("list databases", f"/v1/projects/{ref}/config/database/pooler")
+    return None if entries is None else [each for each in entries if each["database_type"] == "READ_REPLICA"]
+
+
+async def _replica(call: Call[SupabaseClient], ref: str, identifier: str) -> Any | None:
+    return next((each for each in await _replicas(call, ref) or [] if each["identifier"] == identifier), None)
+
+
+def _fits(entry: Any, region: str) -> bool:
+    """Two replicas set up at the same moment: Supabase names them by region (ref-rr-eu-central-1-abcde)."""
+    return region in entry["identifier"] or region in entry["db_host"]
