@@ -152,11 +152,12 @@ def variables(
         "CACHE_KEY": pulumi.Output.secret(settings.cache_key.text),
         "CACHE_TTL_S": str(settings.cache_ttl_s),
         "CACHE_ENTRIES_MAX": str(settings.cache_entries_max),
-        "CORS_ORIGINS": ",".join(settings.cors_origins),
         "DRAIN_S": str(settings.draining_s - DRAIN_MARGIN_S),
         "STORAGE_BUCKET": BUCKET,
         "LOG_LEVEL": settings.log_level,
     }
+    if settings.cors_origins:
+        found["CORS_ORIGINS"] = ",".join(settings.cors_origins)
     if not settings.is_local:
         found["HOST"] = "0.0.0.0"  # noqa: S104 - the container's own network; the local cloud gives each replica its address
     if region is not None:
@@ -176,7 +177,8 @@ def exports(settings: Settings, place: Place, database: Database, cells: Mapping
         "regions": {region.name: {**cells[region.name].facts, "replicas": region.replicas} for region in settings.regions},
         "project_id": place.project_id,
         "supabase_url": project.url,
-        "anon_key": pulumi.Output.secret(project.anon_key),
-        "service_role_key": pulumi.Output.secret(project.service_role_key),
-        "database_url": pulumi.Output.secret(database.url),
+        # Secret already, like everything that is made of them.
+        "anon_key": project.anon_key,
+        "service_role_key": project.service_role_key,
+        "database_url": database.url,
     }

@@ -54,8 +54,7 @@ class Cache(pulumi.ComponentResource):
             project_id=place.project_id,
             environment_id=place.environment_id,
             service_id=service.id,
-            release=arguments.image,
-            triggers={"variables": variables.digest, "start_command": COMMAND},
+            triggers={"image": arguments.image, "start_command": COMMAND, "variables": variables.digest},
             timeout_s=DEPLOY_TIMEOUT_S,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[variables]),
         )

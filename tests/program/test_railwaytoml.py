@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table of messages reads best with one message on a line
 """railway.toml as our own desired-state file: strict to read, lossless to write, and nothing in it is silently ignored."""
 
 import contextlib
