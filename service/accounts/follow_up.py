@@ -6,6 +6,7 @@ the failure is counted, and the next log-in makes what is missing.
 
 from __future__ import annotations
 
+import asyncpg  # type: ignore[import-untyped]
 import msgspec
 import structlog
 
@@ -49,8 +50,8 @@ async def follow_up(database: Database, counters: Counters, user: SignedInUser) 
     """True where the primary took it. Never raises for a primary that is away."""
     try:
         await database.write(_FOLLOW_UP, user.id, user.email or None, user.display_name, timeout_s=TIMEOUT_S)
-    except Unavailable as fault:
+    except (Unavailable, asyncpg.PostgresError) as fault:
         counters.follow_up_failures += 1
-        log.warning("login_follow_up_failed", reason=fault.message)
+        log.warning("login_follow_up_failed", reason=type(fault).__name__)
         return False
     return True

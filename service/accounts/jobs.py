@@ -34,8 +34,12 @@ class Job:
     number: int
     user_id: str
     kind: str
-    payload: Payload
+    payload_json: str
     attempts: int
+
+    @property
+    def payload(self) -> Payload:
+        return msgspec.json.decode(self.payload_json, type=Payload)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 import asyncpg  # type: ignore[import-untyped]
-import msgspec
 import structlog
 
-from service.accounts.jobs import Job, JobFailed, Payload
+from service.accounts.jobs import Job, JobFailed
 from service.database.pools import Database
 from service.errors import Unavailable
 from service.metrics.counters import Counters
@@ -94,10 +93,7 @@ class Worker:
 
     async def _work_batch(self) -> bool:
         rows = await self._database.write(_CLAIM, BATCH_MAX, LEASE_S)
-        jobs = [
-            Job(row["id"], str(row["user_id"]), row["kind"], msgspec.json.decode(row["payload"], type=Payload), row["attempts"])
-            for row in rows
-        ]
+        jobs = [Job(row["id"], str(row["user_id"]), row["kind"], row["payload"], row["attempts"]) for row in rows]
         slots = asyncio.Semaphore(CONCURRENT_MAX)
 
         async def work(job: Job) -> None:
@@ -115,6 +111,11 @@ class Worker:
                 await self._table[job.kind](job)
         except (JobFailed, StorageFailed, Unavailable, asyncpg.PostgresError, TimeoutError) as error:
             await self._note_failure(job, f"{type(error).__name__}: {error}"[:500])
+            return
+        except Exception as error:
+            # A bug of ours in one job must neither stop the others nor, by ending the process, the whole service.
+            log.exception("job_broke", job=job.number, kind=job.kind)
+            await self._note_failure(job, type(error).__name__)
             return
         self._counters.jobs_done += 1
         await self._note(_DONE, job.number)

@@ -185,8 +185,8 @@ class Authenticator:
         return await self._from_issuer(token, name, identity), "miss"
 
     async def _from_shared(self, parsed: ParsedToken, name: bytes) -> Entry | None:
-        if self._shared is None:
-            return None
+        if self._shared is None or not self._jwks.knows(parsed.key_id):
+            return None  # a key that nobody knows is not worth a round trip to Redis
         record = await self._shared.get(name)
         if record is None:
             self._counters.l2_misses += 1
@@ -197,7 +197,7 @@ class Authenticator:
             return None
         until = good_until(identity, record.good_until, 0.0)  # the record's own end, bounded once more by the token's
         entry = Entry(identity, record.user_json, until, -math.inf, self._headers_for(identity))
-        if self._wall() >= until or not self._jwks.knows(identity.key_id) or not self._may_serve(entry):
+        if self._wall() >= until or identity.key_id != parsed.key_id or not self._may_serve(entry):
             self._counters.l2_misses += 1
             return None
         self._counters.l2_hits += 1
@@ -214,7 +214,7 @@ class Authenticator:
         try:
             user = await self._ask_issuer(token)
         except TokenRejected as rejection:
-            self._entries.pop(name, None)
+            self.forget(token)
             self._rejections[name] = (self._monotonic() + REJECTION_TTL_S, rejection)
             raise
         if user.user_id != identity.user_id:

@@ -6,12 +6,14 @@ Bodies are checked here; a wrong one answers 400 {code: validation_failed} with 
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 import structlog
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, model_validator
+from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from service.errors import TokenRejected, Unavailable
@@ -69,6 +71,7 @@ def build_app(
     app.add_exception_handler(TokenRejected, _rejected)
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _refused)
     app.add_middleware(GZipMiddleware, minimum_size=settings.gzip_bytes_min, compresslevel=settings.gzip_level)
     return app
 
@@ -83,7 +86,10 @@ def response_of(answer: Answer) -> Response:
 def client_address(request: Request) -> str:
     """The caller's address: the edge overwrites X-Forwarded-For, so its first entry is the edge's word, not the caller's."""
     forwarded = request.headers.get("x-forwarded-for", "").split(",")[0].strip()
-    return forwarded or (request.client.host if request.client else "")
+    try:
+        return str(ip_address(forwarded))
+    except ValueError:
+        return request.client.host if request.client else ""
 
 
 def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints) -> None:
@@ -143,6 +149,13 @@ async def _rejected(_request: Request, error: Exception) -> Response:
 async def _unavailable(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Unavailable)
     return response_of(fault_answer(error))
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "request_refused")
+    extra = [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+    return response_of(error_answer(error.status_code, code, str(error.detail), extra))
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
