@@ -53,8 +53,8 @@ class ClientConnection(asyncio.Protocol):
         self._serve()
 
     def eof_received(self) -> bool:
-        """A client may close its half after the request and still want the answer; without a request, both halves end."""
-        return self._exchange is not None
+        """The end of a client's sending is taken as its leaving, as nginx does: a process that died looks the same."""
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.shared.clients.discard(self)

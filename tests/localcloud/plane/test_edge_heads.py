@@ -1,0 +1,185 @@
+"""The edge's reading of heads and bodies: tables of what is passed on, what is refused, and bytes cut anywhere."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.localcloud.edge.bodies import BodyError, ChunkedBody, LengthBody, UntilCloseBody, chunk
+from infra.localcloud.edge.forwarding import request_bytes, response_bytes
+from infra.localcloud.edge.heads import HeadError, parse_request, parse_response
+from infra.localcloud.edge.routes import EdgeRoute, UpstreamGroup, candidates
+
+HOST = b"Host: a\r\n"
+
+REFUSED = {
+    "both framings": (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    "two lengths": (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\n", 400),
+    "the same length twice": (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\n", 400),
+    "a list of lengths": (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3, 3\r\n\r\n", 400),
+    "signed length": (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: +3\r\n\r\n", 400),
+    "hexadecimal length": (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 0x3\r\n\r\n", 400),
+    "empty length": (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length:\r\n\r\n", 400),
+    "endless length": (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: " + b"9" * 40 + b"\r\n\r\n", 400),
+    "two codings": (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    "another coding": (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 501),
+    "identity": (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: identity\r\n\r\n", 501),
+    "coding with a vertical tab": (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: \x0bchunked\r\n\r\n", 400),
+    "chunked in HTTP/1.0": (b"POST / HTTP/1.0\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n", 400),
+    "space before the colon": (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length : 3\r\n\r\n", 400),
+    "folded line": (b"GET / HTTP/1.1\r\n" + HOST + b"A: b\r\n c\r\n\r\n", 400),
+    "folded first line": (b"GET / HTTP/1.1\r\n A: b\r\n" + HOST + b"\r\n", 400),
+    "bare line feed": (b"GET / HTTP/1.1\r\n" + HOST + b"A: b\nC: d\r\n\r\n", 400),
+    "bare carriage return": (b"GET / HTTP/1.1\r\n" + HOST + b"A: b\rC: d\r\n\r\n", 400),
+    "nul in a value": (b"GET / HTTP/1.1\r\n" + HOST + b"A: b\0\r\n\r\n", 400),
+    "space in a name": (b"GET / HTTP/1.1\r\n" + HOST + b"A b: c\r\n\r\n", 400),
+    "empty name": (b"GET / HTTP/1.1\r\n" + HOST + b": c\r\n\r\n", 400),
+    "no colon": (b"GET / HTTP/1.1\r\n" + HOST + b"nonsense\r\n\r\n", 400),
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (b"GET / HTTP/1.1\r\n" + HOST + HOST + b"\r\n", 400),
+    "odd host": (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+    "absolute target": (b"GET http://b/ HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "connect": (b"CONNECT b:443 HTTP/1.1\r\n" + HOST + b"\r\n", 405),
+    "space in the target": (b"GET /a b HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "two spaces": (b"GET  / HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "high byte in the target": (b"GET /\xff HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "HTTP/2": (b"GET / HTTP/2.0\r\n" + HOST + b"\r\n", 505),
+    "HTTP/0.9": (b"GET /\r\n\r\n", 400),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400),
+    "too many fields": (b"GET / HTTP/1.1\r\n" + HOST + b"A: b\r\n" * 200 + b"\r\n", 431),
+}
+
+
+@pytest.mark.parametrize(("raw", "status"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_could_be_read_in_two_ways_is_refused(raw: bytes, status: int) -> None:
+    """Each is a known way to smuggle a second request past a proxy, or nonsense."""
+    with pytest.raises(HeadError) as caught:
+        parse_request(raw)
+    assert caught.value.status == status
+
+
+def forwarded(raw: bytes) -> bytes:
+    return request_bytes(parse_request(raw), b"10.0.0.9", b"railway/us-west2", b"id1", 1700000000000)
+
+
+def test_a_client_cannot_say_who_it_is() -> None:
+    """The service trusts X-Forwarded-For for its limits: only the edge may write it."""
+    claims = b"X-Forwarded-For: 1.1.1.1\r\nx-real-ip: 1.1.1.1\r\nX-Railway-Edge: fake\r\nForwarded: for=1.1.1.1\r\n"
+    out = forwarded(b"GET / HTTP/1.1\r\n" + HOST + claims + b"\r\n")
+    assert b"1.1.1.1" not in out
+    assert b"fake" not in out
+    assert out.count(b"x-forwarded-for: 10.0.0.9\r\n") == out.count(b"x-real-ip: 10.0.0.9\r\n") == 1
+    assert b"x-forwarded-host: a\r\n" in out
+    assert b"x-request-start: 1700000000000\r\n" in out
+
+
+def test_hop_by_hop_fields_end_at_the_edge() -> None:
+    out = forwarded(
+        b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close, X-Secret\r\nX-Secret: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\n"
+        b"Trailer: x\r\nProxy-Connection: x\r\nUpgrade: h2c\r\nAccept: */*\r\n\r\n"
+    )  # fmt: skip
+    lower = out.lower()
+    assert b"accept: */*" in lower
+    for name in (b"connection", b"x-secret", b"keep-alive", b"te", b"trailer", b"proxy-connection", b"upgrade"):
+        assert b"\r\n" + name + b":" not in lower
+
+
+def test_a_forwarded_head_reads_the_same_again() -> None:
+    raw = b"POST /p?q=1 HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\nX-A:  b c \r\n\r\n"
+    once, twice = parse_request(raw), parse_request(forwarded(raw))
+    assert (once.method, once.target, once.host, once.body_bytes) == (twice.method, twice.target, twice.host, twice.body_bytes)
+
+
+@pytest.mark.parametrize(
+    ("connection", "version", "is_kept"),
+    [(b"", b"1.1", True), (b"Connection: close\r\n", b"1.1", False), (b"", b"1.0", False),
+     (b"Connection: Keep-Alive\r\n", b"1.0", True), (b"Connection: x, CLOSE\r\n", b"1.1", False)],
+)  # fmt: skip
+def test_connections_are_kept_as_the_version_says(connection: bytes, version: bytes, is_kept: bool) -> None:
+    assert parse_request(b"GET / HTTP/" + version + b"\r\n" + HOST + connection + b"\r\n").is_keep_alive is is_kept
+
+
+@pytest.mark.parametrize(
+    ("head", "method", "body_bytes", "is_chunked"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", b"GET", 7, False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", b"HEAD", 0, False),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", b"GET", 0, False),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", b"GET", 0, False),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"GET", None, True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"HEAD", 0, False),
+        (b"HTTP/1.1 200\r\n\r\n", b"GET", None, False),
+    ],
+)
+def test_the_framing_of_answers(head: bytes, method: bytes, body_bytes: int | None, is_chunked: bool) -> None:
+    parsed = parse_response(head, method)
+    assert (parsed.body_bytes, parsed.is_chunked) == (body_bytes, is_chunked)
+
+
+def test_an_answer_says_who_served_it_and_hides_the_server() -> None:
+    head = parse_response(
+        b"HTTP/1.1 200 OK\r\nServer: uvicorn\r\nX-Railway-Edge: fake\r\nETag: 1\r\nContent-Length: 0\r\n\r\n", b"GET"
+    )
+    out = response_bytes(head, b"railway/us-west2", b"id1", is_http11=True, is_closing=False, upstream_zone=None)
+    assert b"server: railway-edge\r\nx-railway-edge: railway/us-west2\r\nx-railway-request-id: id1\r\n" in out
+    assert b"uvicorn" not in out
+    assert b"fake" not in out
+    assert b"ETag: 1\r\n" in out
+
+
+bodies = st.lists(st.binary(min_size=1, max_size=40), max_size=6)
+
+
+@given(bodies, st.integers(1, 7))
+def test_a_chunked_body_is_the_same_wherever_it_is_cut(pieces: list[bytes], step: int) -> None:
+    wire = b"".join(chunk(piece) for piece in pieces) + b"0\r\nTrailer: x\r\n\r\n" + b"NEXT"
+    body, out, rest = ChunkedBody(is_chunking=False), b"", None
+    position = 0
+    while rest is None:
+        piece, rest = body.feed(wire[position : position + step])
+        out += piece
+        position += step
+    assert out == b"".join(pieces)
+    assert rest + wire[position:] == b"NEXT"
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [b"g\r\n", b"-1\r\n", b"0x1\r\n", b"\r\n", b"1\nA\r\n", b"1\r\nAB\r\n", b"1 2\r\n", b"123456789\r\n", b"1;" + b"x" * 400,
+     b" 1\r\n", b"1;a\x0bb\r\n"],
+)  # fmt: skip
+def test_a_broken_chunk_is_refused(wire: bytes) -> None:
+    with pytest.raises(BodyError):
+        ChunkedBody().feed(wire)
+
+
+def test_chunk_extensions_and_trailers_end_at_the_edge() -> None:
+    assert ChunkedBody().feed(b"3;ext=1\r\nabc\r\n0\r\nX: y\r\n\r\n") == (b"3\r\nabc\r\n0\r\n\r\n", b"")
+
+
+def test_a_length_body_leaves_what_follows() -> None:
+    assert LengthBody(3).feed(b"abcNEXT") == (b"abc", b"NEXT")
+
+
+def test_a_body_until_the_end_becomes_chunks() -> None:
+    body = UntilCloseBody(is_chunking=True)
+    assert body.feed(b"abc") == (b"3\r\nabc\r\n", None)
+    assert body.end() == b"0\r\n\r\n"
+
+
+def route() -> EdgeRoute:
+    groups = (UpstreamGroup("us-west2", (("a", 1), ("b", 1))), UpstreamGroup("europe-west4-drams3a", (("c", 1),)))
+    return EdgeRoute("d", "127.0.0.1", 8080, groups, True)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_the_own_region_comes_first_whatever_the_draw(index: int) -> None:
+    order = [candidate.upstream[0] for candidate in candidates(route(), lambda size: index, lambda upstream: False)]
+    assert order[0] == "ab"[index]
+    assert order[-1] == "c"
+
+
+def test_a_replica_that_refused_lately_is_tried_last() -> None:
+    order = [candidate.upstream[0] for candidate in candidates(route(), lambda size: 0, lambda upstream: upstream[0] == "a")]
+    assert order == ["b", "c", "a"]
