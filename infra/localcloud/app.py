@@ -1,0 +1,85 @@
+"""All HTTP surfaces of the daemon in one Starlette application. No state of its own: it may be built per test."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from infra.localcloud import local_endpoints
+from infra.localcloud.conducting.store import StoreError
+from infra.localcloud.local_endpoints import Links
+from infra.localcloud.plane.interface import PlaneError
+from infra.localcloud.railway_api.call import Call, Cloud
+from infra.localcloud.railway_api.endpoint import answer
+from infra.localcloud.railway_api.principal import Principal, identify
+from infra.localcloud.railway_api.upload import up
+from infra.localcloud.status_view import status_view
+from infra.localcloud.supabase_management import api as management
+from infra.localcloud.world.errors import WorldError
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the application needs beside the cloud itself. `daemon` is shown by /_local/status."""
+
+    token: str
+    directory: Path
+    base_url: str
+    links: Links
+    on_shutdown: Callable[[], None]
+    daemon: dict[str, Any]
+
+
+def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
+    def who(request: Request) -> Principal | None:
+        return identify(request.headers, around.token, cloud.keeper.world)
+
+    async def graphql(request: Request) -> Response:
+        return await answer(request, cloud, who(request))
+
+    async def upload(request: Request) -> Response:
+        principal = who(request)
+        if principal is None:
+            return JSONResponse({"message": "Not Authorized"}, 401)
+        return await up(request, Call(cloud, principal), around.directory, around.base_url)
+
+    def with_account(handler: management.Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def guarded(request: Request) -> Response:
+            principal = who(request)
+            if principal is None or not principal.is_account:
+                return JSONResponse({"message": "Unauthorized"}, 401)
+            return await management.handled(handler, request, cloud)
+
+        return guarded
+
+    async def status(request: Request, found: Cloud) -> Response:
+        return JSONResponse(status_view(found, around.links.view(), around.daemon))
+
+    async def links(request: Request, found: Cloud) -> Response:
+        return await local_endpoints.set_links(request, found, around.links)
+
+    async def shutdown(request: Request, found: Cloud) -> Response:
+        return local_endpoints.shutdown(around.on_shutdown)
+
+    async def unexpected(request: Request, problem: Exception) -> Response:
+        return JSONResponse({"message": str(problem)}, 503)
+
+    routes = [
+        Route("/graphql/v2", graphql, methods=["POST"]),
+        Route("/project/{project_id}/environment/{environment_id}/up", upload, methods=["POST"]),
+        *management.routes(with_account),
+        Route("/_local/status", with_account(status), methods=["GET"]),
+        Route("/_local/links", with_account(links), methods=["POST"]),
+        Route("/_local/shutdown", with_account(shutdown), methods=["POST"]),
+        Route("/_local/reset", with_account(local_endpoints.reset), methods=["POST"]),
+    ]
+    # Foreign and expected: a full disk, an address that is taken. Anything else is a 500 with its traceback in the log.
+    handlers: dict[Any, Any] = dict.fromkeys((StoreError, PlaneError, WorldError), unexpected)
+    return Starlette(routes=routes, exception_handlers=handlers)

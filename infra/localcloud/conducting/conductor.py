@@ -1,0 +1,181 @@
+"""Effects in, jobs out: the one place that knows which worker does what, also after a restart of the local cloud."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from infra.localcloud.conducting.build_log import BuildLogs
+from infra.localcloud.conducting.clock import new_stamp
+from infra.localcloud.conducting.databases import Databases
+from infra.localcloud.conducting.deployments import Deployments
+from infra.localcloud.conducting.keeper import Keeper
+from infra.localcloud.conducting.replicas import Replicas, present, together
+from infra.localcloud.conducting.restarting import Restarting
+from infra.localcloud.conducting.router import Router
+from infra.localcloud.conducting.workers import Job, Workers
+from infra.localcloud.plane.interface import Plane, PlaneError
+from infra.localcloud.world import effects as e
+from infra.localcloud.world.deployments import SERVING, UNDER_WAY, Interrupted, SetReplica
+from infra.localcloud.world.endings import FinishEnding
+from infra.localcloud.world.model import DeploymentStatus, Ending, ReplicaStatus
+
+ENDING_TIMEOUT_S = 120.0
+_logger = logging.getLogger("localcloud")
+
+
+class Conductor:
+    """Lives inside a TaskGroup of the daemon: every task it starts belongs to that group."""
+
+    def __init__(
+        self, keeper: Keeper, plane: Plane, cloud: Path, base: Mapping[str, str], mail: str, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._keeper, self._plane, self._cloud, self._tasks = keeper, plane, cloud, tasks
+        self.build_logs = BuildLogs(cloud / "builds")
+        self.router = Router(keeper, plane)
+        self.workers = Workers(tasks)
+        self.replicas = Replicas(keeper, plane, self.router, self.build_logs, cloud, base)
+        self._restarting = Restarting(keeper, self.replicas, self.build_logs, tasks)
+        self._deployments = Deployments(keeper, self.replicas, self._restarting, self.router, self.build_logs)
+        self.databases = Databases(keeper, plane, cloud, mail)
+        self.is_restoring = False
+        keeper.on_effects = self._accept
+
+    def start(self) -> None:
+        """The standing tasks, and what an earlier run left to do."""
+        self._tasks.create_task(self.router.follow(), name="router")
+        self._tasks.create_task(self._watch(), name="watch")
+        self.is_restoring = True
+        self._tasks.create_task(self._restore(), name="restore")
+
+    def _accept(self, effects: tuple[e.Effect, ...]) -> None:
+        for effect in effects:
+            _HANDLERS[type(effect)](self, effect)
+
+    def _submit(self, scope: str, subject: str, run: Callable[[], Awaitable[None]]) -> None:
+        self.workers.submit(scope, Job(subject, run))
+
+    def _run_deployment(self, effect: e.RunDeployment) -> None:
+        self._submit(effect.instance_id, effect.deployment_id, lambda: self._deployments.run(effect.deployment_id))
+
+    def _scale(self, effect: e.ScaleInstance) -> None:
+        self._submit(effect.instance_id, effect.instance_id, lambda: self._deployments.scale(effect.instance_id))
+
+    def _remove(self, effect: e.RemoveDeployment) -> None:
+        self._submit(effect.instance_id, f"remove:{effect.deployment_id}", lambda: self._deployments.retire(effect.deployment_id))
+
+    def _restart(self, effect: e.RestartDeployment) -> None:
+        subject = f"restart:{effect.deployment_id}"
+        self._submit(effect.instance_id, subject, lambda: self._deployments.restart(effect.deployment_id))
+
+    def _cancel(self, effect: e.CancelDeployment) -> None:
+        self.workers.cancel(effect.instance_id, effect.deployment_id)
+        subject = f"discard:{effect.deployment_id}"
+        self._submit(effect.instance_id, subject, lambda: self._deployments.discard(effect.deployment_id))
+
+    def _routes(self, effect: e.RoutesChanged) -> None:
+        self.router.touch()
+
+    def _bring_up(self, effect: e.BringUpSupabase) -> None:
+        self._submit(f"supabase:{effect.ref}", effect.ref, lambda: self.databases.bring_up(effect.ref))
+
+    def _bring_up_replica(self, effect: e.BringUpReadReplica) -> None:
+        scope = f"supabase:{effect.identifier}"
+        self._submit(scope, effect.identifier, lambda: self.databases.bring_up_replica(effect.ref, effect.identifier))
+
+    def _end(self, effect: e.RunEnding) -> None:
+        self._tasks.create_task(self._run_ending(effect.scope, effect.ending), name=f"ending-{effect.ending.id}")
+
+    async def _run_ending(self, scope: str | None, ending: Ending) -> None:
+        """Bounded and repeatable: what does not end now is ended when the local cloud starts the next time."""
+        try:
+            async with asyncio.timeout(ENDING_TIMEOUT_S):
+                if scope is not None:
+                    await self.workers.end(scope)
+                await self._restarting.forget(list(ending.replica_keys))
+                await self.router.settle()
+                await together(self._plane.stop_replica(key, float(ending.draining_s)) for key in ending.replica_keys)
+                for key in ending.process_keys:
+                    await self._plane.stop(key)
+                for key in ending.database_keys:
+                    await self._plane.remove_database(key)
+                for owner in ending.owners:
+                    self._plane.free(owner)
+                await asyncio.to_thread(self._delete_directories, ending.directories)
+        except (PlaneError, TimeoutError, OSError) as exc:
+            _logger.warning("ending of %s is not complete (%s); it goes on at the next start", ending.id, exc)
+            return
+        await self._keeper.apply(FinishEnding(ending.id))
+
+    def _delete_directories(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            path = self._cloud / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    async def _watch(self) -> None:
+        async for event in self._plane.events():
+            found = self.databases.scope_of_exit(event)
+            if found is None:
+                await self._restarting.ended(event)
+                continue
+            scope, ref, identifier = found
+            _logger.warning("%s ended with exit code %d; starting it again", event.key, event.exit_code)
+            if identifier is None:
+                self._submit(scope, ref, lambda ref=ref: self.databases.bring_up(ref))  # type: ignore[misc]
+            else:
+                self._bring_up_replica(e.BringUpReadReplica(ref=ref, identifier=identifier))
+
+    async def _restore(self) -> None:
+        """Everything that ran comes back: databases first, because services ask for them when they start."""
+        try:
+            world = self._keeper.world
+            for ending in world.endings.values():
+                self._end(e.RunEnding(scope=None, ending=ending))
+            await together(self._restore_supabase(ref) for ref in world.supabase)
+            serving = [found for found in world.deployments.values() if found.status in SERVING]
+            caches = [found for found in serving if found.settings.image is not None]
+            await together(self._restore_deployment(found.id) for found in caches)
+            await together(self._restore_deployment(found.id) for found in serving if found not in caches)
+            for found in world.deployments.values():
+                if found.status is DeploymentStatus.REMOVING:
+                    self._remove(e.RemoveDeployment(instance_id=found.instance_id, deployment_id=found.id))
+                elif found.status in UNDER_WAY:
+                    self.build_logs.add(found.id, "the local cloud was restarted; starting over")
+                    await self._keeper.apply(Interrupted(new_stamp(), found.id))
+            self.router.touch()
+        finally:
+            self.is_restoring = False
+
+    async def _restore_supabase(self, ref: str) -> None:
+        await self.databases.bring_up(ref)
+        project = self._keeper.world.supabase.get(ref)
+        for replica in project.replicas if project else ():
+            await self.databases.bring_up_replica(ref, replica.identifier)
+
+    async def _restore_deployment(self, deployment_id: str) -> None:
+        deployment = self._keeper.world.deployments.get(deployment_id)
+        if deployment is None:
+            return
+        replicas = [found for found in present(deployment) if found.status is not ReplicaStatus.EXITED]
+        for replica in replicas:
+            await self._keeper.apply(SetReplica(deployment_id, replica.key, ReplicaStatus.INITIALIZING, 0))
+        await together(self._deployments.start_again(deployment, replica) for replica in replicas)
+
+
+_HANDLERS: dict[type[e.Effect], Callable[[Conductor, e.Effect], None]] = {
+    e.RunDeployment: Conductor._run_deployment,  # type: ignore[dict-item]
+    e.ScaleInstance: Conductor._scale,  # type: ignore[dict-item]
+    e.RemoveDeployment: Conductor._remove,  # type: ignore[dict-item]
+    e.RestartDeployment: Conductor._restart,  # type: ignore[dict-item]
+    e.CancelDeployment: Conductor._cancel,  # type: ignore[dict-item]
+    e.RoutesChanged: Conductor._routes,  # type: ignore[dict-item]
+    e.BringUpSupabase: Conductor._bring_up,  # type: ignore[dict-item]
+    e.BringUpReadReplica: Conductor._bring_up_replica,  # type: ignore[dict-item]
+    e.RunEnding: Conductor._end,  # type: ignore[dict-item]
+}

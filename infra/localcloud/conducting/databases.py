@@ -1,0 +1,136 @@
+"""Supabase projects as processes: a primary, an API gateway on the same address, standbys in other regions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from urllib.parse import quote
+
+from infra.localcloud.conducting.keeper import Keeper
+from infra.localcloud.plane.interface import DatabaseSpec, Exited, Plane, PlaneError
+from infra.localcloud.world import lookup
+from infra.localcloud.world.errors import WorldError
+from infra.localcloud.world.model import ReadReplica, SupabaseProject
+from infra.localcloud.world.restarts import backoff_s
+from infra.localcloud.world.supabase import ReadReplicaReady, SetSupabaseStatus, api_key, primary_key, standby_key
+
+ATTEMPTS_MAX = 5
+BCRYPT_COST = "10"
+_logger = logging.getLogger("localcloud")
+
+
+def local_region(supabase_region: str) -> str | None:
+    """The local cloud's region for an AWS region name; None for one that has no counterpart."""
+    for prefix, region in (
+        ("us-west-", "us-west2"),
+        ("us-east-", "us-east4-eqdc4a"),
+        ("eu-", "europe-west4-drams3a"),
+        ("ap-", "asia-southeast1-eqsg3a"),
+    ):
+        if supabase_region.startswith(prefix):
+            return region
+    return None
+
+
+def database_url(project: SupabaseProject, address: str) -> str:
+    return f"postgresql://postgres:{quote(project.database_password, safe='')}@{address}:5432/postgres"
+
+
+class Databases:
+    """`mail` is the address of the SMTP sink, where the gateway sends its confirmations."""
+
+    def __init__(self, keeper: Keeper, plane: Plane, cloud: Path, mail: str) -> None:
+        self._keeper, self._plane, self._cloud, self._mail = keeper, plane, cloud, mail
+
+    async def bring_up(self, ref: str) -> None:
+        """COMING_UP -> ACTIVE_HEALTHY, or INIT_FAILED after the last attempt. Also mends one that runs already."""
+        for attempt in range(ATTEMPTS_MAX):
+            project = self._keeper.world.supabase.get(ref)
+            if project is None:
+                return
+            try:
+                await self._ensure(project)
+            except PlaneError as exc:
+                _logger.warning("supabase project %s, attempt %d: %s", ref, attempt + 1, exc)
+                await asyncio.sleep(backoff_s(attempt))
+                continue
+            await self._set_status(ref, "ACTIVE_HEALTHY")
+            return
+        await self._set_status(ref, "INIT_FAILED")
+
+    async def _set_status(self, ref: str, status: str) -> None:
+        try:
+            await self._keeper.apply(SetSupabaseStatus(ref, status))
+        except WorldError:
+            _logger.info("supabase project %s was deleted while it came up", ref)
+
+    async def _ensure(self, project: SupabaseProject) -> None:
+        region = local_region(project.region)
+        assert region is not None, "checked when the project was created"
+        await self._plane.ensure_database(
+            DatabaseSpec(key=primary_key(project.ref), region=region, address=project.address, password=project.database_password)
+        )
+        await self._plane.ensure_supabase_api(api_key(project.ref), project.address, self.gateway_environment(project))
+
+    def gateway_environment(self, project: SupabaseProject) -> dict[str, str]:
+        directory = self._cloud / "supabase" / project.ref
+        (directory / "storage").mkdir(parents=True, exist_ok=True, mode=0o700)
+        return {
+            "HOST": project.address,
+            "PORT": "8000",
+            "DATABASE_URL": database_url(project, project.address),
+            "JWT_SECRET": project.jwt_secret,
+            "SIGNING_KEY_FILE": str(directory / "signing-key.json"),
+            "ANON_KEY": project.anon_key,
+            "SERVICE_ROLE_KEY": project.service_role_key,
+            "EXTERNAL_URL": f"http://{project.address}:8000",
+            "STORAGE_DIR": str(directory / "storage"),
+            "BCRYPT_COST": BCRYPT_COST,
+            "JWT_EXP": "3600",
+            "SMTP_URL": f"smtp://{self._mail}:2525",
+        }
+
+    async def bring_up_replica(self, ref: str, identifier: str) -> None:
+        for attempt in range(ATTEMPTS_MAX):
+            project = self._keeper.world.supabase.get(ref)
+            replica = self._replica(project, identifier)
+            if project is None or replica is None:
+                return
+            try:
+                await self._plane.ensure_database(self._standby(project, replica))
+                await self._keeper.apply(ReadReplicaReady(ref, identifier))
+            except PlaneError as exc:
+                _logger.warning("read replica %s, attempt %d: %s", identifier, attempt + 1, exc)
+                await asyncio.sleep(backoff_s(attempt))
+                continue
+            except WorldError:
+                return
+            return
+
+    def _replica(self, project: SupabaseProject | None, identifier: str) -> ReadReplica | None:
+        return next((found for found in project.replicas if found.identifier == identifier), None) if project else None
+
+    def _standby(self, project: SupabaseProject, replica: ReadReplica) -> DatabaseSpec:
+        region = local_region(replica.region)
+        assert region is not None, "checked when the replica was created"
+        return DatabaseSpec(
+            key=standby_key(replica),
+            region=region,
+            address=replica.address,
+            password=project.database_password,
+            primary_key=primary_key(project.ref),
+        )
+
+    def scope_of_exit(self, event: Exited) -> tuple[str, str, str | None] | None:
+        """(scope, ref, identifier) of the project that an ended process belongs to; None when it is not ours."""
+        for project in self._keeper.world.supabase.values():
+            if event.key in (primary_key(project.ref), api_key(project.ref)):
+                return f"supabase:{project.ref}", project.ref, None
+            for replica in project.replicas:
+                if event.key == standby_key(replica):
+                    return f"supabase:{replica.identifier}", project.ref, replica.identifier
+        return None
+
+    def project(self, ref: str) -> SupabaseProject:
+        return lookup.supabase_project(self._keeper.world, ref)

@@ -1,0 +1,222 @@
+"""The life of one deployment, from QUEUED to SUCCESS, and how the one before it leaves.
+
+Theory of operation. A service instance has one worker, so that one deployment at a time moves. A deployment first gets
+everything ready beside the old one (build, pre-deploy, replicas started and healthy); only then, in one change of the world,
+it becomes the active one and the routes follow. The old one keeps its processes for the overlap, then gets SIGTERM and the
+time to drain. Whatever fails before the switch ends the new processes only: the old ones never notice.
+
+A cache is the exception: it owns its address, so the old one has to go before the new one can listen (as on Railway with a
+volume). What fails then leaves no cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from msgspec import structs
+
+from infra.localcloud.conducting.build_log import BuildLogs
+from infra.localcloud.conducting.clock import new_stamp
+from infra.localcloud.conducting.keeper import Keeper
+from infra.localcloud.conducting.replicas import Replicas, present
+from infra.localcloud.conducting.restarting import Restarting
+from infra.localcloud.conducting.router import Router
+from infra.localcloud.conducting.store import StoreError
+from infra.localcloud.conducting.workload import Bundle, Cache, Workload, WorkloadRefused, check_deployable, port_of
+from infra.localcloud.plane.interface import PlaneError, StartFailed
+from infra.localcloud.world import lookup
+from infra.localcloud.world.command_line import CommandLineError
+from infra.localcloud.world.deployments import (
+    Activate,
+    AskRemoval,
+    MoveDeployment,
+    RecordPlacement,
+    RecordPreDeploy,
+    RecordRendered,
+    SetReplica,
+)
+from infra.localcloud.world.errors import WorldError
+from infra.localcloud.world.model import Deployment, DeploymentStatus, Replica, ReplicaStatus
+from infra.localcloud.world.provided import rendered_variables
+
+FAILURES = (PlaneError, CommandLineError, WorkloadRefused, StoreError, OSError)
+_logger = logging.getLogger("localcloud")
+
+
+class Deployments:
+    def __init__(self, keeper: Keeper, replicas: Replicas, restarting: Restarting, router: Router, build_logs: BuildLogs) -> None:
+        self._keeper, self._replicas, self._restarting = keeper, replicas, restarting
+        self._router, self._build_logs = router, build_logs
+
+    async def run(self, deployment_id: str) -> None:
+        deployment = self._keeper.world.deployments.get(deployment_id)
+        if deployment is None or deployment.status is not DeploymentStatus.QUEUED:
+            return  # cancelled or deleted while it waited
+        old = lookup.active_deployment(self._keeper.world, self._keeper.world.instances[deployment.instance_id])
+        try:
+            await self._bring_up(deployment, old)
+            await self._keeper.apply(Activate(new_stamp(), deployment_id))
+        except FAILURES as failure:
+            await self._fail(deployment_id, failure)
+            return
+        except WorldError:
+            return  # deleted or cancelled under our hands; the conductor cleans up
+        self._build_logs.add(deployment_id, "deployment is live")
+        await self._restarting.started([found.key for found in present(self._deployment(deployment_id))])
+        await self._settle_routes()
+        if old is not None:
+            await asyncio.sleep(self._deployment(deployment_id).settings.overlap_s or 0)
+            await self.retire(old.id)
+
+    async def _bring_up(self, deployment: Deployment, old: Deployment | None) -> None:
+        await self._move(deployment.id, DeploymentStatus.INITIALIZING)
+        check_deployable(deployment)
+        await self._move(deployment.id, DeploymentStatus.BUILDING)
+        self._build_logs.add(deployment.id, f"building {deployment.settings.image or deployment.release}")
+        workload = await self._replicas.workload(deployment)
+        await self._move(deployment.id, DeploymentStatus.DEPLOYING)
+        deployment = await self._render(deployment.id)
+        assert deployment.rendered is not None
+        port = port_of(deployment.rendered)
+        await self._pre_deploy(deployment, workload, port)
+        if isinstance(workload, Cache) and old is not None:
+            self._build_logs.add(deployment.id, "stopping the cache before: it holds the address")
+            # It leaves for good: should the new one fail, nothing may pretend that the old one still serves.
+            await self._keeper.apply(AskRemoval(new_stamp(), old.id))
+            await self._stop(old.id)
+        replicas = await self._replicas.add(deployment, deployment.settings.placement, port)
+        self._build_logs.add(deployment.id, f"starting {len(replicas)} replicas in {', '.join(deployment.settings.placement)}")
+        await self._replicas.start_all(deployment, replicas, workload)
+
+    async def _move(self, deployment_id: str, status: DeploymentStatus) -> None:
+        await self._keeper.apply(MoveDeployment(new_stamp(), deployment_id, status))
+
+    def _deployment(self, deployment_id: str) -> Deployment:
+        return lookup.deployment(self._keeper.world, deployment_id)
+
+    async def _render(self, deployment_id: str) -> Deployment:
+        """References are resolved now, so that a password set a moment ago in another service is the one that is used."""
+        deployment = self._deployment(deployment_id)
+        instance = self._keeper.world.instances[deployment.instance_id]
+        # The snapshot's own settings decide what it is (image or bundle), not what the instance was set to since.
+        instance = structs.replace(instance, settings=structs.replace(instance.settings, image=deployment.settings.image))
+        result = rendered_variables(self._keeper.world, instance, self._router.private_address, deployment.variables)
+        if result.problems:
+            raise WorkloadRefused("; ".join(result.problems))
+        await self._keeper.apply(RecordRendered(deployment_id, result.values))
+        return self._deployment(deployment_id)
+
+    async def _pre_deploy(self, deployment: Deployment, workload: Workload, port: int) -> None:
+        if deployment.is_pre_deploy_done or not isinstance(workload, Bundle):
+            return
+        for command in deployment.settings.pre_deploy_command:
+            self._build_logs.add(deployment.id, f"pre-deploy: {command}")
+            await self._replicas.run_pre_deploy(deployment, command, workload, port)
+        await self._keeper.apply(RecordPreDeploy(deployment.id))
+
+    async def _fail(self, deployment_id: str, failure: BaseException) -> None:
+        self._build_logs.add(deployment_id, f"deployment failed: {failure}", "error")
+        if isinstance(failure, StartFailed):
+            for line in failure.last_lines[-50:]:
+                self._build_logs.add(deployment_id, line, "error")
+        try:
+            await self.discard(deployment_id)
+            await self._move(deployment_id, DeploymentStatus.FAILED)
+        except WorldError:
+            _logger.info("deployment %s was deleted while it failed", deployment_id)
+
+    async def discard(self, deployment_id: str) -> None:
+        """Ends what a failed or cancelled deployment has started. Unknown: nothing to do."""
+        deployment = self._keeper.world.deployments.get(deployment_id)
+        if deployment is not None and present(deployment):
+            await self._restarting.forget([found.key for found in present(deployment)])
+            await self._replicas.stop(deployment, present(deployment), 0.0)
+
+    async def _stop(self, deployment_id: str) -> None:
+        deployment = self._keeper.world.deployments.get(deployment_id)
+        if deployment is None:
+            return
+        await self._restarting.forget([found.key for found in present(deployment)])
+        await self._replicas.stop(deployment, present(deployment), float(deployment.settings.draining_s or 0))
+
+    async def retire(self, deployment_id: str) -> None:
+        """A deployment that is REMOVING: routes first, then SIGTERM and drain, then REMOVED."""
+        try:
+            await self._settle_routes()
+            await self._stop(deployment_id)
+            if self._keeper.world.deployments[deployment_id].status is DeploymentStatus.REMOVING:
+                await self._move(deployment_id, DeploymentStatus.REMOVED)
+        except (WorldError, KeyError):
+            _logger.info("deployment %s was deleted while it was removed", deployment_id)
+
+    async def _settle_routes(self) -> None:
+        try:
+            await self._router.settle()
+        except PlaneError as exc:
+            _logger.warning("routes: %s", exc)
+            self._router.touch()  # the router tries again; a switch that is late is better than none
+
+    async def restart(self, deployment_id: str) -> None:
+        """One replica after the other, so that a service with several keeps answering."""
+        for key in [found.key for found in present(self._deployment(deployment_id))]:
+            deployment = self._deployment(deployment_id)
+            replica = next((found for found in present(deployment) if found.key == key), None)
+            if replica is None:
+                continue
+            await self._restarting.forget([key])
+            await self._keeper.apply(SetReplica(deployment_id, key, ReplicaStatus.RESTARTING))
+            await self._settle_routes()
+            await self._replicas.stop_process(replica, float(deployment.settings.draining_s or 0))
+            await self.start_again(deployment, replica)
+
+    async def start_again(self, deployment: Deployment, replica: Replica) -> None:
+        """A replica that is on record gets its process back; what fails now is the restart policy's business."""
+        try:
+            await self._replicas.start(deployment, replica, await self._replicas.workload(deployment))
+        except FAILURES as failure:
+            self._build_logs.add(deployment.id, f"replica {replica.key} did not come back: {failure}", "error")
+            self._restarting.begin_failed_start(deployment, replica)
+            return
+        except WorldError:
+            return
+        await self._restarting.started([replica.key])
+
+    async def scale(self, instance_id: str) -> None:
+        """Only the number of replicas changes: no build, no pre-deploy, no new deployment."""
+        instance = self._keeper.world.instances.get(instance_id)
+        deployment = lookup.active_deployment(self._keeper.world, instance) if instance else None
+        if instance is None or deployment is None:
+            return
+        wanted = instance.settings.placement
+        if deployment.settings.image is not None:
+            self._build_logs.add(deployment.id, "a cache is not scaled or moved while it runs; deploy it again", "error")
+            return
+        have: dict[str, list[Replica]] = {}
+        for replica in present(deployment):
+            have.setdefault(replica.region, []).append(replica)
+        missing = {region: count - len(have.get(region, [])) for region, count in wanted.items()}
+        if not await self._grow(deployment, {region: count for region, count in missing.items() if count > 0}):
+            return
+        surplus = [replica for region, found in have.items() for replica in found[wanted.get(region, 0) :]]
+        for replica in surplus:
+            await self._keeper.apply(SetReplica(deployment.id, replica.key, ReplicaStatus.REMOVING))
+        await self._settle_routes()
+        await self._restarting.forget([replica.key for replica in surplus])
+        await self._replicas.stop(deployment, surplus, float(deployment.settings.draining_s or 0))
+        await self._keeper.apply(RecordPlacement(deployment.id, instance.settings.regions, instance.settings.num_replicas))
+
+    async def _grow(self, deployment: Deployment, missing: dict[str, int]) -> bool:
+        if not missing:
+            return True
+        assert deployment.rendered is not None
+        replicas = await self._replicas.add(deployment, missing, port_of(deployment.rendered))
+        try:
+            await self._replicas.start_all(deployment, replicas, await self._replicas.workload(deployment))
+        except FAILURES as failure:
+            self._build_logs.add(deployment.id, f"scaling failed, the number of replicas stays: {failure}", "error")
+            await self._replicas.stop(deployment, replicas, 0.0)
+            return False
+        await self._restarting.started([replica.key for replica in replicas])
+        await self._settle_routes()
+        return True

@@ -1,0 +1,40 @@
+"""The one holder of the current world. A change is on disk before anybody sees it or acts on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from infra.localcloud.conducting.store import Store
+from infra.localcloud.world.effects import Effect
+from infra.localcloud.world.model import World
+from infra.localcloud.world.transitions import apply
+
+
+class Keeper:
+    """`on_effects` is called on the loop, after the write, with the effects of one change in order."""
+
+    def __init__(self, store: Store, world: World) -> None:
+        self.world = world
+        self.on_effects: Callable[[tuple[Effect, ...]], None] = lambda effects: None
+        self._store = store
+        self._lock = asyncio.Lock()
+
+    async def apply(self, command: Struct) -> World:
+        """The world after `command`. WorldError (refused), StoreError (not written): nothing has changed then.
+
+        Shielded: a caller that is cancelled while the file is being written must not leave memory and disk apart.
+        """
+        return await asyncio.shield(self._apply(command))
+
+    async def _apply(self, command: Struct) -> World:
+        async with self._lock:
+            change = apply(self.world, command)
+            if change.world is not self.world:
+                await asyncio.to_thread(self._store.write, change.world)
+                self.world = change.world
+            if change.effects:
+                self.on_effects(change.effects)
+            return self.world

@@ -1,0 +1,31 @@
+"""The SDL files and the resolvers, bound: every root field has exactly one resolver, or the import fails."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from graphql import GraphQLSchema, build_schema
+
+from infra.localcloud.railway_api import resolvers_account, resolvers_deployment, resolvers_service
+
+MODULES = (resolvers_account, resolvers_service, resolvers_deployment)
+
+
+def schema_text() -> str:
+    directory = files(__package__) / "schema"
+    documents = sorted((entry for entry in directory.iterdir() if entry.name.endswith(".graphql")), key=lambda entry: entry.name)
+    return "\n".join(document.read_text(encoding="utf-8") for document in documents)
+
+
+@cache
+def executable_schema() -> GraphQLSchema:
+    schema = build_schema(schema_text())
+    for root, table in ((schema.query_type, "QUERIES"), (schema.mutation_type, "MUTATIONS")):
+        assert root is not None
+        resolvers = {name: resolve for module in MODULES for name, resolve in getattr(module, table).items()}
+        if resolvers.keys() != root.fields.keys():
+            raise AssertionError(f"{root.name}: schema and resolvers differ in {sorted(resolvers.keys() ^ root.fields.keys())}")
+        for name, resolve in resolvers.items():
+            root.fields[name].resolve = resolve
+    return schema

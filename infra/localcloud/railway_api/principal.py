@@ -1,0 +1,113 @@
+"""Who asks, and what they may touch. Account tokens may do all; a project token only its project's one environment."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from infra.localcloud.world import lookup
+from infra.localcloud.world.errors import NotAuthorized
+from infra.localcloud.world.model import Deployment, Domain, Environment, Instance, Project, Service, Volume, World
+
+T = TypeVar("T")
+TOKEN_CHARACTERS_MAX = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """`project_token_id` None means the account."""
+
+    project_token_id: str | None = None
+    project_id: str | None = None
+    environment_id: str | None = None
+
+    @property
+    def is_account(self) -> bool:
+        return self.project_token_id is None
+
+
+def fingerprint(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def identify(headers: Mapping[str, str], account_token: str, world: World) -> Principal | None:
+    """From `Authorization: Bearer` or `Project-Access-Token`; None for neither or a wrong one.
+
+    All comparisons are of digests and in constant time, and every project token is looked at, so that the time taken tells
+    nothing about how near a guess was.
+    """
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        given = fingerprint(bearer.strip()[:TOKEN_CHARACTERS_MAX])
+        return Principal() if hmac.compare_digest(given, fingerprint(account_token)) else None
+    project_token = headers.get("project-access-token", "")[:TOKEN_CHARACTERS_MAX]
+    found = None
+    for token in world.tokens.values():
+        if hmac.compare_digest(fingerprint(project_token), token.sha256):
+            found = Principal(token.id, token.project_id, token.environment_id)
+    return found
+
+
+class Access:
+    """The world as one principal may see it: NotFound for what is not there, NotAuthorized for what is not theirs."""
+
+    def __init__(self, world: World, principal: Principal) -> None:
+        self.world, self.principal = world, principal
+
+    def require_account(self) -> None:
+        if not self.principal.is_account:
+            raise NotAuthorized
+
+    def _require(self, project_id: str, environment_id: str | None) -> None:
+        if self.principal.is_account:
+            return
+        is_inside = project_id == self.principal.project_id and environment_id in (None, self.principal.environment_id)
+        if not is_inside:
+            raise NotAuthorized
+
+    def project(self, project_id: str) -> Project:
+        if not self.principal.is_account and project_id != self.principal.project_id:
+            raise NotAuthorized  # whether it exists is none of a stranger's business
+        return lookup.project(self.world, project_id)
+
+    def environment(self, environment_id: str) -> Environment:
+        if not self.principal.is_account and environment_id != self.principal.environment_id:
+            raise NotAuthorized
+        return lookup.environment(self.world, environment_id)
+
+    def service(self, service_id: str) -> Service:
+        found = self._found(self.world.services, service_id) or lookup.service(self.world, service_id)
+        self._require(found.project_id, None)
+        return found
+
+    def instance(self, service_id: str, environment_id: str) -> Instance:
+        self.environment(environment_id)
+        self.service(service_id)
+        return lookup.instance(self.world, service_id, environment_id)
+
+    def deployment(self, deployment_id: str) -> Deployment:
+        found = self._found(self.world.deployments, deployment_id) or lookup.deployment(self.world, deployment_id)
+        self._require(found.project_id, found.environment_id)
+        return found
+
+    def domain(self, domain_id: str) -> Domain:
+        found = self._found(self.world.domains, domain_id) or lookup.domain(self.world, domain_id)
+        self._require(found.project_id, found.environment_id)
+        return found
+
+    def volume(self, volume_id: str) -> Volume:
+        found = self._found(self.world.volumes, volume_id) or lookup.volume(self.world, volume_id)
+        environments = {one.environment_id for one in self.world.volume_instances.values() if one.volume_id == volume_id}
+        self._require(found.project_id, None)
+        for environment_id in environments:
+            self._require(found.project_id, environment_id)
+        return found
+
+    def _found(self, table: Mapping[str, T], key: str) -> T | None:
+        found = table.get(key)
+        if found is None and not self.principal.is_account:
+            raise NotAuthorized
+        return found

@@ -1,0 +1,213 @@
+"""me, tokens, regions, projects, environments."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from infra.localcloud.conducting.clock import new_stamp
+from infra.localcloud.railway_api import views
+from infra.localcloud.railway_api.call import Call, Info
+from infra.localcloud.railway_api.paging import connection
+from infra.localcloud.railway_api.principal import fingerprint
+from infra.localcloud.world import projects
+from infra.localcloud.world.errors import BadInput, NotAuthorized
+
+USER_SINCE = "2026-01-01T00:00:00.000Z"
+REGIONS = (
+    {"name": "us-west2", "location": "US West (California, USA)", "country": "US"},
+    {"name": "us-east4-eqdc4a", "location": "US East (Virginia, USA)", "country": "US"},
+    {"name": "europe-west4-drams3a", "location": "EU West (Amsterdam, Netherlands)", "country": "NL"},
+    {"name": "asia-southeast1-eqsg3a", "location": "Southeast Asia (Singapore)", "country": "SG"},
+)
+Input = dict[str, Any]
+
+
+def call_of(info: Info) -> Call:
+    call = info.context
+    assert isinstance(call, Call)
+    return call
+
+
+def me(_: None, info: Info) -> views.View:
+    call = call_of(info)
+    call.access.require_account()  # `me` fails for a project token
+    return {
+        "id": call.cloud.user_id,
+        "name": "Local Cloud",
+        "email": "local@localhost",
+        "createdAt": USER_SINCE,
+        "workspaces": [views.workspace_view(call)],
+    }
+
+
+def api_token(_: None, info: Info) -> views.View:
+    call = call_of(info)
+    call.access.require_account()
+    return {"workspaces": [views.workspace_view(call)]}
+
+
+def project_token(_: None, info: Info) -> views.View:
+    call = call_of(info)
+    token = call.world.tokens.get(call.principal.project_token_id or "")
+    if token is None:
+        raise NotAuthorized
+    return views.token_view(call, token)
+
+
+def project_tokens(_: None, info: Info, projectId: str, **paging: Any) -> views.View:  # noqa: N803
+    call = call_of(info)
+    call.access.require_account()
+    call.access.project(projectId)
+    own = [token for token in call.world.tokens.values() if token.project_id == projectId]
+    return connection(own, lambda token: token.id, lambda token: views.token_view(call, token), **paging)
+
+
+async def project_token_create(_: None, info: Info, input: Input) -> str:  # noqa: A002
+    call = call_of(info)
+    call.access.require_account()
+    token = secrets.token_hex(24)
+    await call.apply(
+        projects.CreateToken(
+            stamp=new_stamp(),
+            project_id=input["projectId"],
+            environment_id=input["environmentId"],
+            name=input["name"],
+            sha256=fingerprint(token),
+            display=f"****-{token[-4:]}",
+        )
+    )
+    return token
+
+
+async def project_token_delete(_: None, info: Info, id: str) -> bool:  # noqa: A002
+    call = call_of(info)
+    call.access.require_account()
+    await call.apply(projects.DeleteToken(new_stamp(), id))
+    return True
+
+
+def regions(_: None, info: Info, projectId: str | None = None) -> list[views.View]:  # noqa: N803
+    return [{"id": one["name"], "region": one["name"], **one} for one in REGIONS]
+
+
+def project(_: None, info: Info, id: str) -> views.View:  # noqa: A002
+    call = call_of(info)
+    return views.project_view(call, call.access.project(id))
+
+
+def projects_(_: None, info: Info, workspaceId: str | None = None, **paging: Any) -> views.View:  # noqa: N803
+    call = call_of(info)
+    call.access.require_account()
+    own = [one for one in call.world.projects.values() if workspaceId in (None, one.workspace_id)]
+    return connection(own, lambda one: one.id, lambda one: views.project_view(call, one), **paging)
+
+
+async def project_create(_: None, info: Info, input: Input) -> views.View:  # noqa: A002
+    call = call_of(info)
+    call.access.require_account()
+    workspace_id = input.get("workspaceId") or call.cloud.workspace_id
+    if workspace_id != call.cloud.workspace_id:
+        raise NotAuthorized
+    stamp = new_stamp()
+    world = await call.apply(
+        projects.CreateProject(
+            stamp=stamp,
+            name=input.get("name"),
+            description=input.get("description"),
+            workspace_id=workspace_id,
+            environment_name=input.get("defaultEnvironmentName"),
+        )
+    )
+    return views.project_view(call, world.projects[stamp.id])
+
+
+async def project_update(_: None, info: Info, id: str, input: Input) -> views.View:  # noqa: A002
+    call = call_of(info)
+    call.access.require_account()
+    world = await call.apply(projects.UpdateProject(new_stamp(), id, input.get("name"), input.get("description")))
+    return views.project_view(call, world.projects[id])
+
+
+async def project_delete(_: None, info: Info, id: str) -> bool:  # noqa: A002
+    call = call_of(info)
+    call.access.require_account()
+    await call.apply(projects.DeleteProject(new_stamp(), id))
+    return True
+
+
+def environment(_: None, info: Info, id: str, projectId: str | None = None) -> views.View:  # noqa: A002, N803
+    call = call_of(info)
+    found = call.access.environment(id)
+    if projectId is not None and found.project_id != projectId:
+        raise BadInput("Environment not found")
+    return views.environment_view(call, found)
+
+
+def environments(
+    _: None, info: Info, projectId: str, isEphemeral: bool | None = None, **paging: Any  # noqa: N803
+) -> views.View:
+    call = call_of(info)
+    call.access.project(projectId)
+    own = [
+        one
+        for one in call.world.environments.values()
+        if one.project_id == projectId
+        and isEphemeral in (None, one.is_ephemeral)
+        and (call.principal.is_account or one.id == call.principal.environment_id)
+    ]
+    return connection(own, lambda one: one.id, lambda one: views.environment_view(call, one), **paging)
+
+
+async def environment_create(_: None, info: Info, input: Input) -> views.View:  # noqa: A002
+    call = call_of(info)
+    call.access.require_account()
+    stamp = new_stamp()
+    world = await call.apply(
+        projects.CreateEnvironment(
+            stamp=stamp,
+            project_id=input["projectId"],
+            name=input["name"],
+            is_ephemeral=bool(input.get("ephemeral")),
+            source_environment_id=input.get("sourceEnvironmentId"),
+        )
+    )
+    return views.environment_view(call, world.environments[stamp.id])
+
+
+async def environment_rename(_: None, info: Info, id: str, input: Input) -> views.View:  # noqa: A002
+    call = call_of(info)
+    call.access.require_account()
+    world = await call.apply(projects.RenameEnvironment(new_stamp(), id, input["name"]))
+    return views.environment_view(call, world.environments[id])
+
+
+async def environment_delete(_: None, info: Info, id: str) -> bool:  # noqa: A002
+    call = call_of(info)
+    call.access.require_account()
+    await call.apply(projects.DeleteEnvironment(new_stamp(), id))
+    return True
+
+
+QUERIES = {
+    "me": me,
+    "apiToken": api_token,
+    "projectToken": project_token,
+    "projectTokens": project_tokens,
+    "regions": regions,
+    "project": project,
+    "projects": projects_,
+    "environment": environment,
+    "environments": environments,
+}
+MUTATIONS = {
+    "projectTokenCreate": project_token_create,
+    "projectTokenDelete": project_token_delete,
+    "projectCreate": project_create,
+    "projectUpdate": project_update,
+    "projectDelete": project_delete,
+    "projectScheduleDelete": project_delete,
+    "environmentCreate": environment_create,
+    "environmentRename": environment_rename,
+    "environmentDelete": environment_delete,
+}

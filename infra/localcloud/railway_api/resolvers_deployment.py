@@ -1,0 +1,194 @@
+"""Deployments and their logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from infra.localcloud.conducting.clock import new_stamp
+from infra.localcloud.railway_api import views
+from infra.localcloud.railway_api.call import Call, Info
+from infra.localcloud.railway_api.paging import connection
+from infra.localcloud.railway_api.resolvers_account import Input, call_of
+from infra.localcloud.world import deployments, lookup
+from infra.localcloud.world.errors import BadInput
+from infra.localcloud.world.model import Deployment
+
+LOG_LIMIT_DEFAULT = 500
+LOG_LIMIT_MAX = 5000
+
+
+def deployment(_: None, info: Info, id: str) -> views.View:  # noqa: A002
+    call = call_of(info)
+    return views.deployment_view(call, call.access.deployment(id))
+
+
+def deployments_(_: None, info: Info, input: Input, **paging: Any) -> views.View:  # noqa: A002
+    """Newest first, as on Railway."""
+    call = call_of(info)
+    found = [one for one in reversed(call.world.deployments.values()) if _is_asked_for(one, input) and _is_visible(call, one)]
+    return connection(found, lambda one: one.id, lambda one: views.deployment_view(call, one), **paging)
+
+
+def _is_visible(call: Call, found: Deployment) -> bool:
+    return call.principal.is_account or found.environment_id == call.principal.environment_id
+
+
+def _is_asked_for(found: Deployment, wanted: Input) -> bool:
+    status = wanted.get("status") or {}
+    for name, value in (
+        ("projectId", found.project_id),
+        ("environmentId", found.environment_id),
+        ("serviceId", found.service_id),
+    ):
+        if wanted.get(name) not in (None, value):
+            return False
+    is_in = status.get("in") is None or found.status in status["in"]
+    return is_in and found.status not in (status.get("notIn") or ())
+
+
+def deployment_logs(
+    _: None,
+    info: Info,
+    deploymentId: str,  # noqa: N803
+    limit: int | None = None,
+    startDate: str | None = None,  # noqa: N803
+    endDate: str | None = None,  # noqa: N803
+) -> list[views.View]:
+    """What the replicas wrote, in order of time, the newest `limit` lines."""
+    call = call_of(info)
+    found = call.access.deployment(deploymentId)
+    count = _checked_limit(limit)
+    lines = [
+        _log(found, line.timestamp, "error" if line.stream == "stderr" else "info", line.text, replica.key, replica.region)
+        for replica in found.replicas
+        for line in call.cloud.plane.logs(replica.key, count)
+    ]
+    return _cut(sorted(lines, key=lambda line: str(line["timestamp"])), count, startDate, endDate)
+
+
+def build_logs(
+    _: None,
+    info: Info,
+    deploymentId: str,  # noqa: N803
+    limit: int | None = None,
+    startDate: str | None = None,  # noqa: N803
+    endDate: str | None = None,  # noqa: N803
+) -> list[views.View]:
+    call = call_of(info)
+    found = call.access.deployment(deploymentId)
+    lines = [
+        _log(found, line.timestamp, line.severity, line.message, None, None)
+        for line in call.cloud.conductor.build_logs.read(found.id)
+    ]
+    return _cut(lines, _checked_limit(limit), startDate, endDate)
+
+
+def _checked_limit(limit: int | None) -> int:
+    count = LOG_LIMIT_DEFAULT if limit is None else limit
+    if not 1 <= count <= LOG_LIMIT_MAX:
+        raise BadInput(f"limit: expected 1 to {LOG_LIMIT_MAX}, got {count}")
+    return count
+
+
+def _cut(lines: Sequence[views.View], limit: int, start: str | None, end: str | None) -> list[views.View]:
+    """Times are RFC 3339 in UTC with the same number of digits, so that their order is the order of their texts."""
+    after = [line for line in lines if start is None or line["timestamp"] >= start]
+    return [line for line in after if end is None or line["timestamp"] <= end][-limit:]
+
+
+def _log(
+    found: Deployment, timestamp: str, severity: str, message: str, replica_key: str | None, region: str | None
+) -> views.View:
+    return {
+        "timestamp": timestamp,
+        "severity": severity,
+        "message": message,
+        "attributes": [{"key": "level", "value": severity}, *([{"key": "region", "value": region}] if region else [])],
+        "tags": {
+            "projectId": found.project_id,
+            "environmentId": found.environment_id,
+            "serviceId": found.service_id,
+            "deploymentId": found.id,
+            "deploymentInstanceId": replica_key,
+        },
+    }
+
+
+async def service_instance_deploy(
+    _: None, info: Info, serviceId: str, environmentId: str, commitSha: str | None = None  # noqa: N803
+) -> str:
+    call = call_of(info)
+    call.access.instance(serviceId, environmentId)
+    if commitSha is not None:
+        raise BadInput("commitSha: the local cloud deploys uploaded bundles and images, not commits; leave it out")
+    stamp = new_stamp()
+    await call.apply(deployments.CreateDeployment(stamp, serviceId, environmentId))
+    return stamp.id
+
+
+async def service_instance_redeploy(_: None, info: Info, serviceId: str, environmentId: str) -> bool:  # noqa: N803
+    call = call_of(info)
+    instance = call.access.instance(serviceId, environmentId)
+    latest = lookup.latest_deployment(call.world, instance.id)
+    if latest is None:
+        raise BadInput("No deployment to redeploy")
+    await call.apply(deployments.RepeatDeployment(new_stamp(), latest.id))
+    return True
+
+
+async def deployment_redeploy(
+    _: None, info: Info, id: str, usePreviousImageTag: bool | None = None  # noqa: A002, N803
+) -> views.View:
+    call = call_of(info)
+    call.access.deployment(id)
+    stamp = new_stamp()
+    world = await call.apply(deployments.RepeatDeployment(stamp, id))
+    return views.deployment_view(call, world.deployments[stamp.id])
+
+
+async def deployment_rollback(_: None, info: Info, id: str) -> bool:  # noqa: A002
+    call = call_of(info)
+    call.access.deployment(id)
+    await call.apply(deployments.RollBack(new_stamp(), id))
+    return True
+
+
+async def deployment_remove(_: None, info: Info, id: str) -> bool:  # noqa: A002
+    """Also deploymentStop: the processes end, the record stays."""
+    call = call_of(info)
+    call.access.deployment(id)
+    await call.apply(deployments.AskRemoval(new_stamp(), id))
+    return True
+
+
+async def deployment_restart(_: None, info: Info, id: str) -> bool:  # noqa: A002
+    call = call_of(info)
+    call.access.deployment(id)
+    await call.apply(deployments.AskRestart(new_stamp(), id))
+    return True
+
+
+async def deployment_cancel(_: None, info: Info, id: str) -> bool:  # noqa: A002
+    call = call_of(info)
+    call.access.deployment(id)
+    await call.apply(deployments.AskCancel(new_stamp(), id))
+    return True
+
+
+QUERIES = {
+    "deployment": deployment,
+    "deployments": deployments_,
+    "deploymentLogs": deployment_logs,
+    "buildLogs": build_logs,
+}
+MUTATIONS = {
+    "serviceInstanceDeployV2": service_instance_deploy,
+    "serviceInstanceRedeploy": service_instance_redeploy,
+    "deploymentRedeploy": deployment_redeploy,
+    "deploymentRollback": deployment_rollback,
+    "deploymentRemove": deployment_remove,
+    "deploymentStop": deployment_remove,
+    "deploymentRestart": deployment_restart,
+    "deploymentCancel": deployment_cancel,
+}

@@ -1,0 +1,66 @@
+"""Taking instances out of the world: what stays behind at the plane becomes an Ending that outlives a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from infra.localcloud.world import lookup, owners
+from infra.localcloud.world.effects import Change, Effect, RunEnding, with_items
+from infra.localcloud.world.model import Ending, Instance, World
+
+
+class FinishEnding(Struct, frozen=True):
+    """The processes, addresses and data of an Ending are gone."""
+
+    ending_id: str
+
+
+def finish_ending(world: World, command: FinishEnding) -> Change:
+    return Change(with_items(world, endings={command.ending_id: None}))
+
+
+def end_instances(world: World, instances: Iterable[Instance]) -> tuple[World, tuple[Effect, ...]]:
+    """The world without these instances and all that hangs on them, and the effects that end them."""
+    effects: list[Effect] = []
+    for instance in instances:
+        ending = ending_of(world, instance)
+        effects.append(RunEnding(scope=instance.id, ending=ending))
+        mounted = [
+            found
+            for found in world.volume_instances.values()
+            if (found.service_id, found.environment_id) == (instance.service_id, instance.environment_id)
+        ]
+        world = with_items(
+            world,
+            instances={instance.id: None},
+            deployments={found.id: None for found in lookup.deployments_of(world, instance.id)},
+            domains={found.id: None for found in lookup.domains_of(world, instance.service_id, instance.environment_id)},
+            variables={lookup.variable_key(instance.environment_id, instance.service_id): None},
+            volume_instances={found.id: None for found in mounted},
+            volumes={found.volume_id: None for found in mounted},
+            endings={ending.id: ending},
+        )
+    return world, tuple(effects)
+
+
+def ending_of(world: World, instance: Instance) -> Ending:
+    deployments = lookup.deployments_of(world, instance.id)
+    keys = tuple(replica.key for deployment in deployments for replica in deployment.replicas)
+    domains = lookup.domains_of(world, instance.service_id, instance.environment_id)
+    volume_id = lookup.volume_of(world, instance.service_id, instance.environment_id)
+    return Ending(
+        id=instance.id,
+        replica_keys=keys,
+        owners=(
+            *(owners.replica(key) for key in keys),
+            *owners.all_private(instance.id),
+            *(name for domain in domains for name in owners.all_domain(domain.id)),
+        ),
+        directories=(
+            *(f"builds/{deployment.id}.jsonl" for deployment in deployments),
+            *((f"volumes/{volume_id}",) if volume_id else ()),
+        ),
+        draining_s=instance.settings.draining_s or 0,
+    )

@@ -1,0 +1,109 @@
+"""Finding things in a world; a missing one is NotFound with Railway's words."""
+
+from __future__ import annotations
+
+from infra.localcloud.world.errors import NotFound
+from infra.localcloud.world.model import (
+    Deployment,
+    Domain,
+    Environment,
+    Instance,
+    Project,
+    Replica,
+    Service,
+    SupabaseProject,
+    Volume,
+    World,
+)
+
+
+def project(world: World, project_id: str) -> Project:
+    if (found := world.projects.get(project_id)) is None:
+        raise NotFound("Project")
+    return found
+
+
+def environment(world: World, environment_id: str) -> Environment:
+    if (found := world.environments.get(environment_id)) is None:
+        raise NotFound("Environment")
+    return found
+
+
+def service(world: World, service_id: str) -> Service:
+    if (found := world.services.get(service_id)) is None:
+        raise NotFound("Service")
+    return found
+
+
+def instance(world: World, service_id: str, environment_id: str) -> Instance:
+    for found in world.instances.values():
+        if found.service_id == service_id and found.environment_id == environment_id:
+            return found
+    raise NotFound("ServiceInstance")
+
+
+def deployment(world: World, deployment_id: str) -> Deployment:
+    if (found := world.deployments.get(deployment_id)) is None:
+        raise NotFound("Deployment")
+    return found
+
+
+def domain(world: World, domain_id: str) -> Domain:
+    if (found := world.domains.get(domain_id)) is None:
+        raise NotFound("ServiceDomain")
+    return found
+
+
+def volume(world: World, volume_id: str) -> Volume:
+    if (found := world.volumes.get(volume_id)) is None:
+        raise NotFound("Volume")
+    return found
+
+
+def supabase_project(world: World, ref: str) -> SupabaseProject:
+    if (found := world.supabase.get(ref)) is None:
+        raise NotFound("Project")
+    return found
+
+
+def deployments_of(world: World, instance_id: str) -> list[Deployment]:
+    """Oldest first."""
+    return [found for found in world.deployments.values() if found.instance_id == instance_id]
+
+
+def latest_deployment(world: World, instance_id: str) -> Deployment | None:
+    found = deployments_of(world, instance_id)
+    return found[-1] if found else None
+
+
+def active_deployment(world: World, found: Instance) -> Deployment | None:
+    return world.deployments.get(found.active_deployment_id) if found.active_deployment_id else None
+
+
+def replica(world: World, key: str) -> tuple[Deployment, Replica] | None:
+    for found in world.deployments.values():
+        for candidate in found.replicas:
+            if candidate.key == key:
+                return found, candidate
+    return None
+
+
+def domains_of(world: World, service_id: str, environment_id: str) -> list[Domain]:
+    return [found for found in world.domains.values() if (found.service_id, found.environment_id) == (service_id, environment_id)]
+
+
+def variable_key(environment_id: str, service_id: str | None) -> str:
+    """Variables live per environment and service; shared ones under the environment alone."""
+    return f"{environment_id}/{service_id or ''}"
+
+
+def variables_of(world: World, environment_id: str, service_id: str | None) -> dict[str, str]:
+    return world.variables.get(variable_key(environment_id, service_id), {})
+
+
+def volume_of(world: World, service_id: str, environment_id: str) -> str | None:
+    """The id of the volume mounted by a service in an environment, if any."""
+    for found in world.volume_instances.values():
+        if (found.service_id, found.environment_id) == (service_id, environment_id):
+            return found.volume_id
+    return None

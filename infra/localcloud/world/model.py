@@ -1,0 +1,270 @@
+"""The data. Everything here is frozen; a change makes a new World that shares what did not change.
+
+Times are RFC 3339 in UTC. Identifiers are UUIDs given by the commands, so that a transition needs no randomness. Secrets
+(variables, passwords) are in here in the clear: the file that holds a World is mode 0600 and its text never gets logged.
+"""
+
+from __future__ import annotations
+
+import uuid
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+REGION_NAMES = ("us-west2", "us-east4-eqdc4a", "europe-west4-drams3a", "asia-southeast1-eqsg3a")
+REGION_DEFAULT = "us-west2"
+REPLICAS_MAX = 50
+DEPLOYMENTS_KEPT_PER_INSTANCE = 20
+
+
+class DeploymentStatus(StrEnum):
+    """Railway's enum; members in the order of a deployment's life, then its ends."""
+
+    QUEUED = "QUEUED"
+    WAITING = "WAITING"
+    NEEDS_APPROVAL = "NEEDS_APPROVAL"
+    INITIALIZING = "INITIALIZING"
+    BUILDING = "BUILDING"
+    DEPLOYING = "DEPLOYING"
+    SUCCESS = "SUCCESS"
+    SLEEPING = "SLEEPING"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+    CRASHED = "CRASHED"
+    REMOVING = "REMOVING"
+    REMOVED = "REMOVED"
+
+
+class ReplicaStatus(StrEnum):
+    """The part of Railway's DeploymentInstanceStatus that occurs here."""
+
+    INITIALIZING = "INITIALIZING"
+    RUNNING = "RUNNING"
+    RESTARTING = "RESTARTING"
+    CRASHED = "CRASHED"
+    EXITED = "EXITED"
+    REMOVING = "REMOVING"
+    REMOVED = "REMOVED"
+
+
+class Stamp(Struct, frozen=True):
+    """Identity and time of one command. Further identifiers derive from `id`, so that a replay makes the same world."""
+
+    id: str
+    at: str
+
+    def child(self, label: str) -> str:
+        return str(uuid.uuid5(uuid.UUID(self.id), label))
+
+
+class Project(Struct, frozen=True):
+    id: str
+    name: str
+    description: str | None
+    workspace_id: str
+    base_environment_id: str
+    created_at: str
+    updated_at: str
+
+
+class Environment(Struct, frozen=True):
+    id: str
+    project_id: str
+    name: str
+    is_ephemeral: bool
+    created_at: str
+    updated_at: str
+    source_environment_id: str | None = None
+
+
+class Service(Struct, frozen=True):
+    id: str
+    project_id: str
+    name: str
+    icon: str | None
+    created_at: str
+    updated_at: str
+
+
+class Settings(Struct, frozen=True):
+    """What serviceInstanceUpdate sets. `regions` is multiRegionConfig as region -> replicas; empty means never set."""
+
+    builder: str = "RAILPACK"
+    build_command: str | None = None
+    start_command: str | None = None
+    pre_deploy_command: tuple[str, ...] = ()
+    dockerfile_path: str | None = None
+    root_directory: str | None = None
+    watch_patterns: tuple[str, ...] = ()
+    healthcheck_path: str | None = None
+    healthcheck_timeout_s: int | None = None
+    restart_policy_type: str = "ON_FAILURE"
+    restart_policy_max_retries: int = 10
+    overlap_s: int | None = None
+    draining_s: int | None = None
+    num_replicas: int = 1
+    regions: dict[str, int] = {}
+    image: str | None = None
+    repo: str | None = None
+
+    @property
+    def placement(self) -> dict[str, int]:
+        """Replicas per region. Only multiRegionConfig places; numReplicas counts where it was never set."""
+        return self.regions or {REGION_DEFAULT: self.num_replicas}
+
+    @property
+    def first_region(self) -> str:
+        return next(iter(self.placement))
+
+
+class Instance(Struct, frozen=True):
+    """A service in one environment. `release` is the newest uploaded bundle ("sha256:<hex>")."""
+
+    id: str
+    project_id: str
+    environment_id: str
+    service_id: str
+    created_at: str
+    updated_at: str
+    settings: Settings = Settings()
+    release: str | None = None
+    active_deployment_id: str | None = None
+
+
+class Replica(Struct, frozen=True):
+    """One process of a deployment. `key` names it towards the plane and is never used twice."""
+
+    key: str
+    region: str
+    number: int
+    address: str
+    port: int
+    status: ReplicaStatus = ReplicaStatus.INITIALIZING
+    restarts: int = 0
+
+
+class Deployment(Struct, frozen=True):
+    """A snapshot of what was asked (settings, release, variables) and how far it came.
+
+    `rendered` is the environment with its references resolved, fixed when replicas first start: a restart of the local
+    cloud or a scaling must not pick up variables that were never deployed.
+    """
+
+    id: str
+    project_id: str
+    environment_id: str
+    service_id: str
+    instance_id: str
+    status: DeploymentStatus
+    settings: Settings
+    release: str | None
+    variables: dict[str, str]
+    created_at: str
+    updated_at: str
+    status_updated_at: str
+    reason: str = "deploy"
+    rendered: dict[str, str] | None = None
+    is_pre_deploy_done: bool = False
+    is_stopped: bool = False
+    replicas: tuple[Replica, ...] = ()
+
+
+class Domain(Struct, frozen=True):
+    """A service domain. `domain` is `address:port` in the region where the service was placed first."""
+
+    id: str
+    project_id: str
+    environment_id: str
+    service_id: str
+    region: str
+    address: str
+    port: int
+    target_port: int | None
+    created_at: str
+    updated_at: str
+
+    @property
+    def domain(self) -> str:
+        return f"{self.address}:{self.port}"
+
+
+class Volume(Struct, frozen=True):
+    id: str
+    project_id: str
+    name: str
+    created_at: str
+
+
+class VolumeInstance(Struct, frozen=True):
+    id: str
+    volume_id: str
+    environment_id: str
+    service_id: str | None
+    mount_path: str
+    region: str
+    created_at: str
+
+
+class ProjectToken(Struct, frozen=True):
+    """The token itself is shown once; here is only its SHA-256 (it is random and long, so it needs no slow hash)."""
+
+    id: str
+    name: str
+    project_id: str
+    environment_id: str
+    sha256: str
+    display: str
+    created_at: str
+
+
+class ReadReplica(Struct, frozen=True):
+    identifier: str
+    region: str
+    address: str
+    is_ready: bool
+    created_at: str
+
+
+class SupabaseProject(Struct, frozen=True):
+    ref: str
+    id: str
+    name: str
+    organization_id: str
+    region: str
+    address: str
+    database_password: str
+    jwt_secret: str
+    anon_key: str
+    service_role_key: str
+    status: str
+    created_at: str
+    replicas: tuple[ReadReplica, ...] = ()
+
+
+class Ending(Struct, frozen=True):
+    """Something that is gone from the API but whose processes, addresses and data still have to go. Survives a restart."""
+
+    id: str
+    replica_keys: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    database_keys: tuple[str, ...] = ()
+    process_keys: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+    draining_s: int = 0
+
+
+class World(Struct, frozen=True):
+    version: int = 1
+    port: int | None = None
+    projects: dict[str, Project] = field(default_factory=dict)
+    environments: dict[str, Environment] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+    instances: dict[str, Instance] = field(default_factory=dict)
+    variables: dict[str, dict[str, str]] = field(default_factory=dict)
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    domains: dict[str, Domain] = field(default_factory=dict)
+    volumes: dict[str, Volume] = field(default_factory=dict)
+    volume_instances: dict[str, VolumeInstance] = field(default_factory=dict)
+    tokens: dict[str, ProjectToken] = field(default_factory=dict)
+    supabase: dict[str, SupabaseProject] = field(default_factory=dict)
+    endings: dict[str, Ending] = field(default_factory=dict)

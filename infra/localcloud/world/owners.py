@@ -1,0 +1,33 @@
+"""The names under which addresses are held at the plane. One place, so that what is allocated also gets freed."""
+
+from __future__ import annotations
+
+from infra.localcloud.world.model import REGION_NAMES
+
+
+def private(instance_id: str, region: str) -> str:
+    return f"private:{instance_id}:{region}"
+
+
+def replica(key: str) -> str:
+    return f"replica:{key}"
+
+
+def domain(domain_id: str, region: str) -> str:
+    return f"domain:{domain_id}:{region}"
+
+
+def supabase(ref: str) -> str:
+    return f"supabase:{ref}"
+
+
+def read_replica(identifier: str) -> str:
+    return f"read-replica:{identifier}"
+
+
+def all_private(instance_id: str) -> tuple[str, ...]:
+    return tuple(private(instance_id, region) for region in REGION_NAMES)
+
+
+def all_domain(domain_id: str) -> tuple[str, ...]:
+    return tuple(domain(domain_id, region) for region in REGION_NAMES)

@@ -1,0 +1,143 @@
+"""Transitions of domains and volumes."""
+
+from __future__ import annotations
+
+from msgspec import Struct, structs
+
+from infra.localcloud.world import lookup, owners
+from infra.localcloud.world.effects import Change, RoutesChanged, RunEnding, with_items
+from infra.localcloud.world.errors import BadInput, Refused
+from infra.localcloud.world.model import Domain, Ending, Stamp, Volume, VolumeInstance, World
+from infra.localcloud.world.projects import checked_name
+
+EDGE_PORT = 8080
+DOMAINS_PER_INSTANCE_MAX = 10
+
+
+class CreateDomain(Struct, frozen=True):
+    """`address` was allocated beforehand for owners.domain(stamp.id, region)."""
+
+    stamp: Stamp
+    service_id: str
+    environment_id: str
+    region: str
+    address: str
+    target_port: int | None
+
+
+class UpdateDomain(Struct, frozen=True):
+    stamp: Stamp
+    domain_id: str
+    domain: str
+    target_port: int | None
+
+
+class DeleteDomain(Struct, frozen=True):
+    stamp: Stamp
+    domain_id: str
+
+
+class CreateVolume(Struct, frozen=True):
+    stamp: Stamp
+    project_id: str
+    environment_id: str | None
+    service_id: str | None
+    mount_path: str
+    region: str | None
+
+
+class RenameVolume(Struct, frozen=True):
+    stamp: Stamp
+    volume_id: str
+    name: str | None
+
+
+class DeleteVolume(Struct, frozen=True):
+    stamp: Stamp
+    volume_id: str
+
+
+def _checked_port(port: int | None) -> int | None:
+    if port is not None and not 1 <= port <= 65535:
+        raise BadInput(f"targetPort: expected 1 to 65535, got {port}")
+    return port
+
+
+def create_domain(world: World, command: CreateDomain) -> Change:
+    instance = lookup.instance(world, command.service_id, command.environment_id)
+    if len(lookup.domains_of(world, command.service_id, command.environment_id)) >= DOMAINS_PER_INSTANCE_MAX:
+        raise Refused(f"expected at most {DOMAINS_PER_INSTANCE_MAX} domains per service")
+    domain = Domain(
+        id=command.stamp.id,
+        project_id=instance.project_id,
+        environment_id=command.environment_id,
+        service_id=command.service_id,
+        region=command.region,
+        address=command.address,
+        port=EDGE_PORT,
+        target_port=_checked_port(command.target_port),
+        created_at=command.stamp.at,
+        updated_at=command.stamp.at,
+    )
+    return Change(with_items(world, domains={domain.id: domain}), (RoutesChanged(),))
+
+
+def update_domain(world: World, command: UpdateDomain) -> Change:
+    """Only the target port can change: the name is an address and a port that the edge listens on."""
+    domain = lookup.domain(world, command.domain_id)
+    if command.domain != domain.domain:
+        raise Refused(f"the local cloud cannot rename a domain: its name is the address it is served on ({domain.domain})")
+    updated = structs.replace(domain, target_port=_checked_port(command.target_port), updated_at=command.stamp.at)
+    return Change(with_items(world, domains={domain.id: updated}), (RoutesChanged(),))
+
+
+def delete_domain(world: World, command: DeleteDomain) -> Change:
+    domain = lookup.domain(world, command.domain_id)
+    ending = Ending(id=domain.id, owners=owners.all_domain(domain.id))
+    world = with_items(world, domains={domain.id: None}, endings={ending.id: ending})
+    return Change(world, (RoutesChanged(), RunEnding(scope=None, ending=ending)))
+
+
+def create_volume(world: World, command: CreateVolume) -> Change:
+    lookup.project(world, command.project_id)
+    if not command.mount_path.startswith("/"):
+        raise BadInput("mountPath: expected an absolute path")
+    stamp = command.stamp
+    volume = Volume(stamp.id, command.project_id, f"volume-{stamp.id[:8]}", stamp.at)
+    world = with_items(world, volumes={volume.id: volume})
+    if command.environment_id is None:
+        return Change(world)  # Railway makes no instance without an environment either
+    if lookup.environment(world, command.environment_id).project_id != command.project_id:
+        raise BadInput("environmentId must be an environment of the project")
+    region = command.region
+    if command.service_id is not None:
+        service_instance = lookup.instance(world, command.service_id, command.environment_id)
+        if lookup.volume_of(world, command.service_id, command.environment_id) is not None:
+            raise Refused("A service can have one volume only")
+        if sum(service_instance.settings.placement.values()) > 1:
+            raise BadInput("A service with a volume can have 1 replica only")
+        region = region or service_instance.settings.first_region
+    instance = VolumeInstance(
+        id=stamp.child("instance"),
+        volume_id=volume.id,
+        environment_id=command.environment_id,
+        service_id=command.service_id,
+        mount_path=command.mount_path,
+        region=region or "us-west2",
+        created_at=stamp.at,
+    )
+    return Change(with_items(world, volume_instances={instance.id: instance}))
+
+
+def rename_volume(world: World, command: RenameVolume) -> Change:
+    volume = lookup.volume(world, command.volume_id)
+    name = volume.name if command.name is None else checked_name("Volume", command.name)
+    return Change(with_items(world, volumes={volume.id: structs.replace(volume, name=name)}))
+
+
+def delete_volume(world: World, command: DeleteVolume) -> Change:
+    volume = lookup.volume(world, command.volume_id)
+    instances = {found.id: None for found in world.volume_instances.values() if found.volume_id == volume.id}
+    ending = Ending(id=volume.id, directories=(f"volumes/{volume.id}",))
+    world = with_items(world, volumes={volume.id: None}, volume_instances=instances, endings={ending.id: ending})
+    return Change(world, (RunEnding(scope=None, ending=ending),))

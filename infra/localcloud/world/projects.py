@@ -1,0 +1,230 @@
+"""Transitions of projects, environments and project tokens."""
+
+from __future__ import annotations
+
+from msgspec import Struct, structs
+
+from infra.localcloud.world import lookup
+from infra.localcloud.world.effects import Change, RoutesChanged, with_items
+from infra.localcloud.world.endings import end_instances
+from infra.localcloud.world.errors import BadInput, Refused
+from infra.localcloud.world.model import Environment, Instance, Project, ProjectToken, Stamp, World
+
+NAME_CHARACTERS_MAX = 100
+
+
+class CreateProject(Struct, frozen=True):
+    stamp: Stamp
+    name: str | None
+    description: str | None
+    workspace_id: str
+    environment_name: str | None
+
+
+class UpdateProject(Struct, frozen=True):
+    stamp: Stamp
+    project_id: str
+    name: str | None
+    description: str | None
+
+
+class DeleteProject(Struct, frozen=True):
+    stamp: Stamp
+    project_id: str
+
+
+class CreateEnvironment(Struct, frozen=True):
+    stamp: Stamp
+    project_id: str
+    name: str
+    is_ephemeral: bool = False
+    source_environment_id: str | None = None
+
+
+class RenameEnvironment(Struct, frozen=True):
+    stamp: Stamp
+    environment_id: str
+    name: str
+
+
+class DeleteEnvironment(Struct, frozen=True):
+    stamp: Stamp
+    environment_id: str
+
+
+class CreateToken(Struct, frozen=True):
+    stamp: Stamp
+    project_id: str
+    environment_id: str
+    name: str
+    sha256: str
+    display: str
+
+
+class DeleteToken(Struct, frozen=True):
+    stamp: Stamp
+    token_id: str
+
+
+def checked_name(kind: str, name: str) -> str:
+    """The name without outer blanks; BadInput where it is empty, too long, or would break a reference variable."""
+    name = name.strip()
+    if not 1 <= len(name) <= NAME_CHARACTERS_MAX:
+        raise BadInput(f"{kind} name must be 1 to {NAME_CHARACTERS_MAX} characters, got {len(name)}")
+    if any(ord(character) < 32 or character in "{}" for character in name):
+        raise BadInput(f"{kind} name must not hold control characters or braces")
+    return name
+
+
+def create_project(world: World, command: CreateProject) -> Change:
+    """Names are not unique among projects, as on Railway. A project starts with one environment."""
+    stamp = command.stamp
+    environment = Environment(
+        id=stamp.child("environment"),
+        project_id=stamp.id,
+        name=checked_name("Environment", command.environment_name or "production"),
+        is_ephemeral=False,
+        created_at=stamp.at,
+        updated_at=stamp.at,
+    )
+    project = Project(
+        id=stamp.id,
+        name=checked_name("Project", command.name or f"project-{stamp.id[:8]}"),
+        description=command.description,
+        workspace_id=command.workspace_id,
+        base_environment_id=environment.id,
+        created_at=stamp.at,
+        updated_at=stamp.at,
+    )
+    return Change(with_items(world, projects={project.id: project}, environments={environment.id: environment}))
+
+
+def update_project(world: World, command: UpdateProject) -> Change:
+    project = lookup.project(world, command.project_id)
+    updated = structs.replace(
+        project,
+        name=project.name if command.name is None else checked_name("Project", command.name),
+        description=project.description if command.description is None else command.description,
+        updated_at=command.stamp.at,
+    )
+    return Change(with_items(world, projects={project.id: updated}))
+
+
+def delete_project(world: World, command: DeleteProject) -> Change:
+    project = lookup.project(world, command.project_id)
+    instances = [found for found in world.instances.values() if found.project_id == project.id]
+    world, effects = end_instances(world, instances)
+    world = with_items(
+        world,
+        projects={project.id: None},
+        environments={found.id: None for found in world.environments.values() if found.project_id == project.id},
+        services={found.id: None for found in world.services.values() if found.project_id == project.id},
+        variables={key: None for key in world.variables if _environment_of(world, key) == project.id},
+        volumes={found.id: None for found in world.volumes.values() if found.project_id == project.id},
+        tokens={found.id: None for found in world.tokens.values() if found.project_id == project.id},
+    )
+    return Change(world, (*effects, RoutesChanged()))
+
+
+def _environment_of(world: World, variable_key: str) -> str | None:
+    environment = world.environments.get(variable_key.partition("/")[0])
+    return environment.project_id if environment else None
+
+
+def create_environment(world: World, command: CreateEnvironment) -> Change:
+    """With a source environment its instances and variables are copied, its deployments are not."""
+    lookup.project(world, command.project_id)
+    name = checked_name("Environment", command.name)
+    _refuse_taken_name(world, command.project_id, name)
+    stamp = command.stamp
+    environment = Environment(
+        id=stamp.id,
+        project_id=command.project_id,
+        name=name,
+        is_ephemeral=command.is_ephemeral,
+        created_at=stamp.at,
+        updated_at=stamp.at,
+        source_environment_id=command.source_environment_id,
+    )
+    world = with_items(world, environments={environment.id: environment})
+    if command.source_environment_id is not None:
+        world = _duplicate(world, command.source_environment_id, environment, stamp)
+    return Change(world)
+
+
+def _refuse_taken_name(world: World, project_id: str, name: str) -> None:
+    if any(found.project_id == project_id and found.name == name for found in world.environments.values()):
+        raise Refused(f'An environment named "{name}" already exists in this project')
+
+
+def _duplicate(world: World, source_id: str, environment: Environment, stamp: Stamp) -> World:
+    source = lookup.environment(world, source_id)
+    if source.project_id != environment.project_id:
+        raise BadInput("sourceEnvironmentId must be an environment of the same project")
+    instances: dict[str, Instance] = {}
+    for found in world.instances.values():
+        if found.environment_id == source.id:
+            copy_id = stamp.child(f"instance:{found.service_id}")
+            instances[copy_id] = structs.replace(
+                found,
+                id=copy_id,
+                environment_id=environment.id,
+                active_deployment_id=None,
+                created_at=stamp.at,
+                updated_at=stamp.at,
+            )
+    variables = {
+        f"{environment.id}/{key.partition('/')[2]}": values
+        for key, values in world.variables.items()
+        if key.partition("/")[0] == source.id
+    }
+    return with_items(world, instances=instances, variables=variables)
+
+
+def rename_environment(world: World, command: RenameEnvironment) -> Change:
+    environment = lookup.environment(world, command.environment_id)
+    name = checked_name("Environment", command.name)
+    if name != environment.name:
+        _refuse_taken_name(world, environment.project_id, name)
+    updated = structs.replace(environment, name=name, updated_at=command.stamp.at)
+    return Change(with_items(world, environments={environment.id: updated}))
+
+
+def delete_environment(world: World, command: DeleteEnvironment) -> Change:
+    environment = lookup.environment(world, command.environment_id)
+    siblings = [found for found in world.environments.values() if found.project_id == environment.project_id]
+    if len(siblings) == 1:
+        raise Refused("Cannot delete the last environment of a project")
+    instances = [found for found in world.instances.values() if found.environment_id == environment.id]
+    world, effects = end_instances(world, instances)
+    project = world.projects[environment.project_id]
+    if project.base_environment_id == environment.id:
+        other = next(found for found in siblings if found.id != environment.id)
+        world = with_items(world, projects={project.id: structs.replace(project, base_environment_id=other.id)})
+    world = with_items(
+        world,
+        environments={environment.id: None},
+        variables={key: None for key in world.variables if key.partition("/")[0] == environment.id},
+        tokens={found.id: None for found in world.tokens.values() if found.environment_id == environment.id},
+    )
+    return Change(world, (*effects, RoutesChanged()))
+
+
+def create_token(world: World, command: CreateToken) -> Change:
+    environment = lookup.environment(world, command.environment_id)
+    if environment.project_id != command.project_id:
+        raise BadInput("environmentId must be an environment of the project")
+    token = ProjectToken(
+        id=command.stamp.id,
+        name=checked_name("Token", command.name),
+        project_id=command.project_id,
+        environment_id=command.environment_id,
+        sha256=command.sha256,
+        display=command.display,
+        created_at=command.stamp.at,
+    )
+    return Change(with_items(world, tokens={token.id: token}))
+
+
+def delete_token(world: World, command: DeleteToken) -> Change:
+    return Change(with_items(world, tokens={command.token_id: None}))

@@ -1,0 +1,74 @@
+"""The table of all transitions: command type -> pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct, structs
+
+from infra.localcloud.world import deployments, endings, places, projects, services, supabase, variables
+from infra.localcloud.world.effects import Change
+from infra.localcloud.world.model import World
+
+
+class SetPort(Struct, frozen=True):
+    """The daemon's port, chosen once."""
+
+    port: int
+
+
+def _set_port(world: World, command: SetPort) -> Change:
+    return Change(structs.replace(world, port=command.port))
+
+
+TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
+    SetPort: _set_port,
+    projects.CreateProject: projects.create_project,
+    projects.UpdateProject: projects.update_project,
+    projects.DeleteProject: projects.delete_project,
+    projects.CreateEnvironment: projects.create_environment,
+    projects.RenameEnvironment: projects.rename_environment,
+    projects.DeleteEnvironment: projects.delete_environment,
+    projects.CreateToken: projects.create_token,
+    projects.DeleteToken: projects.delete_token,
+    services.CreateService: services.create_service,
+    services.UpdateService: services.update_service,
+    services.DeleteService: services.delete_service,
+    services.UpdateInstance: services.update_instance,
+    variables.UpsertVariables: variables.upsert_variables,
+    variables.DeleteVariable: variables.delete_variable,
+    places.CreateDomain: places.create_domain,
+    places.UpdateDomain: places.update_domain,
+    places.DeleteDomain: places.delete_domain,
+    places.CreateVolume: places.create_volume,
+    places.RenameVolume: places.rename_volume,
+    places.DeleteVolume: places.delete_volume,
+    deployments.CreateDeployment: deployments.create_deployment,
+    deployments.RepeatDeployment: deployments.repeat_deployment,
+    deployments.RollBack: deployments.roll_back,
+    deployments.AskRemoval: deployments.ask_removal,
+    deployments.AskRestart: deployments.ask_restart,
+    deployments.AskCancel: deployments.ask_cancel,
+    deployments.MoveDeployment: deployments.move_deployment,
+    deployments.RecordRendered: deployments.record_rendered,
+    deployments.RecordPreDeploy: deployments.record_pre_deploy,
+    deployments.AddReplicas: deployments.add_replicas,
+    deployments.SetReplica: deployments.set_replica,
+    deployments.RetireReplicas: deployments.retire_replicas,
+    deployments.Activate: deployments.activate,
+    deployments.RecordPlacement: deployments.record_placement,
+    deployments.Interrupted: deployments.interrupted,
+    endings.FinishEnding: endings.finish_ending,
+    supabase.CreateSupabaseProject: supabase.create_supabase_project,
+    supabase.SetSupabaseStatus: supabase.set_supabase_status,
+    supabase.DeleteSupabaseProject: supabase.delete_supabase_project,
+    supabase.AddReadReplica: supabase.add_read_replica,
+    supabase.ReadReplicaReady: supabase.read_replica_ready,
+    supabase.RemoveReadReplica: supabase.remove_read_replica,
+}
+
+
+def apply(world: World, command: Struct) -> Change:
+    """The changed world and what has to be done. WorldError: refused, nothing changed."""
+    return TRANSITIONS[type(command)](world, command)
