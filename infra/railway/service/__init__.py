@@ -109,7 +109,7 @@ class Service(Resource[RailwayClient, ServiceInputs]):
         service = await _service(call, recorded.identity)
         if service is None:
             return None
-        environments = [each["environmentId"] for each in nodes(service["serviceInstances"])]
+        environments = _environments(service)
         environment_id = recorded.inputs.environment_id if recorded.inputs else next(iter(environments), "")
         if environment_id not in environments:
             return None
@@ -128,16 +128,14 @@ class Service(Resource[RailwayClient, ServiceInputs]):
         if service is None:
             return
         environment_id = recorded.inputs.environment_id if recorded.inputs else ""
-        everywhere = [each["environmentId"] for each in nodes(service["serviceInstances"])]
         # Another stack may run the same service in its own environment: then only our instance goes.
-        is_shared = any(each != environment_id for each in everywhere) and bool(environment_id)
+        is_shared = bool(environment_id) and any(each != environment_id for each in _environments(service))
 
         async def gone() -> Data | None:
             left = await _service(call, recorded.identity)
             if left is None:
                 return {}
-            places = [each["environmentId"] for each in nodes(left["serviceInstances"])]
-            return {} if is_shared and environment_id not in places else None
+            return {} if is_shared and environment_id not in _environments(left) else None
 
         variables = {"id": recorded.identity, "environmentId": environment_id if is_shared else None}
         try:
@@ -151,6 +149,15 @@ async def _service(call: Call[RailwayClient], identity: str) -> Data | None:
     answer = await call.client.query_or_none(READ, id=identity)
     service: Data | None = (answer or {}).get("service")
     return None if service is None or service.get("deletedAt") else service
+
+
+def _environments(service: Data) -> list[str]:
+    """Ids of the environments that have an instance of this service."""
+    return [
+        environment["id"]
+        for environment in nodes(service["project"]["environments"])
+        if any(each["serviceId"] == service["id"] for each in nodes(environment["serviceInstances"]))
+    ]
 
 
 async def _instance(call: Call[RailwayClient], identity: str, environment_id: str) -> Instance | None:

@@ -47,16 +47,12 @@ class Volume(Resource[RailwayClient, VolumeInputs]):
     )
 
     async def create(self, call: Call[RailwayClient], inputs: VolumeInputs) -> Made:
-        before = {each["id"] for each in await _volumes(call, inputs.project_id) if _instance(each, inputs.environment_id)}
+        before = {each["volumeId"] for each in await _instances(call, inputs.environment_id)}
 
         async def settled() -> Data | None:
-            fresh = [
-                each
-                for each in await _volumes(call, inputs.project_id)
-                if each["id"] not in before and _belongs(_instance(each, inputs.environment_id), inputs)
-            ]
-            found = only(fresh)
-            return {"volumeCreate": found} if found else None
+            instances = await _instances(call, inputs.environment_id)
+            fresh = only([each for each in instances if each["volumeId"] not in before and _belongs(each, inputs)])
+            return {"volumeCreate": {"id": fresh["volumeId"]}} if fresh else None
 
         wanted = {
             "projectId": inputs.project_id,
@@ -107,22 +103,16 @@ class Volume(Resource[RailwayClient, VolumeInputs]):
         await until(call, gone, deadline_s=call.timeout_s or DELETE_DEADLINE_S, what=f"deletion of volume {recorded.identity}")
 
 
-async def _volumes(call: Call[RailwayClient], project_id: str) -> list[Data]:
-    answer = await call.client.query_or_none(LIST, projectId=project_id)
-    return [] if answer is None or answer["project"] is None else nodes(answer["project"]["volumes"])
+async def _instances(call: Call[RailwayClient], environment_id: str) -> list[Data]:
+    """Railway keeps a deleted volume for a while; for us it is gone."""
+    answer = await call.client.query_or_none(LIST, environmentId=environment_id)
+    if answer is None or answer["environment"] is None:
+        return []
+    return [each for each in nodes(answer["environment"]["volumeInstances"]) if not each["isPendingDeletion"]]
 
 
 async def _read(call: Call[RailwayClient], inputs: VolumeInputs, identity: str) -> Data | None:
-    for each in await _volumes(call, inputs.project_id):
-        if each["id"] == identity:
-            return _instance(each, inputs.environment_id)
-    return None
-
-
-def _instance(volume: Data, environment_id: str) -> Data | None:
-    """Railway keeps a deleted volume for a while; for us it is gone."""
-    instances = nodes(volume["volumeInstances"])
-    return next((each for each in instances if each["environmentId"] == environment_id and not each["isPendingDeletion"]), None)
+    return next((each for each in await _instances(call, inputs.environment_id) if each["volumeId"] == identity), None)
 
 
 def _belongs(instance: Data | None, inputs: VolumeInputs) -> bool:

@@ -1,0 +1,366 @@
+"""A small Railway in memory: the operations our provider uses, Railway's error texts, and faults on demand.
+
+Written from Railway's schema and from what its clients report, not from our local cloud; tests/railway/contract.py runs
+against both, so that neither can drift into agreeing only with our provider.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+Json = dict[str, Any]
+TOKEN = "fake-account-token-0123456789"
+
+
+class Refused(Exception):
+    """A GraphQL error; most of Railway's have this code, and then the message decides."""
+
+    def __init__(self, message: str, code: str = "INTERNAL_SERVER_ERROR") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def edges(items: Any) -> Json:
+    return {"edges": [{"node": item} for item in items]}
+
+
+class FakeRailway:
+    """World and API in one. `faults` maps an operation name to what happens to its next calls, first to last."""
+
+    def __init__(self) -> None:
+        self.projects: dict[str, Json] = {}
+        self.environments: dict[str, Json] = {}
+        self.services: dict[str, Json] = {}
+        self.instances: dict[tuple[str, str], Json] = {}
+        self.variables: dict[tuple[str, str], Json] = {}
+        self.domains: dict[str, Json] = {}
+        self.volumes: dict[str, Json] = {}
+        self.deployments: dict[str, Json] = {}
+        self.faults: dict[str, list[str]] = {}
+        self.calls: list[str] = []
+        self.bodies: list[Json] = []
+        self.outcomes: list[str] = []
+        """Final statuses of the next deployments; SUCCESS when empty."""
+        self._ids = itertools.count(1)
+        self.app = Starlette(
+            routes=[
+                Route("/graphql/v2", self._graphql, methods=["POST"]),
+                Route("/project/{project}/environment/{environment}/up", self._upload, methods=["POST"]),
+            ]
+        )
+
+    def _id(self, kind: str) -> str:
+        return f"{kind}-{next(self._ids):04d}"
+
+    # HTTP.
+
+    async def _graphql(self, request: Request) -> Response:
+        body = await request.json()
+        name: str = body["operationName"]
+        self.calls.append(name)
+        self.bodies.append(body)
+        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+            return self._error("Not Authorized")
+        fault = self._fault(name)
+        before = self._before(fault)
+        if before is not None:
+            return before
+        handler: Callable[..., Json] = getattr(self, f"_{name}")
+        try:
+            data = handler(**body["variables"])
+        except Refused as refused:
+            return self._error(str(refused), refused.code)
+        return self._after(fault) or JSONResponse({"data": data})
+
+    async def _upload(self, request: Request) -> Response:
+        self.calls.append("upload")
+        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+            return JSONResponse({"message": "Unauthorized"}, 401)
+        fault = self._fault("upload")
+        body = await request.body()
+        before = self._before(fault)
+        if before is not None:
+            return before
+        assert body[:2] == b"\x1f\x8b", "Railway takes gzip only"
+        deployment = self._deployed(request.path_params["environment"], request.query_params["serviceId"])
+        answer = {"deploymentId": deployment["id"], "url": "", "logsUrl": "", "deploymentDomain": ""}
+        return self._after(fault) or JSONResponse(answer)
+
+    def _fault(self, name: str) -> str:
+        waiting = self.faults.get(name)
+        return waiting.pop(0) if waiting else ""
+
+    def _before(self, fault: str) -> Response | None:
+        match fault:
+            case "throttle":
+                return self._error("You are creating projects too quickly. Please try again later.")
+            case "429":
+                return JSONResponse({"message": "slow down"}, 429, {"retry-after": "2"})
+            case "503":
+                return Response("upstream is away", 503)
+            case "problem":
+                return JSONResponse({"data": None, "errors": [{"message": "Problem processing request"}], "traceId": "trace-77"})
+            case "busy":
+                return self._error("Another operation is already in progress")
+            case _:
+                return None
+
+    def _after(self, fault: str) -> Response | None:
+        """The change is made, and then its answer is lost."""
+        match fault:
+            case "lost":
+                return Response("bad gateway", 502, {"x-railway-request-id": "request-42"})
+            case "lost-problem":
+                return JSONResponse({"data": None, "errors": [{"message": "Problem processing request"}], "traceId": "trace-78"})
+            case _:
+                return None
+
+    def _error(self, message: str, code: str = "INTERNAL_SERVER_ERROR") -> Response:
+        return JSONResponse({"data": None, "errors": [{"message": message, "extensions": {"code": code}, "traceId": "trace-1"}]})
+
+    # Projects and environments.
+
+    def _projects(self, workspaceId: str | None = None) -> Json:  # noqa: N803
+        return {"projects": edges([each for each in self.projects.values() if not each["deletedAt"]])}
+
+    def _project(self, id: str) -> Json:  # noqa: A002
+        return {"project": self._of_project(id)}
+
+    def _of_project(self, identity: str) -> Json:
+        if identity not in self.projects:
+            raise Refused("Project not found")
+        here = [each for each in self.environments.values() if each["projectId"] == identity]
+        return self.projects[identity] | {"environments": edges(here)}
+
+    def _projectCreate(self, input: Json) -> Json:  # noqa: A002, N802
+        project = {"id": self._id("project"), "name": input["name"], "workspaceId": input.get("workspaceId"), "deletedAt": None}
+        self.projects[project["id"]] = project
+        self._new_environment(project["id"], "production")
+        return {"projectCreate": self._of_project(project["id"])}
+
+    def _projectUpdate(self, id: str, input: Json) -> Json:  # noqa: A002, N802
+        self._of_project(id)
+        self.projects[id]["name"] = input["name"]
+        return {"projectUpdate": self._of_project(id)}
+
+    def _projectDelete(self, id: str) -> Json:  # noqa: A002, N802
+        self._of_project(id)
+        if self.projects[id]["deletedAt"]:
+            raise Refused("Project not found")
+        self.projects[id]["deletedAt"] = "2026-01-01T00:00:00Z"  # Railway shows a deleted project for a while
+        return {"projectDelete": True}
+
+    def _new_environment(self, project_id: str, name: str) -> Json:
+        environment = {"id": self._id("environment"), "name": name, "projectId": project_id, "deletedAt": None}
+        self.environments[environment["id"]] = environment
+        return environment
+
+    def _environments(self, projectId: str) -> Json:  # noqa: N803
+        return {"environments": edges([each for each in self.environments.values() if each["projectId"] == projectId])}
+
+    def _environment(self, id: str) -> Json:  # noqa: A002
+        if id not in self.environments:
+            raise Refused("Environment not found")
+        return {"environment": self.environments[id]}
+
+    def _environmentCreate(self, input: Json) -> Json:  # noqa: A002, N802
+        self._of_project(input["projectId"])
+        return {"environmentCreate": self._new_environment(input["projectId"], input["name"])}
+
+    def _environmentRename(self, id: str, input: Json) -> Json:  # noqa: A002, N802
+        self.environments[id]["name"] = input["name"]
+        return {"environmentRename": self.environments[id]}
+
+    def _environmentDelete(self, id: str) -> Json:  # noqa: A002, N802
+        self._environment(id)
+        del self.environments[id]
+        return {"environmentDelete": True}
+
+    # Services.
+
+    def _services(self, projectId: str) -> Json:  # noqa: N803
+        self._of_project(projectId)
+        here = [each for each in self.services.values() if each["projectId"] == projectId]
+        return {"project": {"services": edges(here)}}
+
+    def _service(self, id: str) -> Json:  # noqa: A002
+        if id not in self.services:
+            raise Refused("Service not found")
+        service = self.services[id]
+        environments = [
+            {"id": each["id"], "serviceInstances": edges([{"serviceId": s} for s, e in self.instances if e == each["id"]])}
+            for each in self.environments.values()
+            if each["projectId"] == service["projectId"]
+        ]
+        return {"service": service | {"project": {"environments": edges(environments)}}}
+
+    def _serviceCreate(self, input: Json) -> Json:  # noqa: A002, N802
+        if any(each["name"] == input["name"] and each["projectId"] == input["projectId"] for each in self.services.values()):
+            raise Refused(f'A service named "{input["name"]}" already exists in this project')
+        service = {"id": self._id("service"), "name": input["name"], "projectId": input["projectId"], "deletedAt": None}
+        self.services[service["id"]] = service
+        instance = {"restartPolicyType": "ON_FAILURE", "restartPolicyMaxRetries": 10, "source": None}
+        # A new instance is placed in the workspace's own region, whatever the user will ask for next.
+        instance["multiRegionConfig"] = {"us-east4-eqdc4a": {"numReplicas": 1}}
+        self.instances[service["id"], input["environmentId"]] = instance
+        return {"serviceCreate": service}
+
+    def _serviceUpdate(self, id: str, input: Json) -> Json:  # noqa: A002, N802
+        self._service(id)
+        self.services[id]["name"] = input["name"]
+        return {"serviceUpdate": self.services[id]}
+
+    def _serviceInstance(self, serviceId: str, environmentId: str) -> Json:  # noqa: N802, N803
+        instance = self.instances.get((serviceId, environmentId))
+        if instance is None:
+            raise Refused("ServiceInstance not found")
+        names = "source startCommand preDeployCommand healthcheckPath healthcheckTimeout restartPolicyType"
+        names += " restartPolicyMaxRetries overlapSeconds drainingSeconds"
+        deploy = {"multiRegionConfig": instance["multiRegionConfig"]}
+        return {
+            "serviceInstance": {name: instance.get(name) for name in names.split()},
+            "environment": {"config": {"services": {serviceId: {"deploy": deploy}}}},
+        }
+
+    def _serviceInstanceUpdate(self, serviceId: str, environmentId: str, input: Json) -> Json:  # noqa: A002, N802, N803
+        instance = self.instances.get((serviceId, environmentId))
+        if instance is None:
+            raise Refused("ServiceInstance not found")
+        placed = input.pop("multiRegionConfig", None)
+        if placed is None:
+            # The real API does this too: one replica each when the placement is left out.
+            instance["multiRegionConfig"] = {name: {"numReplicas": 1} for name in instance["multiRegionConfig"]}
+        else:
+            merged = instance["multiRegionConfig"] | placed
+            instance["multiRegionConfig"] = {name: entry for name, entry in merged.items() if entry is not None}
+        instance.update(input)
+        return {"serviceInstanceUpdate": True}
+
+    def _serviceDelete(self, id: str, environmentId: str | None) -> Json:  # noqa: A002, N802, N803
+        self._service(id)
+        if environmentId is None:
+            del self.services[id]
+            for key in [key for key in self.instances if key[0] == id]:
+                del self.instances[key]
+        else:
+            del self.instances[id, environmentId]
+        return {"serviceDelete": True}
+
+    # Variables, domains, volumes.
+
+    def _variables(self, projectId: str, environmentId: str, serviceId: str) -> Json:  # noqa: N803
+        if serviceId not in self.services:
+            raise Refused("Service not found")
+        provided = {"RAILWAY_SERVICE_ID": serviceId, "RAILWAY_PRIVATE_DOMAIN": f"{serviceId}.railway.internal"}
+        return {"variables": provided | self.variables.get((serviceId, environmentId), {})}
+
+    _privateDomain = _variables  # noqa: N815  operations find their handlers by name
+
+    def _variableCollectionUpsert(self, input: Json) -> Json:  # noqa: A002, N802
+        if input["serviceId"] not in self.services:
+            raise Refused("Service not found")
+        key = (input["serviceId"], input["environmentId"])
+        kept = {} if input["replace"] else self.variables.get(key, {})
+        self.variables[key] = kept | input["variables"]
+        return {"variableCollectionUpsert": True}
+
+    def _domains(self, projectId: str, environmentId: str, serviceId: str) -> Json:  # noqa: N803
+        here = [each for each in self.domains.values() if each["serviceId"] == serviceId]
+        return {"domains": {"serviceDomains": here}}
+
+    def _serviceDomainCreate(self, input: Json) -> Json:  # noqa: A002, N802
+        domain = input | {"id": self._id("domain"), "domain": f"{input['serviceId']}.up.railway.app"}
+        self.domains[domain["id"]] = domain
+        return {"serviceDomainCreate": domain}
+
+    def _serviceDomainUpdate(self, input: Json) -> Json:  # noqa: A002, N802
+        self.domains[input["serviceDomainId"]]["targetPort"] = input["targetPort"]
+        return {"serviceDomainUpdate": True}
+
+    def _serviceDomainDelete(self, id: str) -> Json:  # noqa: A002, N802
+        if self.domains.pop(id, None) is None:
+            raise Refused("ServiceDomain not found")
+        return {"serviceDomainDelete": True}
+
+    def _volumeInstances(self, environmentId: str) -> Json:  # noqa: N802, N803
+        here = [each for each in self.volumes.values() if each["environmentId"] == environmentId]
+        return {"environment": {"volumeInstances": edges(here)}}
+
+    def _volumeCreate(self, input: Json) -> Json:  # noqa: A002, N802
+        identity = self._id("volume")
+        self.volumes[identity] = {"region": "us-west2", **input, "volumeId": identity, "isPendingDeletion": False}
+        return {"volumeCreate": {"id": identity}}
+
+    def _volumeInstanceUpdate(self, volumeId: str, environmentId: str, input: Json) -> Json:  # noqa: A002, N802, N803
+        self.volumes[volumeId].update(input)
+        return {"volumeInstanceUpdate": True}
+
+    def _volumeDelete(self, volumeId: str) -> Json:  # noqa: N802, N803
+        if volumeId not in self.volumes:
+            raise Refused("Volume not found")
+        self.volumes[volumeId]["isPendingDeletion"] = True
+        return {"volumeDelete": True}
+
+    # Deployments: each look moves one on by a step.
+
+    def _deployed(self, environment_id: str, service_id: str) -> Json:
+        if (service_id, environment_id) not in self.instances:
+            raise Refused("ServiceInstance not found")
+        last = self.outcomes.pop(0) if self.outcomes else "SUCCESS"
+        deployment = {
+            "id": self._id("deployment"),
+            "serviceId": service_id,
+            "environmentId": environment_id,
+            "status": "QUEUED",
+            "to_come": ["BUILDING", "DEPLOYING", last] if last != "STUCK" else ["BUILDING"],
+            "url": None,
+            "staticUrl": f"{service_id}.up.railway.app",
+        }
+        self.deployments[deployment["id"]] = deployment
+        return deployment
+
+    def _deployments(self, projectId: str, environmentId: str, serviceId: str) -> Json:  # noqa: N803
+        here = [
+            each
+            for each in self.deployments.values()
+            if each["serviceId"] == serviceId and each["environmentId"] == environmentId
+        ]
+        return {"deployments": edges(reversed(here))}
+
+    def _deployment(self, id: str) -> Json:  # noqa: A002
+        if id not in self.deployments:
+            raise Refused("Deployment not found")
+        deployment = self.deployments[id]
+        if deployment["to_come"]:
+            deployment["status"] = deployment["to_come"].pop(0)
+            if deployment["status"] == "SUCCESS":
+                for each in self.deployments.values():
+                    if each["serviceId"] == deployment["serviceId"] and each["status"] == "SUCCESS" and each is not deployment:
+                        each["status"] = "REMOVED"
+        return {"deployment": deployment}
+
+    def _serviceInstanceDeployV2(self, serviceId: str, environmentId: str) -> Json:  # noqa: N802, N803
+        return {"serviceInstanceDeployV2": self._deployed(environmentId, serviceId)["id"]}
+
+    def _deploymentRemove(self, id: str) -> Json:  # noqa: A002, N802
+        self.deployments[id]["status"] = "REMOVED"
+        return {"deploymentRemove": True}
+
+    def _buildLogs(self, deploymentId: str, limit: int) -> Json:  # noqa: N802, N803
+        return {"buildLogs": [{"message": f"build step {number}"} for number in range(1, 4)]}
+
+    def _deploymentLogs(self, deploymentId: str, limit: int) -> Json:  # noqa: N802, N803
+        lines = [f"line {number}" for number in range(1, 31)] + ["ModuleNotFoundError: No module named 'service'"]
+        return {"deploymentLogs": [{"message": line} for line in lines]}
+
+    def secrets_seen(self) -> str:
+        """Everything that was sent, as text; for tests that look for what must not be sent."""
+        return json.dumps(self.bodies)
