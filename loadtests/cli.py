@@ -19,6 +19,7 @@ from loadtests.outputs import OutputsError, load_outputs
 from loadtests.slo import Slo, SloError, load_slo
 
 WRONG_USAGE = 2
+NOT_MEASURED = 12
 DEFAULT_SLO = Path(__file__).with_name("slo.yaml")
 
 
@@ -34,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (SloError, OutputsError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return WRONG_USAGE
+    except KeyboardInterrupt:
+        print("interrupted: nothing was judged", file=sys.stderr)
+        return NOT_MEASURED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--region", metavar="REGION", help="load this region only")
     run.add_argument("--duration-s", type=float, metavar="N", help="counted seconds, instead of the SLO file's")
     run.add_argument("--warm-up-s", type=float, metavar="N", help="seconds of load before counting, instead of the SLO file's")
+    run.add_argument("--again", metavar="COMMAND", help="the command that the report names for running this gate again")
     run.add_argument("--json", action="store_true", help="print verdict.json, no progress")
     run.add_argument("--allow-remote", action="store_true", help="send load to hosts other than this machine")
     run.add_argument("--allow-seeding", action="store_true", help="create load-test users in a stack that is not local")
@@ -70,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(parsed: argparse.Namespace) -> int:
     slo = _with_durations(load_slo(parsed.slo), parsed.duration_s, parsed.warm_up_s)
     outputs = load_outputs(parsed.outputs, parsed.region)
+    _make_directory(parsed.report)
     # Imported here and not above: these load Locust, which patches the standard library (see __main__).
     from loadtests.run import Request, run_gate
 
@@ -77,7 +83,7 @@ def _run(parsed: argparse.Namespace) -> int:
         if not parsed.json:
             print(line, file=sys.stderr, flush=True)
 
-    request = Request(outputs, slo, parsed.report, _command(parsed), parsed.allow_remote, parsed.allow_seeding)
+    request = Request(outputs, slo, parsed.report, parsed.again or _command(parsed), parsed.allow_remote, parsed.allow_seeding)
     found = run_gate(request, tell)
     if parsed.json:
         sys.stdout.write(verdict.encode(found).decode())
@@ -85,6 +91,13 @@ def _run(parsed: argparse.Namespace) -> int:
         print(terminal.table(found, terminal.wants_colour(sys.stdout)))
         print(f"  report: {parsed.report / 'report.html'}")
     return found.exit_code
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise OutputsError(f"--report {directory}: expected a directory that can be made, got {exc.strerror}") from exc
 
 
 def _with_durations(slo: Slo, duration_s: float | None, warm_up_s: float | None) -> Slo:

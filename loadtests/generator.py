@@ -36,6 +36,11 @@ from loadtests.scenarios.interface import Answer, Ask, Attempt, Judge, Scenario
 from loadtests.slo import ScenarioSlo
 
 CONNECTIONS_MAX = 4000
+LATE_S_MAX = 1.0
+
+
+class RunHung(Exception):
+    """The run went on beyond every deadline: our bug, or a machine that stood still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +129,16 @@ class Dispatcher(FastHttpUser):
         key = f"{window.seed}/{window.offset_s}/{slo.name}/{self.lane.region}"
         start_s = time.perf_counter()
         for number, at_s in enumerate(schedule(slo.arrivals, slo.rate_per_s, window.whole_s, key)):
-            wait_s = start_s + at_s - time.perf_counter()
-            if wait_s > 0:
-                gevent.sleep(wait_s)
+            # Also yields when late: a dispatcher that catches up without yielding would starve the requests under way.
+            gevent.sleep(max(0.0, start_s + at_s - time.perf_counter()))
             is_counted = at_s >= window.warm_up_s
             self._recorder(self.lane.region).plan(is_counted)
-            if self._pool.full():
-                # Waiting here would close the loop. The arrival is dropped, counted, and makes the run invalid.
+            if self._pool.full() or time.perf_counter() - start_s - at_s > LATE_S_MAX:
+                # Waiting here would close the loop. A dropped arrival makes the run invalid, so nothing is gained by going on.
                 self.field.lateness.dropped += 1
-                continue
+            if self.field.lateness.dropped:
+                self._pool.kill(block=False)
+                raise StopUser
             self._pool.spawn(self._arrive, start_s + at_s, window.offset_s + at_s, is_counted, f"{key}/{number}")
         self._pool.join(timeout=self.lane.attempt_s_max + 5)
         self._pool.kill(block=True, timeout=5)
@@ -212,7 +218,7 @@ def user_class(lane: Lane, field: Field, window: Window | None) -> type[Dispatch
 def run_window(lanes: Sequence[Lane], field: Field, window: Window, each_second: Callable[[int], None]) -> None:
     """Runs all lanes through one window and returns when every request has come to its end.
 
-    `each_second` is called with the number of the second just passed. gevent.Timeout when the run hangs beyond every deadline.
+    `each_second` is called with the number of the second just passed. RunHung beyond every deadline.
     """
     raise_file_limit()
     classes: list[type[FastHttpUser]] = [user_class(lane, field, window) for lane in lanes]
@@ -222,8 +228,9 @@ def run_window(lanes: Sequence[Lane], field: Field, window: Window, each_second:
     gc.collect()
     gc.freeze()
     watch = gevent.spawn(_watch, field.lateness, window, each_second)
+    deadline_s = window.whole_s + max(lane.attempt_s_max for lane in lanes) + 20
     try:
-        with gevent.Timeout(window.whole_s + max(lane.attempt_s_max for lane in lanes) + 20):
+        with gevent.Timeout(deadline_s, RunHung(f"the run did not end within {deadline_s:g} s")):
             runner.start(len(classes), spawn_rate=len(classes))
             if runner.spawning_greenlet is not None:
                 runner.spawning_greenlet.join()

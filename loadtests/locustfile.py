@@ -44,5 +44,12 @@ globals().update(_CLASSES)
 class EveryLane(LoadTestShape):
     """One dispatcher per lane, until somebody stops the run; without it Locust would start one user of one class."""
 
-    def tick(self) -> tuple[int, float]:
+    use_common_options = True
+
+    def tick(self) -> tuple[int, float] | None:
+        options = self.runner.environment.parsed_options if self.runner is not None else None
+        run_time_s = options.run_time if options is not None else None
+        # Locust would stop the users at --run-time, and a shape that goes on would start them again.
+        if run_time_s and self.get_run_time() > run_time_s - 0.5:  # type: ignore[no-untyped-call]  # locust's own
+            return None
         return len(_CLASSES), len(_CLASSES)

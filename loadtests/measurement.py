@@ -60,7 +60,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorFacts:
-    """How the generator itself did. `dropped` arrivals found the bounded pool full."""
+    """How the generator itself did. `dropped`: the pool was full or a dispatcher a second late, which ends the run."""
 
     lateness_p99_ms: float
     lateness_max_ms: float

@@ -25,8 +25,6 @@ class RegionOutputs:
 
     url: str
     replica_urls: tuple[str, ...] = ()
-    replicas: int = 1
-    release: str = ""
 
 
 @dataclass(frozen=True, slots=True)

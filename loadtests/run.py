@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import gevent  # type: ignore[import-untyped]  # gevent carries no types
+from gevent.pool import Pool  # type: ignore[import-untyped]
 
 from loadtests import replica_counters, seeding
+from loadtests.exposition import Lookups, differences
 from loadtests.facts import RunFacts, machine
-from loadtests.generator import Field, Lane, Lateness, Window, run_window
+from loadtests.generator import Field, Lane, Lateness, RunHung, Window, run_window
 from loadtests.http_session import exchange, new_session
 from loadtests.measurement import GeneratorFacts, Measurements
 from loadtests.outputs import Outputs, guard_hosts, guard_seeding
@@ -26,7 +28,7 @@ from loadtests.scenarios.interface import Ask, Cast, Scenario
 from loadtests.slo import Slo
 from loadtests.verdict import Binding, Verdict, judge, undecided
 
-REACH_S_MAX = 5.0
+REACH_S_MAX = 3.0
 Tell = Callable[[str], None]
 
 
@@ -58,14 +60,17 @@ def run_gate(request: Request, tell: Tell) -> Verdict:
 def _measure(request: Request, binding: Binding, tell: Tell) -> Measurements:
     outputs, slo = request.outputs, request.slo
     urls = {region: known.url for region, known in outputs.regions.items()}
-    unreachable = [f"unreachable: {region} at {url}" for region, url in urls.items() if not _answers(url)]
+    answers = dict(zip(urls, Pool(len(urls)).map(_answers, urls.values()), strict=True))
+    unreachable = [f"unreachable: {region} at {url}" for region, url in urls.items() if not answers[region]]
     if unreachable:
         return _nothing(*unreachable)
     try:
         cast = _prepare(outputs, slo, tell)
+        return _load(outputs, slo, cast, binding, tell)
     except seeding.SeedingError as exc:
         return _nothing(f"preparation failed: {exc}")
-    return _load(outputs, slo, cast, binding, tell)
+    except RunHung as exc:
+        return _nothing(str(exc))
 
 
 def _nothing(*obstacles: str) -> Measurements:
@@ -132,16 +137,16 @@ def _load(outputs: Outputs, slo: Slo, cast: Cast, binding: Binding, tell: Tell) 
     open_pairs = undecided(judge(measurements, slo, binding))
     if not open_pairs or run.extension_s <= 0:
         return measurements
-    # One second look, decided beforehand: looking until it passes would turn noise into a verdict.
-    again = tuple(lane for lane in lanes if (lane.scenario.name, lane.region) in open_pairs)
+    # One second look, decided beforehand: looking until it passes would turn noise into a verdict. All lanes run again: a quieter
+    # machine would flatter the lanes in question.
     tell(f"undecided: {', '.join(f'{scenario} in {region}' for scenario, region in open_pairs)}; {run.extension_s:g} s more")
     second_look = replace(window, warm_up_s=0.0, duration_s=run.extension_s, offset_s=window.whole_s)
-    run_window(again, field, second_look, lambda second: tell(progress(field.recorders, second)))
+    run_window(lanes, field, second_look, lambda second: tell(progress(field.recorders, second)))
     return _freeze(field, before, outputs, 2)
 
 
-def _freeze(field: Field, before: Mapping[str, replica_counters.Lookups], outputs: Outputs, looks: int) -> Measurements:
-    cross_checks = tuple(replica_counters.differences(before, replica_counters.read(outputs)))
+def _freeze(field: Field, before: Mapping[str, Lookups], outputs: Outputs, looks: int) -> Measurements:
+    cross_checks = tuple(differences(before, replica_counters.read(outputs)))
     series = tuple(recorder.freeze() for recorder in field.recorders.values())
     return Measurements(series, field.lateness.facts(), (), cross_checks, looks)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import msgspec
@@ -102,8 +102,10 @@ def judge(measurements: Measurements, slo: Slo, binding: Binding) -> Verdict:
     rows += _missing(slo.scenarios, measurements.series) if not measurements.obstacles else []
     invalid = [*measurements.obstacles, *_generator_reasons(measurements.generator, slo.generator)]
     outcome = Outcome.INVALID if invalid else worst(row.outcome for row in rows)
-    reasons = (*invalid, *(_sentence(row) for row in rows if row.outcome is not Outcome.PASS))
-    return Verdict(outcome, tuple(rows), reasons, binding.release, binding.stack, binding.run_id, slo.digest, binding.command)
+    reasons = invalid or [_sentence(row) for row in rows if row.outcome is not Outcome.PASS]
+    return Verdict(
+        outcome, tuple(rows), tuple(reasons), binding.release, binding.stack, binding.run_id, slo.digest, binding.command
+    )
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
@@ -120,7 +122,14 @@ def judge_target(target: Target, series: Series) -> Row:
         return _judge_rate(target, series, series.cache_hits, series.cache_lookups)
     # An arrival that never came to an end is an error too: a service that swallows requests must not look clean.
     lost = max(0, series.planned - series.finished)
-    return _judge_rate(target, series, series.errors + lost, series.finished + lost)
+    row = _judge_rate(target, series, series.errors + lost, series.finished + lost)
+    return replace(row, note=row.note or _first_errors(series, lost)) if row.outcome is not Outcome.PASS else row
+
+
+def _first_errors(series: Series, lost: int) -> str:
+    """What went wrong most often, so that the table alone already says why."""
+    parts = [f"{one.count} x {one.check}: {one.detail}" for one in series.examples[:2]]
+    return "; ".join([*parts, f"{lost} arrivals never came to an end"] if lost else parts)
 
 
 def undecided(verdict: Verdict) -> tuple[tuple[str, str], ...]:
@@ -233,7 +242,6 @@ def _never_ran(scenario: str, region: str, claim: str) -> Row:
 
 def _generator_reasons(facts: GeneratorFacts, bounds: GeneratorBounds) -> list[str]:
     reasons = []
-    arrivals = facts.dropped + facts.sent
     if facts.lateness_p99_ms > bounds.lateness_p99_ms:
         reasons.append(
             f"generator saturated: dispatch lateness p99 {facts.lateness_p99_ms:.1f} ms, bound {bounds.lateness_p99_ms:g} ms; "
@@ -243,7 +251,9 @@ def _generator_reasons(facts: GeneratorFacts, bounds: GeneratorBounds) -> list[s
         measured = f"CPU {facts.cpu_percent:.0f} % of a core"
         reasons.append(f"generator saturated: {measured}, bound {bounds.cpu_percent:g} %; lower rate_per_s")
     if facts.dropped:
-        reasons.append(f"generator saturated: {facts.dropped} of {arrivals} arrivals found the request pool full")
+        reasons.append(
+            f"generator saturated: after {facts.sent} arrivals its pool was full or it was a second late; lower rate_per_s"
+        )
     return reasons
 
 

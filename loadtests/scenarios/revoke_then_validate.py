@@ -7,6 +7,8 @@ last 200, once STREAK refusals came in a row. At the bound each region is asked 
 
 from __future__ import annotations
 
+from functools import partial
+
 from loadtests.scenarios.interface import Answer, Ask, Attempt, Person, Session, SignedIn
 from loadtests.scenarios.login import judge_login, login_ask, signed_in
 from loadtests.scenarios.validate import verify_ask
@@ -24,6 +26,7 @@ class RevokeThenValidate:
         "login is 200",
         "good before the revocation",
         "revoke is 202",
+        "yes or no while polling",
         "refused within the bound",
         "refused at the bound",
     )
@@ -46,7 +49,7 @@ class RevokeThenValidate:
         self._poll(session, attempt, who, start_s)
         session.pause(max(0.0, start_s + self._bound_s - session.now()))
         for region in session.regions:
-            session.exchange(verify_ask(who, region), lambda answer, at=region: _judge_refused(answer, attempt, at), attempt)
+            session.exchange(verify_ask(who, region), partial(_judge_refused, attempt, region), attempt)
 
     def _sign_in(self, session: Session, attempt: Attempt) -> SignedIn | None:
         person = attempt.rng.choice(self._people)
@@ -67,11 +70,11 @@ class RevokeThenValidate:
         deadline_s = start_s + self._bound_s
         while session.now() < deadline_s and any(count < STREAK for count in streak.values()):
             for region in (name for name, count in streak.items() if count < STREAK):
-                status = session.exchange(verify_ask(who, region), _judge_nothing, attempt).status
+                status = session.exchange(verify_ask(who, region), partial(_judge_poll, attempt, region), attempt).status
                 if status == 401:
                     refused_s.setdefault(region, session.now() - start_s)
                     streak[region] += 1
-                else:
+                elif status == 200:
                     refused_s.pop(region, None)
                     streak[region] = 0
             session.pause(POLL_S)
@@ -81,13 +84,14 @@ class RevokeThenValidate:
             attempt.check("refused within the bound", region in refused_s, f"{region} accepted it for {self._bound_s:g} s")
 
 
-def _judge_nothing(answer: Answer) -> None:
-    """While polling both answers are right; what matters is when they change."""
+def _judge_poll(attempt: Attempt, region: str, answer: Answer) -> None:
+    """While polling both answers are right, what matters is when they change. A fault is neither."""
+    attempt.check("yes or no while polling", answer.status in (200, 401), f"{region}: {answer.summary()}")
 
 
 def _judge_revoke(answer: Answer, attempt: Attempt) -> None:
     attempt.check("revoke is 202", answer.status == 202, answer.summary())
 
 
-def _judge_refused(answer: Answer, attempt: Attempt, region: str) -> None:
+def _judge_refused(attempt: Attempt, region: str, answer: Answer) -> None:
     attempt.check("refused at the bound", answer.status == 401, f"{region}: {answer.summary()}")

@@ -1,0 +1,175 @@
+"""The gate against a real server with injected faults: every fault must fail, health must pass, a tired generator is invalid."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from loadtests.verdict import Outcome, Verdict, decode
+
+pytestmark = pytest.mark.story
+
+ROOT = Path(__file__).resolve().parents[2]
+GATE = (sys.executable, "-m", "loadtests", "run")
+OPTIONS = ("--region", "west", "--duration-s", "2.5", "--json")
+DOUBLE = Path(__file__).with_name("service_double.py")
+SLO = """
+version: 1
+run:
+  {{warm_up_s: 0.5, duration_s: 2.5, extension_s: 0, arrivals: uniform, request_timeout_s: {timeout_s},
+    users: 40, sessions_per_region: 8}}
+# The machine may be busy with other tests: the bound says what a broken generator is, not what a calm machine can do.
+generator: {{lateness_p99_ms: 400}}
+scenarios:
+  validate: {{rate_per_s: {rate}, targets: [p95 < 50 ms, hit_rate >= 80 %, error_rate <= 0 %]}}
+  login: {{rate_per_s: 10, targets: [p95 < 200 ms, error_rate <= 0 %]}}
+  preflight: {{rate_per_s: 25, targets: [p95 < 50 ms, error_rate <= 0 %]}}
+  health: {{rate_per_s: 10, targets: [p95 < 100 ms, error_rate <= 0 %]}}
+  revoke_then_validate: {{rate_per_s: 4, bound_ms: 600, targets: [max < 600 ms, error_rate <= 0 %]}}
+"""
+
+
+@contextmanager
+def service(tmp_path: Path, fault: str, amount: float = 1.0) -> Iterator[Path]:
+    """The double in a process of its own; the path of its outputs file."""
+    command = [sys.executable, str(DOUBLE), "--fault", fault, "--amount", str(amount)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            outputs = tmp_path / "outputs.json"
+            outputs.write_text(process.stdout.readline())
+            yield outputs
+        finally:
+            process.kill()
+
+
+def gate(tmp_path: Path, outputs: Path, rate: int = 120, timeout_s: float = 3.0, *options: str) -> tuple[int, Verdict]:
+    slo = tmp_path / "slo.yaml"
+    slo.write_text(SLO.format(rate=rate, timeout_s=timeout_s))
+    report = tmp_path / "report"
+    command = [
+        *GATE,
+        "--outputs",
+        str(outputs),
+        "--slo",
+        str(slo),
+        "--report",
+        str(report),
+        *options,
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode in (0, 10, 12), done.stderr
+    return done.returncode, decode((report / "verdict.json").read_bytes())
+
+
+def failing(verdict: Verdict) -> set[str]:
+    return {f"{row.scenario}: {row.target}" for row in verdict.rows if row.outcome is Outcome.FAIL}
+
+
+def test_a_healthy_service_passes_and_its_users_are_found_again(tmp_path: Path) -> None:
+    with service(tmp_path, "none") as outputs:
+        code, verdict = gate(tmp_path, outputs)
+        assert (code, verdict.outcome) == (0, Outcome.PASS), verdict.reasons
+        assert all(row.n > 0 for row in verdict.rows)
+        again = subprocess.run(
+            [
+                *GATE,
+                "--outputs",
+                str(outputs),
+                "--slo",
+                str(tmp_path / "slo.yaml"),
+                "--report",
+                str(tmp_path / "again"),
+                *OPTIONS,
+            ],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stderr == ""
+    assert {row["region"] for row in json.loads(again.stdout)["rows"]} == {"west"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "amount", "expected"),
+    [
+        ("delay", 100, "validate: p95 < 50 ms"),
+        ("errors", 1, "validate: error_rate <= 0 %"),
+        ("cold-cache", 1, "validate: hit_rate >= 80 %"),
+        ("wrong-cors", 1, "preflight: error_rate <= 0 %"),
+        ("revocation-unseen", 1, "revoke_then_validate: max < 600 ms"),
+        ("revocation-one-replica", 1, "revoke_then_validate: max < 600 ms"),
+        ("mixed-identity", 1, "validate: error_rate <= 0 %"),
+        ("swallow", 1, "validate: error_rate <= 0 %"),
+    ],
+)
+def test_a_broken_service_fails_in_the_row_that_is_about_it(tmp_path: Path, fault: str, amount: float, expected: str) -> None:
+    with service(tmp_path, fault, amount) as outputs:
+        code, verdict = gate(tmp_path, outputs, timeout_s=1.0)
+    assert code == 10, verdict.reasons
+    assert expected in failing(verdict)
+
+
+def test_a_stall_is_seen_by_the_requests_that_should_have_started_in_it(tmp_path: Path) -> None:
+    """Coordinated omission: a closed loop would send a handful of slow requests and then thousands of fast ones."""
+    with service(tmp_path, "stall") as outputs:
+        code, verdict = gate(tmp_path, outputs)
+    assert code == 10, verdict.reasons
+    p95 = [row.measured for row in verdict.rows if (row.scenario, row.target) == ("validate", "p95 < 50 ms")]
+    assert all(value is not None and value > 1000 for value in p95)
+
+
+def test_no_token_reaches_the_report(tmp_path: Path) -> None:
+    """Even when the service itself puts one into its error message."""
+    with service(tmp_path, "token-in-error") as outputs:
+        code, verdict = gate(tmp_path, outputs)
+        secrets = [value for name, value in json.loads(outputs.read_text()).items() if name.endswith("_key")]
+    assert code == 10, verdict.reasons
+    for file in (tmp_path / "report").iterdir():
+        text = file.read_text()
+        assert "eyJ" not in text
+        assert not any(secret in text for secret in secrets)
+
+
+def test_an_overloaded_generator_is_invalid(tmp_path: Path) -> None:
+    with service(tmp_path, "none") as outputs:
+        code, verdict = gate(tmp_path, outputs, 30_000, 0.5, "--duration-s", "1")
+    assert (code, verdict.outcome) == (12, Outcome.INVALID)
+    assert any("generator saturated" in reason for reason in verdict.reasons)
+
+
+def test_an_unreachable_service_is_invalid(tmp_path: Path) -> None:
+    with service(tmp_path, "none") as outputs:
+        pass
+    code, verdict = gate(tmp_path, outputs)
+    assert (code, verdict.outcome) == (12, Outcome.INVALID)
+    assert any("unreachable: east" in reason for reason in verdict.reasons)
+
+
+def test_locust_itself_runs_the_same_scenarios(tmp_path: Path) -> None:
+    with service(tmp_path, "none") as outputs:
+        slo = tmp_path / "slo.yaml"
+        slo.write_text(SLO.format(rate=50, timeout_s=3.0))
+        command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--headless"]
+        done = subprocess.run(
+            [*command, "--run-time", "2s", "--json", "--exit-code-on-error", "1"],
+            cwd=ROOT,
+            env={"LOADTEST_OUTPUTS": str(outputs), "LOADTEST_SLO": str(slo), "PATH": "", "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {entry["name"].split()[0] for entry in found} == {"validate", "login", "preflight", "health", "revoke_then_validate"}
+    assert all(entry["num_failures"] == 0 for entry in found)
