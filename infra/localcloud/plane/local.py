@@ -174,7 +174,7 @@ class LocalPlane:
         argv = (sys.executable, "-m", "infra.localcloud.supabase_api")
         own = {"HOST": address, "PORT": str(SUPABASE_API_PORT), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         child = await self._start(key, Command(argv, self._directory, own | dict(environment)))
-        check = HealthCheck("/auth/v1/health", SUPABASE_API_TIMEOUT_S)
+        check = HealthCheck("/auth/v1/.well-known/jwks.json", SUPABASE_API_TIMEOUT_S)  # open to all; /health asks for a key
         await self._await_ready(child, http_question(address, SUPABASE_API_PORT, check), check.timeout_s)
         child.is_wanted_end = False
 
