@@ -9,6 +9,7 @@ from infra.localcloud.edge.exchange import Exchange
 from infra.localcloud.edge.forwarding import error_bytes
 from infra.localcloud.edge.heads import HEAD_BYTES_MAX, HeadError, RequestHead, parse_request
 from infra.localcloud.edge.shared import Listening, Shared
+from infra.localcloud.plane.resets import reset
 
 IDLE_TIMEOUT_S = 75.0
 HEAD_TIMEOUT_S = 15.0
@@ -110,8 +111,9 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
+        """A reset: what was sent so far must not look like a whole answer."""
         if self._transport is not None:
-            self._transport.abort()
+            reset(self._transport)
 
     # what the server asks for
 

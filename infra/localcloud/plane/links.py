@@ -23,6 +23,7 @@ import msgspec
 import uvloop
 
 from infra.localcloud.plane.control_channel import serve_orders
+from infra.localcloud.plane.resets import reset
 
 BYTES_ON_THE_WAY_MAX = 4 * 1024 * 1024  # per direction: 200 MB/s at 20 ms
 CONNECTIONS_MAX = 4096
@@ -106,7 +107,7 @@ class End(asyncio.Protocol):
             self._timer.cancel()
         self._due.clear()
         if self._transport is not None:
-            self._transport.abort()
+            reset(self._transport)
 
     def _push(self, data: bytes | None, size: int) -> None:
         self._newest_due = max(self._newest_due, self._loop.time() + self._way.one_way_s)

@@ -15,7 +15,7 @@ from infra.localcloud.edge.routes import EdgeRoute, UpstreamGroup
 from infra.localcloud.edge.server import EdgeServer
 from infra.localcloud.edge.shared import Listening, Shared
 
-from .conftest import DEADLINE_S, eventually
+from .conftest import DEADLINE_S
 
 pytestmark = pytest.mark.anyio
 Listen = Callable[[Callable[..., Awaitable[None]]], Awaitable[int]]
@@ -380,10 +380,11 @@ async def test_a_large_answer_is_not_held_in_memory(edge: Edge, listen: Listen) 
 
 
 async def test_a_client_that_leaves_ends_the_request_behind(edge: Edge, listen: Listen) -> None:
-    left = asyncio.Event()
+    arrived, left = asyncio.Event(), asyncio.Event()
 
     async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
+        arrived.set()
         try:
             await reader.read()
         finally:
@@ -392,9 +393,9 @@ async def test_a_client_that_leaves_ends_the_request_behind(edge: Edge, listen: 
     edge.to(await listen(wait))
     client = await edge.connect()
     client.send(GET)
-    await eventually(lambda: edge.shared.clients)
-    client.close()
     async with asyncio.timeout(DEADLINE_S):
+        await arrived.wait()
+        client.close()
         await left.wait()
 
 

@@ -1,0 +1,133 @@
+"""Bundles: attacks by tar file, and which interpreter has what a lock asks for."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import io
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from infra.localcloud.plane import bundles as bundles_module
+from infra.localcloud.plane.bundles import Bundles, missing_pins, pins, unpack
+from infra.localcloud.plane.interface import BuildFailed
+
+
+def archive_of(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for info, content in members:
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, link, mode
+    return info
+
+
+ATTACKS = {
+    "absolute": member("/etc/owned"),
+    "upwards": member("../owned"),
+    "upwards inside": member("a/../../owned"),
+    "upwards by backslash": member("..\\owned"),
+    "symbolic link out": member("a", tarfile.SYMTYPE, "/etc"),
+    "symbolic link in": member("a", tarfile.SYMTYPE, "b"),
+    "hard link": member("a", tarfile.LNKTYPE, "/etc/passwd"),
+    "device": member("a", tarfile.CHRTYPE),
+    "pipe": member("a", tarfile.FIFOTYPE),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+def test_nothing_leaves_the_tree(tmp_path: Path, attack: tarfile.TarInfo) -> None:
+    target = tmp_path / "in" / "target"
+    target.mkdir(parents=True)
+    with pytest.raises(BuildFailed):
+        unpack(archive_of(tmp_path / "bundle.tar.gz", (attack, b"")), target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle.tar.gz", "in"]
+    assert list(target.iterdir()) == []
+
+
+def test_a_name_given_twice_is_refused(tmp_path: Path) -> None:
+    """What is reviewed first must not be replaced by what comes later."""
+    (tmp_path / "target").mkdir()
+    archive = archive_of(tmp_path / "bundle.tar.gz", (member("a"), b"1"), (member("a"), b"2"))
+    with pytest.raises(BuildFailed):
+        unpack(archive, tmp_path / "target")
+
+
+def test_a_bomb_is_stopped_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles_module, "BYTES_MAX", 1000)
+    (tmp_path / "target").mkdir()
+    with pytest.raises(BuildFailed, match="1000 bytes"):
+        unpack(archive_of(tmp_path / "bundle.tar.gz", (member("a"), b"0" * 2000)), tmp_path / "target")
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles_module, "FILES_MAX", 3)
+    (tmp_path / "target").mkdir()
+    with pytest.raises(BuildFailed, match="3 files"):
+        unpack(archive_of(tmp_path / "b.tar.gz", *[(member(str(number)), b"") for number in range(4)]), tmp_path / "target")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a tar", b"\x1f\x8b\x08\x00 broken"])
+def test_what_is_no_archive_is_a_failed_build(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "bundle.tar.gz").write_bytes(content)
+    with pytest.raises(BuildFailed):
+        unpack(tmp_path / "bundle.tar.gz", tmp_path / "target")
+
+
+def digest_of(path: Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+@pytest.mark.anyio
+async def test_a_bundle_is_unpacked_once_and_runs_with_this_interpreter_where_it_can(tmp_path: Path) -> None:
+    version = importlib.metadata.version("msgspec")
+    archive = archive_of(
+        tmp_path / "bundle.tar.gz",
+        (member("service/__main__.py"), b"print('hello')"),
+        (member("service/requirements.lock"), f"msgspec=={version} \\\n    --hash=sha256:00\n".encode()),
+    )
+    bundles = Bundles(tmp_path / "cloud")
+    first = await bundles.prepare(archive, digest_of(archive))
+    assert (first / "service" / "__main__.py").read_bytes() == b"print('hello')"
+    assert bundles.python_for(first) == Path(sys.executable)
+    (first / "mark").touch()
+    assert (await bundles.prepare(archive, digest_of(archive)) / "mark").exists()
+
+
+@pytest.mark.anyio
+async def test_a_bundle_that_is_not_its_digest_is_refused(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "bundle.tar.gz", (member("a"), b""))
+    with pytest.raises(BuildFailed, match="expected digest"):
+        await Bundles(tmp_path / "cloud").prepare(archive, "sha256:" + "0" * 64)
+    with pytest.raises(BuildFailed, match="expected sha256"):
+        await Bundles(tmp_path / "cloud").prepare(archive, "../../etc")
+
+
+@pytest.mark.parametrize(
+    ("lock", "missing"),
+    [
+        ("", []),
+        ("# a comment\n-i somewhere\n--hash=sha256:0\n", []),
+        ("no-such-package==1.0\n", ["no-such-package==1.0"]),
+        ("msgspec==0.0.1\n", ["msgspec==0.0.1"]),
+        ('no-such-package==1.0 ; sys_platform == "win32"\n', []),
+        ("no-such-package==1.0 \\\n    --hash=sha256:0 \\\n    --hash=sha256:1\n    # via somebody\n", ["no-such-package==1.0"]),
+    ],
+)
+def test_a_pin_is_satisfied_by_version_and_marker(lock: str, missing: list[str]) -> None:
+    assert missing_pins(lock) == missing
+
+
+def test_a_line_that_is_no_requirement_fails_the_build() -> None:
+    with pytest.raises(BuildFailed, match="requirements"):
+        pins("== what\n")

@@ -1,0 +1,134 @@
+"""Links: latency is added in both directions, throughput and order are not harmed, a cut is a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from infra.localcloud.plane import links as links_module
+from infra.localcloud.plane.links import Link, Links
+
+from .conftest import DEADLINE_S
+
+pytestmark = pytest.mark.anyio
+Listen = Callable[[Callable[..., Awaitable[None]]], Awaitable[int]]
+RTT_MS = 60.0
+
+
+@pytest.fixture
+async def relays() -> AsyncIterator[Links]:
+    started = Links()
+    yield started
+    await started.follow([])
+    await asyncio.sleep(0.01)
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.write_eof()
+
+
+def link(octet: int, port: int, rtt_ms: float = RTT_MS, is_cut: bool = False) -> Link:
+    return Link(f"127.{octet}.3.2", "127.0.0.1", (port,), rtt_ms, is_cut)
+
+
+async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> float:
+    """Milliseconds for one byte and its echo."""
+    began = time.monotonic()
+    writer.write(b"x")
+    async with asyncio.timeout(DEADLINE_S):
+        await reader.readexactly(1)
+    return (time.monotonic() - began) * 1000
+
+
+async def test_a_round_trip_takes_its_time_and_a_change_reaches_open_connections(
+    relays: Links, listen: Listen, octet: int
+) -> None:
+    port = await listen(echo)
+    assert await relays.follow([link(octet, port)]) == []
+    reader, writer = await asyncio.open_connection(f"127.{octet}.3.2", port)
+    await asked(reader, writer)
+    assert await asked(reader, writer) >= RTT_MS - 2
+    await relays.follow([link(octet, port, rtt_ms=0.0)])
+    fastest = min([await asked(reader, writer) for _ in range(5)])
+    assert fastest < RTT_MS / 2
+    writer.close()
+
+
+async def test_many_bytes_are_on_the_way_at_once_and_arrive_in_order(relays: Links, listen: Listen, octet: int) -> None:
+    """A relay that slept for each chunk would need over 100 round trips here."""
+    port = await listen(echo)
+    await relays.follow([link(octet, port)])
+    reader, writer = await asyncio.open_connection(f"127.{octet}.3.2", port)
+    sent = b"".join(b"%08d" % number for number in range(1_000_000))
+    began = time.monotonic()
+    writer.write(sent)
+    writer.write_eof()
+    async with asyncio.timeout(DEADLINE_S):
+        received = await reader.read()
+        while data := await reader.read():
+            received += data
+    assert received == sent
+    assert time.monotonic() - began < 3.0
+    writer.close()
+
+
+async def test_a_slow_reader_bounds_what_is_on_the_way(
+    relays: Links, listen: Listen, octet: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links_module, "BYTES_ON_THE_WAY_MAX", 100_000)
+    written = 0
+
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        for _ in range(1000):
+            writer.write(b"x" * 100_000)
+            await writer.drain()
+            written += 100_000
+
+    port = await listen(pour)
+    await relays.follow([link(octet, port, rtt_ms=2.0)])
+    reader, writer = await asyncio.open_connection(f"127.{octet}.3.2", port)
+    stalled = -1
+    while stalled != written or not written:
+        stalled = written
+        await asyncio.sleep(0.2)
+    assert written < 50_000_000
+    async with asyncio.timeout(DEADLINE_S):
+        await reader.readexactly(100_000_000)
+    writer.close()
+
+
+async def test_a_cut_resets_what_is_open_and_refuses_what_comes(relays: Links, listen: Listen, octet: int) -> None:
+    port = await listen(echo)
+    await relays.follow([link(octet, port)])
+    reader, writer = await asyncio.open_connection(f"127.{octet}.3.2", port)
+    await asked(reader, writer)
+    await relays.follow([link(octet, port, is_cut=True)])
+    async with asyncio.timeout(DEADLINE_S):
+        with pytest.raises(ConnectionResetError):
+            await reader.readexactly(1)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(f"127.{octet}.3.2", port)
+    await relays.follow([link(octet, port)])
+    again, other = await asyncio.open_connection(f"127.{octet}.3.2", port)
+    await asked(again, other)
+    writer.close()
+    other.close()
+
+
+async def test_a_target_that_refuses_ends_the_near_connection(relays: Links, listen: Listen, octet: int) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    port = await listen(refuse)
+    await relays.follow([link(octet, port)])
+    reader, writer = await asyncio.open_connection(f"127.{octet}.3.2", port)
+    async with asyncio.timeout(DEADLINE_S):
+        assert await reader.read() == b""
+    writer.close()
