@@ -19,7 +19,7 @@ from infra.provider.server import start
 from infra.provider.servicer import Servicer
 from infra.provider.stopping import Stopper
 
-DEADLINE_S = 30
+DEADLINE_S = 90
 
 
 @dataclass
@@ -163,9 +163,9 @@ class Driver:
 
 
 @contextlib.asynccontextmanager
-async def driven(provider: NativeProvider[Any]) -> AsyncIterator[Driver]:
-    """A provider behind a real gRPC channel on a free port."""
-    servicer = Servicer(provider, "", HastyStopper())
+async def driven(provider: NativeProvider[Any], *, patient: bool = False) -> AsyncIterator[Driver]:
+    """A provider behind a real gRPC channel on a free port; `patient` waits as in life, for a server that takes its time."""
+    servicer = Servicer(provider, "", Stopper() if patient else HastyStopper())
     server, port = await start(servicer)
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     try:

@@ -73,7 +73,9 @@ class FakeRailway:
         before = self._before(fault)
         if before is not None:
             return before
-        handler: Callable[..., Json] = getattr(self, f"_{name}")
+        handler: Callable[..., Json] | None = getattr(self, f"_{name}", None)
+        if handler is None:
+            return self._error("Cannot query field", "GRAPHQL_VALIDATION_FAILED", 400)
         try:
             data = handler(**body["variables"])
         except Refused as refused:
@@ -123,8 +125,9 @@ class FakeRailway:
             case _:
                 return None
 
-    def _error(self, message: str, code: str = "INTERNAL_SERVER_ERROR") -> Response:
-        return JSONResponse({"data": None, "errors": [{"message": message, "extensions": {"code": code}, "traceId": "trace-1"}]})
+    def _error(self, message: str, code: str = "INTERNAL_SERVER_ERROR", status: int = 200) -> Response:
+        error = {"message": message, "extensions": {"code": code}, "traceId": "trace-1"}
+        return JSONResponse({"data": None, "errors": [error]}, status)
 
     # Projects and environments.
 
@@ -314,7 +317,8 @@ class FakeRailway:
     def _deployed(self, environment_id: str, service_id: str) -> Json:
         if (service_id, environment_id) not in self.instances:
             raise Refused("ServiceInstance not found")
-        last = self.outcomes.pop(0) if self.outcomes else "SUCCESS"
+        image = (self.instances[service_id, environment_id].get("source") or {}).get("image") or ""
+        last = self.outcomes.pop(0) if self.outcomes else "FAILED" if ".invalid/" in image else "SUCCESS"
         deployment = {
             "id": self._id("deployment"),
             "serviceId": service_id,
