@@ -43,13 +43,17 @@ class Jwks:
     def is_loaded(self) -> bool:
         return bool(self._key_set.keys)
 
+    @property
+    def _is_refreshing(self) -> bool:
+        return self._refreshing is not None and not self._refreshing.done()
+
     def knows(self, key_id: str) -> bool:
         return key_id in self._key_set.keys
 
     async def find(self, key_id: str) -> VerificationKey:
         """The key of that name. TokenRejected if the issuer has none; Unavailable while we cannot know."""
         key = self._key_set.find(key_id)
-        if key is None and self._clock.monotonic() - self._attempted_at >= UNKNOWN_KEY_COOLDOWN_S:
+        if key is None and (self._is_refreshing or self._clock.monotonic() - self._attempted_at >= UNKNOWN_KEY_COOLDOWN_S):
             await self.refresh()
             key = self._key_set.find(key_id)
         if key is not None:
@@ -60,7 +64,7 @@ class Jwks:
 
     async def refresh(self) -> None:
         """Fetches once, however many wait for it. Never raises: a failure keeps what we have."""
-        if self._refreshing is None or self._refreshing.done():
+        if self._refreshing is None or not self._is_refreshing:
             self._attempted_at = self._clock.monotonic()
             self._refreshing = asyncio.create_task(self._refresh_once())
         await asyncio.shield(self._refreshing)

@@ -1,0 +1,89 @@
+"""The revocation set as a pure thing: order, repetition, watermarks, expiry, bounds."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from service.revocation.records import Revocation, Revocations, Standing
+from service.tokens.identity import Identity
+
+NEVER = float("-inf")
+
+
+def identity(user: str = "u", session: str = "s", issued_at: float = 100.0) -> Identity:
+    return Identity(user, session, "", "", issued_at, issued_at + 3600, "k")
+
+
+def line(
+    kind: str, subject: str, watermark: float = 100.0, sequence: int = 1, spared: str | None = None, until: float = 1e9
+) -> Revocation:
+    return Revocation(sequence, kind, subject, watermark, until, spared)  # type: ignore[arg-type]
+
+
+WATERMARKS = [
+    # issued at, confirmed at (monotonic; the revocation arrived at 50), expected
+    (97.0, 60.0, Standing.REVOKED),
+    (98.0, 60.0, Standing.REVOKED),
+    (99.0, 40.0, Standing.DOUBTFUL),
+    (99.0, 60.0, Standing.GOOD),
+    (100.0, 50.0, Standing.DOUBTFUL),
+    (100.0, 50.1, Standing.GOOD),
+    (102.0, NEVER, Standing.DOUBTFUL),
+    (103.0, NEVER, Standing.GOOD),
+]
+
+
+@pytest.mark.parametrize(("issued_at", "confirmed_at", "expected"), WATERMARKS)
+def test_watermark(issued_at: float, confirmed_at: float, expected: Standing):
+    revocations = Revocations()
+    revocations.apply(line("user", "u", 100.0), 50.0)
+    assert revocations.standing(identity(issued_at=issued_at), confirmed_at) is expected
+    assert revocations.standing(identity("somebody else", issued_at=issued_at), confirmed_at) is Standing.GOOD
+
+
+def test_order_and_repetition_do_not_matter():
+    """Notices, polls and our own writes bring the same lines in any order, some twice."""
+    lines = [
+        line("session", "s1", sequence=1),
+        line("user", "u", 100.0, sequence=2, spared="s2"),
+        line("user", "u", 90.0, sequence=3),
+        line("user", "u", 80.0, sequence=4, spared="s2"),
+    ]
+    tokens = [identity(session=session, issued_at=at) for session in ("s1", "s2", "s3") for at in (70.0, 85.0, 95.0, 120.0)]
+    outcomes = set()
+    for order in itertools.permutations([*lines, lines[1]]):
+        revocations = Revocations()
+        for one in order:
+            revocations.apply(one, 50.0)
+        outcomes.add(tuple(revocations.standing(token, NEVER) for token in tokens))
+    assert len(outcomes) == 1
+
+
+def test_replay_does_not_make_confirmed_tokens_doubtful_again():
+    revocations = Revocations()
+    revocations.apply(line("user", "u", 100.0), 50.0)
+    assert revocations.standing(identity(), 60.0) is Standing.GOOD
+    revocations.apply(line("user", "u", 100.0), 70.0)
+    assert revocations.standing(identity(), 60.0) is Standing.GOOD
+
+
+def test_expired_lines_leave():
+    revocations = Revocations()
+    revocations.apply(line("session", "s", until=10.0), 0.0)
+    revocations.apply(line("user", "u", until=20.0), 0.0)
+    revocations.expire(15.0)
+    assert len(revocations) == 1
+    revocations.expire(20.0)
+    assert len(revocations) == 0
+
+
+def test_overfull_set_says_so_instead_of_forgetting():
+    revocations = Revocations(subjects_max=2)
+    for number in range(3):
+        revocations.apply(line("session", f"s{number}"), 0.0)
+    assert revocations.is_overfull
+    assert len(revocations) == 2
+    revocations.apply(line("session", "s0"), 0.0)
+    assert revocations.standing(identity(session="s0"), NEVER) is Standing.REVOKED
