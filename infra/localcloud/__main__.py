@@ -88,8 +88,10 @@ def _status(arguments: argparse.Namespace) -> int:
     elif found is None:
         print(f"local cloud is not running; start it: python -m infra.localcloud start --home {arguments.home}")
     else:
-        print(f"local cloud at {found['url']} (pid {found['pid']}), {len(found['replicas'])} replicas, "
-              f"{len(found['databases'])} databases, {len(found['caches'])} caches")
+        print(
+            f"local cloud at {found['url']} (pid {found['pid']}), {len(found['replicas'])} replicas, "
+            f"{len(found['databases'])} databases, {len(found['caches'])} caches"
+        )
         for one in (*found["replicas"], *found["caches"]):
             print(f"  {one['service']:<24} {one['region']:<24} {one['status']:<12} {one['url']}")
         for one in found["databases"]:

@@ -145,7 +145,11 @@ def environment(_: None, info: Info, id: str, projectId: str | None = None) -> v
 
 
 def environments(
-    _: None, info: Info, projectId: str, isEphemeral: bool | None = None, **paging: Any  # noqa: N803
+    _: None,
+    info: Info,
+    projectId: str,
+    isEphemeral: bool | None = None,
+    **paging: Any,  # noqa: N803
 ) -> views.View:
     call = call_of(info)
     call.access.project(projectId)

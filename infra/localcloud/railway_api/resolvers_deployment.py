@@ -116,7 +116,11 @@ def _log(
 
 
 async def service_instance_deploy(
-    _: None, info: Info, serviceId: str, environmentId: str, commitSha: str | None = None  # noqa: N803
+    _: None,
+    info: Info,
+    serviceId: str,
+    environmentId: str,
+    commitSha: str | None = None,  # noqa: N803
 ) -> str:
     call = call_of(info)
     call.access.instance(serviceId, environmentId)
@@ -138,7 +142,10 @@ async def service_instance_redeploy(_: None, info: Info, serviceId: str, environ
 
 
 async def deployment_redeploy(
-    _: None, info: Info, id: str, usePreviousImageTag: bool | None = None  # noqa: A002, N803
+    _: None,
+    info: Info,
+    id: str,
+    usePreviousImageTag: bool | None = None,  # noqa: A002, N803
 ) -> views.View:
     call = call_of(info)
     call.access.deployment(id)

@@ -82,7 +82,11 @@ async def service_delete(_: None, info: Info, id: str, environmentId: str | None
 
 
 async def service_instance_update(
-    _: None, info: Info, serviceId: str, input: Input, environmentId: str | None = None  # noqa: A002, N803
+    _: None,
+    info: Info,
+    serviceId: str,
+    input: Input,
+    environmentId: str | None = None,  # noqa: A002, N803
 ) -> bool:
     call = call_of(info)
     if environmentId is None:
@@ -192,7 +196,11 @@ async def variable_delete(_: None, info: Info, input: Input) -> bool:  # noqa: A
 
 
 def domains(
-    _: None, info: Info, projectId: str, environmentId: str, serviceId: str  # noqa: N803
+    _: None,
+    info: Info,
+    projectId: str,
+    environmentId: str,
+    serviceId: str,  # noqa: N803
 ) -> views.View:
     call = call_of(info)
     if call.access.instance(serviceId, environmentId).project_id != projectId:

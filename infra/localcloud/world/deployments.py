@@ -66,14 +66,14 @@ class CreateDeployment(Struct, frozen=True):
 
 
 class RepeatDeployment(Struct, frozen=True):
-    """deploymentRedeploy: the old one's release and settings with the variables of now."""
+    """deploymentRedeploy: the old one's release and settings with the variables and the placement of now."""
 
     stamp: Stamp
     deployment_id: str
 
 
 class RollBack(Struct, frozen=True):
-    """deploymentRollback: the old one's release, settings and variables; the variables become the current ones again."""
+    """deploymentRollback: the old one's image or release and its variables, which become the current ones again."""
 
     stamp: Stamp
     deployment_id: str
@@ -191,7 +191,9 @@ def create_deployment(world: World, command: CreateDeployment) -> Change:
 def repeat_deployment(world: World, command: RepeatDeployment) -> Change:
     old = lookup.deployment(world, command.deployment_id)
     instance = world.instances[old.instance_id]
-    return new_deployment(world, instance, command.stamp, reason="redeploy", settings=old.settings, release=old.release)
+    now = instance.settings
+    settings = structs.replace(old.settings, regions=now.regions, num_replicas=now.num_replicas)
+    return new_deployment(world, instance, command.stamp, reason="redeploy", settings=settings, release=old.release)
 
 
 def can_roll_back(world: World, deployment: Deployment) -> bool:
@@ -208,8 +210,9 @@ def roll_back(world: World, command: RollBack) -> Change:
     instance = structs.replace(world.instances[old.instance_id], release=old.release, updated_at=command.stamp.at)
     key = lookup.variable_key(old.environment_id, old.service_id)
     world = with_items(world, instances={instance.id: instance}, variables={key: old.variables})
+    settings = structs.replace(instance.settings, image=old.settings.image)
     return new_deployment(
-        world, instance, command.stamp, reason="rollback", settings=old.settings, release=old.release, variables=old.variables
+        world, instance, command.stamp, reason="rollback", settings=settings, release=old.release, variables=old.variables
     )
 
 

@@ -186,6 +186,4 @@ def _checked_changes(changes: dict[str, Any]) -> dict[str, Any]:
     # An explicit null for a setting that has a default goes back to the default.
     defaults = Settings()
     never_null = {"builder", "restart_policy_type", "restart_policy_max_retries", "pre_deploy_command", "watch_patterns"}
-    return {
-        name: getattr(defaults, name) if value is None and name in never_null else value for name, value in changes.items()
-    }
+    return {name: getattr(defaults, name) if value is None and name in never_null else value for name, value in changes.items()}

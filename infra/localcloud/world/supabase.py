@@ -93,9 +93,7 @@ def remove_read_replica(world: World, command: RemoveReadReplica) -> Change:
         raise BadInput("database_identifier is no read replica of this project")
     ending = Ending(id=found.identifier, database_keys=(standby_key(found),), owners=(owners.read_replica(found.identifier),))
     left = tuple(replica for replica in project.replicas if replica is not found)
-    world = with_items(
-        world, supabase={project.ref: structs.replace(project, replicas=left)}, endings={ending.id: ending}
-    )
+    world = with_items(world, supabase={project.ref: structs.replace(project, replicas=left)}, endings={ending.id: ending})
     return Change(world, (RunEnding(scope=f"supabase:{found.identifier}", ending=ending),))
 
 
