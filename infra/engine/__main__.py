@@ -1,0 +1,28 @@
+"""`python -m infra.engine COMMAND ...`: a pulumi-compatible command."""
+
+import sys
+
+
+def main(argv: list[str]) -> int:
+    """Exit code: 0 done, 1 failed, 2 wrong usage. Errors are one line on stderr; a traceback means a bug of ours."""
+    from infra.engine.arguments import parse
+    from infra.engine.commands import dispatch
+    from infra.engine.errors import EngineError, UsageError
+
+    try:
+        return dispatch(parse(argv))
+    except UsageError as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return 2
+    except EngineError as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return 1
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,228 @@
+"""The command line: which commands there are, which flags each takes, and how they are read.
+
+A flag that is not in the table is an error, never ignored in silence. Flags that mean nothing here (colours, tracing,
+log verbosity) are accepted on purpose and listed in `WITHOUT_MEANING`. A hand-written reader of 100 lines: argparse and
+click would cost 20 to 40 ms of every cold start, and the Automation API calls us for each small question.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from infra.engine.errors import UsageError
+
+SHORT: Final = {
+    "-s": "--stack",
+    "-y": "--yes",
+    "-f": "--skip-preview",
+    "-t": "--target",
+    "-j": "--json",
+    "-m": "--message",
+    "-p": "--parallel",
+}
+SHORT_OF_COMMAND: Final = {("preview", "-j"): "--json", ("stack export", "-f"): "--file", ("config set", "-f"): "--file"}
+
+# name -> takes a value?
+EVERYWHERE: Final = {"--stack": True, "--non-interactive": False, "--cwd": True, "--help": False}
+WITHOUT_MEANING: Final = {
+    "--color": True,
+    "--emoji": False,
+    "--logtostderr": False,
+    "--logflow": False,
+    "--verbose": True,
+    "--tracing": True,
+    "--tracing-header": True,
+    "--otel-traces": True,
+    "--profiling": True,
+    "--memprofilerate": True,
+    "--disable-integrity-checking": False,
+    "--fully-qualify-stack-names": False,
+    "--suppress-progress": False,
+    "--suppress-permalink": True,
+    "--exec-kind": True,
+    "--exec-agent": True,
+    "--show-config": False,
+    "--show-reads": False,
+    "--show-same": False,
+    "--show-replacement-steps": False,
+    "--show-full-output": False,
+    "--show-sames": False,
+    "--no-color": False,
+}
+UPDATE: Final = {
+    "--yes": False,
+    "--skip-preview": False,
+    "--preview-only": False,
+    "--event-log": True,
+    "--client": True,
+    "--config-file": True,
+    "--message": True,
+    "--parallel": True,
+    "--target": True,
+    "--target-dependents": False,
+    "--target-replace": True,
+    "--exclude": True,
+    "--replace": True,
+    "--refresh": False,
+    "--diff": False,
+    "--json": False,
+    "--expect-no-changes": False,
+    "--suppress-outputs": False,
+    "--continue-on-error": False,
+    "--clear-pending-creates": False,
+    "--exclude-protected": False,
+    "--show-secrets": False,
+    "--debug": False,
+    "--run-program": False,
+    "--remove": False,
+    "--config": True,
+    "--config-path": False,
+}
+REPEATED: Final = frozenset(("--target", "--exclude", "--replace", "--target-replace", "--config", "--plaintext", "--secret"))
+
+COMMANDS: Final[dict[str, dict[str, bool]]] = {
+    "up": UPDATE,
+    "preview": UPDATE,
+    "refresh": UPDATE,
+    "destroy": UPDATE,
+    "version": {},
+    "about": {"--json": False},
+    "whoami": {"--json": False, "--verbose": False},
+    "login": {"--local": False},
+    "logout": {},
+    "install": {"--no-plugins": False, "--no-dependencies": False, "--reinstall": False, "--use-language-version-tools": False},
+    "cancel": {"--yes": False},
+    "stack": {"--show-urns": False, "--show-ids": False, "--show-name": False, "--show-secrets": False},
+    "stack init": {"--secrets-provider": True, "--no-select": False, "--copy-config-from": True},
+    "stack select": {"--create": False, "--secrets-provider": True},
+    "stack unselect": {},
+    "stack ls": {"--json": False, "--all": False, "--project": True},
+    "stack rm": {"--yes": False, "--force": False, "--preserve-config": False},
+    "stack rename": {},
+    "stack output": {"--json": False, "--show-secrets": False},
+    "stack export": {"--file": True, "--show-secrets": False},
+    "stack import": {"--file": True, "--force": False},
+    "stack history": {"--json": False, "--show-secrets": False, "--page-size": True, "--page": True, "--full-dates": False},
+    "stack tag get": {},
+    "stack tag set": {},
+    "stack tag rm": {},
+    "stack tag ls": {"--json": False},
+    "stack change-secrets-provider": {},
+    "state unprotect": {"--yes": False, "--all": False},
+    "state delete": {"--yes": False, "--force": False},
+    "config": {"--json": False, "--show-secrets": False},
+    "config get": {"--json": False, "--path": False},
+    "config set": {"--path": False, "--secret": False, "--plaintext": False, "--type": True},
+    "config set-all": {"--path": False, "--secret": True, "--plaintext": True, "--json": True},
+    "config rm": {"--path": False},
+    "config rm-all": {"--path": False},
+    "config refresh": {"--force": False},
+    "plugin ls": {"--json": False, "--project": False},
+}
+ALIASES: Final = {
+    "update": "up",
+    "pre": "preview",
+    "history": "stack history",
+    "stack list": "stack ls",
+    "stack remove": "stack rm",
+}
+ALIASES_MORE: Final = {"dn": "destroy", "down": "destroy", "config remove": "config rm", "config rm all": "config rm-all"}
+
+
+@dataclass(slots=True)
+class Arguments:
+    """A read command line."""
+
+    command: str
+    positional: list[str] = field(default_factory=list)
+    flags: dict[str, list[str]] = field(default_factory=dict)
+
+    def has(self, flag: str) -> bool:
+        """A switch that is on; `--flag=false` is off."""
+        return self.flags.get(flag, ["false"])[-1] not in ("false", "0")
+
+    def value(self, flag: str, default: str = "") -> str:
+        return self.flags.get(flag, [default])[-1]
+
+    def values(self, flag: str) -> tuple[str, ...]:
+        return tuple(self.flags.get(flag, ()))
+
+    def number(self, flag: str, default: int) -> int:
+        text = self.value(flag, str(default))
+        if not text.isdigit():
+            raise UsageError(f"{flag}: expected a number, got {text!r}")
+        return int(text)
+
+    def one(self, what: str) -> str:
+        """The single positional argument. Raises UsageError."""
+        if len(self.positional) != 1:
+            raise UsageError(f"{self.command}: expected one argument, {what}, got {len(self.positional)}")
+        return self.positional[0]
+
+
+def _command_of(words: list[str]) -> tuple[str, int]:
+    """The longest known command the words begin with, and how many words it takes."""
+    for count in (3, 2, 1):
+        name = " ".join(words[:count])
+        name = ALIASES.get(name) or ALIASES_MORE.get(name) or name
+        if len(words) >= count and name in COMMANDS:
+            return name, count
+    return "", 0
+
+
+def parse(argv: list[str]) -> Arguments:
+    """Raises UsageError for an unknown command or flag, or a flag that lacks its value."""
+    options, separator, rest = _split_at_separator(argv)
+    words = _words(options)
+    command, count = _command_of(words)
+    if not command:
+        if "--help" in argv or "-h" in argv or not words:
+            return Arguments("help")
+        raise UsageError(f"unknown command {' '.join(words[:2])!r}; see `--help`")
+    known = {**WITHOUT_MEANING, **EVERYWHERE, **COMMANDS[command]}
+    arguments = Arguments(command)
+    _read(options, known, arguments)
+    arguments.positional = [*arguments.positional[count:], *rest]
+    return arguments
+
+
+def _split_at_separator(argv: list[str]) -> tuple[list[str], bool, list[str]]:
+    if "--" in argv:
+        index = argv.index("--")
+        return argv[:index], True, argv[index + 1 :]
+    return argv, False, []
+
+
+def _words(options: list[str]) -> list[str]:
+    """The command's words, as far as they can be told before the command is known."""
+    words: list[str] = []
+    skip = False
+    for item in options:
+        if skip:
+            skip = False
+        elif item.startswith("-"):
+            name = SHORT.get(item, item)
+            skip = "=" not in item and {**WITHOUT_MEANING, **EVERYWHERE}.get(name, False)
+        else:
+            words.append(item)
+    return words
+
+
+def _read(options: list[str], known: dict[str, bool], arguments: Arguments) -> None:
+    items = iter(options)
+    for item in items:
+        if not item.startswith("-") or item == "-":
+            arguments.positional.append(item)
+            continue
+        name, equals, value = item.partition("=")
+        name = SHORT_OF_COMMAND.get((arguments.command, name)) or SHORT.get(
+            name, "--help" if name == "-h" else "--cwd" if name == "-C" else name
+        )
+        if name not in known:
+            raise UsageError(f"{arguments.command}: unknown or unsupported flag {item.partition('=')[0]}")
+        if not equals and known[name]:
+            value = next(items, "")
+            if not value and name not in ("--message",):
+                raise UsageError(f"{arguments.command}: {name} needs a value")
+        elif not equals:
+            value = "true"
+        arguments.flags.setdefault(name, []).append(value)

@@ -1,0 +1,141 @@
+"""The file backend, in Pulumi's own layout.
+
+.pulumi/meta.yaml                                    version: 1
+.pulumi/stacks/PROJECT/STACK.json (+ .bak)           the checkpoint and the one before it
+.pulumi/locks/organization/PROJECT/STACK/UUID.json
+.pulumi/history/PROJECT/STACK/STACK-NS.{history,checkpoint}.json
+"""
+
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.engine.errors import NoSuchStack, StackExists, StateError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class StackName:
+    """A stack of a project; the organisation of a file backend is always `organization`."""
+
+    project: str
+    stack: str
+
+    @property
+    def full(self) -> str:
+        return f"organization/{self.project}/{self.stack}"
+
+    @classmethod
+    def parse(cls, text: str, project: str) -> "StackName":
+        """Reads STACK, PROJECT/STACK or organization/PROJECT/STACK. Raises UsageError."""
+        parts = text.split("/")
+        if len(parts) == 3 and parts[0] != "organization":
+            raise UsageError(f"stack {text!r}: the organization of a file backend is `organization`, got {parts[0]!r}")
+        if len(parts) > 3 or not all(parts):
+            raise UsageError(f"stack {text!r}: expected STACK or organization/PROJECT/STACK")
+        name = cls(parts[-2] if len(parts) > 1 else project, parts[-1])
+        if not all(c.isalnum() or c in "-_." for c in name.stack) or name.stack.startswith("."):
+            raise UsageError(f"stack {name.stack!r}: a name has only letters, digits, hyphens, underscores and periods")
+        return name
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes beside, syncs, renames: a reader sees the old text or the new, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+class FileBackend:
+    """Stacks under one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / ".pulumi"
+
+    @classmethod
+    def from_url(cls, url: str) -> "FileBackend":
+        """`file://PATH`; `file://~` is the home folder. Raises UsageError for any other scheme."""
+        if not url.startswith("file://"):
+            raise UsageError(f"backend {url!r}: this engine keeps state in files only; set PULUMI_BACKEND_URL=file://PATH")
+        path = Path(url.removeprefix("file://").split("?")[0]).expanduser()
+        if not path.is_dir():
+            raise UsageError(f"backend {url!r}: the folder {path} does not exist; create it first")
+        return cls(path.resolve())
+
+    def stack_file(self, name: StackName) -> Path:
+        return self.root / "stacks" / name.project / f"{name.stack}.json"
+
+    def lock_folder(self, name: StackName) -> Path:
+        return self.root / "locks" / "organization" / name.project / name.stack
+
+    def history_folder(self, name: StackName) -> Path:
+        return self.root / "history" / name.project / name.stack
+
+    def exists(self, name: StackName) -> bool:
+        return self.stack_file(name).exists()
+
+    def create(self, name: StackName, text: str) -> None:
+        if self.exists(name):
+            raise StackExists(name.full)
+        meta = self.root / "meta.yaml"
+        if not meta.exists():
+            write_atomically(meta, "version: 1\n")
+        write_atomically(self.stack_file(name), text)
+
+    def read(self, name: StackName) -> str:
+        """The checkpoint's text. Raises NoSuchStack; StateError for forms we cannot read (gzip)."""
+        try:
+            return self.stack_file(name).read_text()
+        except FileNotFoundError:
+            if self.stack_file(name).with_suffix(".json.gz").exists():
+                raise StateError(f"stack {name.full}: the state is gzipped, which this engine does not read") from None
+            raise NoSuchStack(name.stack) from None
+        except UnicodeDecodeError as exc:
+            raise StateError(f"{self.stack_file(name)}: the state is damaged (not text); restore it from the .bak file") from exc
+
+    def back_up(self, name: StackName) -> None:
+        """Keeps the checkpoint as it is before an update as .bak."""
+        source = self.stack_file(name)
+        shutil.copyfile(source, source.with_name(source.name + ".bak"))
+
+    def write(self, name: StackName, text: str) -> None:
+        write_atomically(self.stack_file(name), text)
+
+    def remove(self, name: StackName) -> None:
+        source = self.stack_file(name)
+        source.unlink(missing_ok=True)
+        source.with_name(source.name + ".bak").unlink(missing_ok=True)
+        shutil.rmtree(self.history_folder(name), ignore_errors=True)
+        shutil.rmtree(self.lock_folder(name), ignore_errors=True)
+
+    def rename(self, old: StackName, new: StackName) -> None:
+        for source, target in (
+            (self.stack_file(old), self.stack_file(new)),
+            (self.history_folder(old), self.history_folder(new)),
+        ):
+            if source.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.rename(target)
+
+    def stacks(self, project: str | None) -> list[StackName]:
+        folders = [self.root / "stacks" / project] if project else sorted((self.root / "stacks").glob("*"))
+        return [StackName(f.name, file.stem) for f in folders for file in sorted(f.glob("*.json"))]
+
+    def add_history(self, name: StackName, entry: dict[str, Any]) -> None:
+        """Records a finished update beside a copy of the checkpoint it left."""
+        folder = self.history_folder(name)
+        stem = f"{name.stack}-{time.time_ns()}"
+        write_atomically(folder / f"{stem}.history.json", json.dumps(entry, indent=4))
+        shutil.copyfile(self.stack_file(name), folder / f"{stem}.checkpoint.json")
+
+    def history(self, name: StackName) -> list[dict[str, Any]]:
+        """Updates, newest first."""
+        files = sorted(self.history_folder(name).glob("*.history.json"), reverse=True)
+        return [json.loads(file.read_text()) for file in files]

@@ -1,0 +1,45 @@
+"""From a command's name to what carries it out; each family's module is loaded only when it is asked for."""
+
+import os
+import sys
+
+from infra.engine.arguments import COMMANDS, Arguments
+
+VERSION = "3.272.0"  # of the Pulumi SDK whose protocol we speak; clients decide by it which features they use
+
+
+def dispatch(arguments: Arguments) -> int:
+    """Exit code. Raises EngineError."""
+    command = arguments.command
+    if folder := arguments.value("--cwd"):
+        os.chdir(folder)
+    if command == "help" or arguments.has("--help"):
+        sys.stdout.write(_help(command))
+        return 0
+    if command == "version":
+        sys.stdout.write(f"v{VERSION}+embedded\n")
+        return 0
+    family = command.split()[0]
+    if family in ("up", "preview", "refresh", "destroy"):
+        from infra.engine.update_commands import run_update
+
+        return run_update(arguments)
+    if family == "config":
+        from infra.engine.config_commands import run_config
+
+        return run_config(arguments)
+    if family in ("stack", "state", "cancel"):
+        from infra.engine.stack_commands import run_stack
+
+        return run_stack(arguments)
+    from infra.engine.information_commands import run_information
+
+    return run_information(arguments)
+
+
+def _help(command: str) -> str:
+    if command in COMMANDS:
+        flags = "\n".join(f"  {flag}{' VALUE' if takes_value else ''}" for flag, takes_value in sorted(COMMANDS[command].items()))
+        return f"python -m infra.engine {command} [flags]\n\n{flags}\n  --stack VALUE\n"
+    names = "\n".join(f"  {name}" for name in sorted(COMMANDS))
+    return f"An embedded engine that runs Pulumi programs; commands as of the pulumi CLI.\n\n{names}\n"

@@ -1,0 +1,109 @@
+"""One deployment: what every part of an update shares."""
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.engine.backend import FileBackend, StackName
+from infra.engine.config import ConfigItem
+from infra.engine.crypter import Crypter
+from infra.engine.deployment_options import Options
+from infra.engine.errors import UsageError
+from infra.engine.events import Events, step_metadata
+from infra.engine.plan import Difference, Op
+from infra.engine.project import Project
+from infra.engine.resource_state import ResourceState
+from infra.engine.snapshot import Snapshot
+from infra.engine.urns import STACK_TYPE, is_provider_type, urn_type
+
+
+def target_pattern(target: str) -> "re.Pattern[str]":
+    """A target URN; `*` matches within one part, `**` anything."""
+    parts = re.split(r"(\*\*|\*)", target)
+    return re.compile("".join(".*" if p == "**" else "[^:]*" if p == "*" else re.escape(p) for p in parts))
+
+
+@dataclass(slots=True)
+class Deployment:
+    """State of one update, preview, refresh or destroy."""
+
+    name: StackName
+    project: Project
+    options: Options
+    config: dict[str, ConfigItem]
+    crypter: Crypter
+    backend: FileBackend
+    snapshot: Snapshot
+    events: Events
+    home: Path
+    has_failed: bool = False
+    is_cancelled: bool = False
+    olds: dict[str, ResourceState] = field(default_factory=dict)
+    news: dict[str, ResourceState] = field(default_factory=dict)
+    # URNs of old states that this run has found again, under their own or an aliased name.
+    seen: set[str] = field(default_factory=set)
+    # Old URN -> new URN of resources found by an alias.
+    renamed: dict[str, str] = field(default_factory=dict)
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    replaced_urns: set[str] = field(default_factory=set)
+    # Resources a targeted update left uncreated; depending on one is an error.
+    skipped_creates: set[str] = field(default_factory=set)
+    failed_urns: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.olds = {s.urn: s for s in self.snapshot.olds if not s.delete}
+        # Pulumi's default is four per processor; providers mostly wait for a network, so never below 16.
+        self.slots = asyncio.Semaphore(self.options.parallel or max(16, 4 * (os.cpu_count() or 1)))
+
+    @property
+    def is_preview(self) -> bool:
+        return self.options.is_preview
+
+    @property
+    def stack_urn(self) -> str:
+        return f"urn:pulumi:{self.name.stack}::{self.name.project}::{STACK_TYPE}::{self.name.project}-{self.name.stack}"
+
+    def is_targeted(self, urn: str) -> bool:
+        """Whether an update may touch the resource; providers and the stack are always implied."""
+        if not self.options.is_targeted or urn == self.stack_urn or is_provider_type(urn_type(urn)):
+            return True
+        return self.is_named(urn)
+
+    def is_named(self, urn: str) -> bool:
+        """Whether the user's targets name this resource (or its excludes do not)."""
+        if self.options.targets:
+            return any(target_pattern(t).fullmatch(urn) for t in self.options.targets)
+        return not any(target_pattern(t).fullmatch(urn) for t in self.options.excludes)
+
+    def check_targets(self, known: set[str]) -> None:
+        """A target that matches nothing is a typing mistake. Raises UsageError."""
+        for target in (*self.options.targets, *self.options.replaces):
+            if not any(target_pattern(target).fullmatch(urn) for urn in known):
+                raise UsageError(f"no resource named '{target}' found")
+
+    def is_replace_asked(self, urn: str) -> bool:
+        return any(target_pattern(t).fullmatch(urn) for t in self.options.replaces)
+
+    def fail(self, urn: str, message: str) -> None:
+        """Reports an error of one resource; the deployment has failed."""
+        self.has_failed = True
+        if urn:
+            self.failed_urns.add(urn)
+        self.events.diagnostic("error", message, urn)
+
+    def metadata(
+        self,
+        op: Op,
+        old: ResourceState | None,
+        new: ResourceState | None,
+        difference: Difference | None = None,
+        *,
+        is_logical: bool = True,
+    ) -> dict[str, Any]:
+        return step_metadata(op, old, new, difference, is_logical)
+
+    def old_by_reference(self, reference: str) -> ResourceState | None:
+        return next((s for s in self.snapshot.olds if s.reference == reference), None)

@@ -1,0 +1,147 @@
+"""The state during a deployment, and how it reaches the disk.
+
+The snapshot is: new states, then old ones nothing has superseded yet, in a stable topological order (a resource after
+its provider, parent and dependencies). Before an operation its intent is on disk as a pending operation; after it, its
+result. Saves are grouped: while one write is under way, all further requests share the next one, so 200 parallel creates
+cost a handful of fsyncs rather than 400.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from infra.engine.checkpoint import encode_resource
+from infra.engine.crypter import Crypter
+from infra.engine.resource_state import ResourceState, now_text
+
+
+def topological(states: Iterable[ResourceState]) -> list[ResourceState]:
+    """Dependencies first; otherwise the order given. A cycle (possible only in damaged state) is cut, not refused."""
+    states = list(states)
+    by_urn: dict[str, list[ResourceState]] = {}
+    for state in states:
+        by_urn.setdefault(state.urn, []).append(state)
+    done: set[int] = set()
+    ordered: list[ResourceState] = []
+
+    def visit(root: ResourceState) -> None:
+        stack: list[tuple[ResourceState, bool]] = [(root, False)]
+        while stack:
+            state, is_expanded = stack.pop()
+            if is_expanded:
+                ordered.append(state)
+            elif id(state) not in done:
+                done.add(id(state))
+                stack.append((state, True))
+                urns = [state.provider.rpartition("::")[0], *sorted(state.needs())]
+                stack.extend((s, False) for urn in reversed(urns) for s in reversed(by_urn.get(urn, ())))
+
+    for state in states:
+        visit(state)
+    return ordered
+
+
+class Snapshot:
+    """All states of the stack, and the one writer of its file."""
+
+    def __init__(
+        self,
+        document: dict[str, Any],
+        olds: list[ResourceState],
+        crypter: Crypter,
+        write: Callable[[str], None] | None,
+    ) -> None:
+        """`write` stores the text, None in a preview."""
+        self.olds = olds
+        self.news: list[ResourceState] = []
+        self._document = document
+        self._crypter = crypter
+        self._write = write
+        self._gone: set[int] = set()
+        latest = document["checkpoint"].get("latest") or {}
+        # Creations that an interrupted update left behind may exist in the cloud: kept until someone looks.
+        self.kept_pending: list[dict[str, Any]] = [
+            op for op in latest.get("pending_operations") or [] if op.get("type") == "creating"
+        ]
+        self._pending: dict[int, tuple[ResourceState, str]] = {}
+        self._fragments: dict[int, tuple[ResourceState, str]] = {}
+        self._last_save: asyncio.Task[None] | None = None
+        self._next_save: asyncio.Task[None] | None = None
+
+    def states(self) -> list[ResourceState]:
+        """What the checkpoint would hold now."""
+        return topological([*self.news, *(old for old in self.olds if id(old) not in self._gone)])
+
+    def is_gone(self, old: ResourceState) -> bool:
+        return id(old) in self._gone
+
+    def drop_old(self, old: ResourceState) -> None:
+        """The old state is superseded by a new one or deleted."""
+        self._gone.add(id(old))
+
+    def add_new(self, new: ResourceState, supersedes: ResourceState | None = None) -> None:
+        if supersedes is not None:
+            self._gone.add(id(supersedes))
+        self.news.append(new)
+
+    def replace_old(self, old: ResourceState, changed: ResourceState) -> None:
+        """Refresh: puts `changed` in the place of `old`."""
+        self.olds[self.olds.index(old)] = changed
+
+    def touched(self, state: ResourceState) -> None:
+        """Forgets the cached text of a state that was changed in place."""
+        self._fragments.pop(id(state), None)
+
+    async def begin(self, state: ResourceState, operation: str) -> None:
+        """Records the intent (`creating`, `updating`, `deleting`, `reading`, `importing`) on disk before the deed."""
+        if self._write is None:
+            return
+        self._pending[id(state)] = (state, operation)
+        await self.save()
+
+    def end(self, state: ResourceState) -> None:
+        self._pending.pop(id(state), None)
+
+    async def save(self) -> None:
+        """Returns when a write that began after this call has reached the disk."""
+        if self._write is None:
+            return
+        if self._next_save is None:
+            self._next_save = asyncio.create_task(self._run_save(self._last_save))
+        await asyncio.shield(self._next_save)
+
+    async def _run_save(self, before: "asyncio.Task[None] | None") -> None:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        await asyncio.sleep(0)  # lets requests of this very moment join
+        self._last_save, self._next_save = self._next_save, None
+        assert self._write is not None
+        await asyncio.to_thread(self._write, self.render())
+
+    def render(self) -> str:
+        """The checkpoint's text."""
+        states = self.states()
+        latest = {k: v for k, v in (self._document["checkpoint"].get("latest") or {}).items()}
+        latest.pop("resources", None)
+        latest.pop("pending_operations", None)
+        resources = ",\n".join(self._fragment(state) for state in states)
+        pending = [*self.kept_pending]
+        for state, operation in self._pending.values():
+            pending.append({"resource": encode_resource(state, self._crypter), "type": operation})
+        latest["manifest"] = {"time": now_text(), "magic": "", "version": ""}
+        latest.setdefault("metadata", {})
+        has_hooks = any(state.resource_hooks for state in states)
+        head = {"version": 4 if has_hooks else 3, **({"features": ["hooks"]} if has_hooks else {})}
+        if pending:
+            latest["pending_operations"] = pending
+        stack = json.dumps(self._document["checkpoint"]["stack"])
+        body = json.dumps(latest)
+        array = f'"resources": [\n{resources}\n]' if states else '"resources": []'
+        return f'{json.dumps(head)[:-1]}, "checkpoint": {{"stack": {stack}, "latest": {{{array}, {body[1:]}}}}}\n'
+
+    def _fragment(self, state: ResourceState) -> str:
+        cached = self._fragments.get(id(state))
+        if cached is None:
+            cached = self._fragments[id(state)] = (state, json.dumps(encode_resource(state, self._crypter)))
+        return cached[1]
