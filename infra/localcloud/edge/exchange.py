@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from infra.localcloud.edge.client import ClientConnection
 
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
-RESPONSE_TIMEOUT_S = 300.0
+RESPONSE_TIMEOUT_S = 300.0  # Railway's limit for a whole request (its help station: 5 minutes)
 REQUEST_BODY_BYTES_MAX = 100 * 1024 * 1024
 EARLY_BYTES_MAX = 64 * 1024  # of a request body, kept while we connect
 

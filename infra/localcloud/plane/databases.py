@@ -24,9 +24,10 @@ from infra.localcloud.plane.claim import require_free
 from infra.localcloud.plane.documents import read_document, write_document
 from infra.localcloud.plane.health import until_ready
 from infra.localcloud.plane.interface import DatabaseSpec, PlaneError
-from infra.localcloud.plane.postgres_programs import Postgres
-from infra.localcloud.plane.processes import Supervisor, ended_within, start_failed
+from infra.localcloud.plane.postgres_programs import Postgres, locate_postgres
+from infra.localcloud.plane.processes import Supervisor, ended_within, settled, start_failed
 from infra.localcloud.plane.spawning import Command
+from infra.localcloud.plane.staging import discard_staging, sweep_stagings
 
 PORT = 5432
 READY_TIMEOUT_S = 30.0
@@ -83,11 +84,11 @@ class DatabaseBook(msgspec.Struct, frozen=True):
 class Databases:
     """Ensures, ends and removes servers. `near_end(region, address)` says where a region reaches another's primary."""
 
-    def __init__(
-        self, directory: Path, supervisor: Supervisor, postgres: Postgres, near_end: Callable[[str, str], Awaitable[str]]
-    ) -> None:
+    def __init__(self, directory: Path, supervisor: Supervisor, near_end: Callable[[str, str], Awaitable[str]]) -> None:
+        self._directory = directory
         self._path = directory / "databases.json"
-        self._supervisor, self._postgres, self._near_end = supervisor, postgres, near_end
+        self._supervisor, self._near_end = supervisor, near_end
+        self._located: Postgres | None = None
         fresh = DatabaseBook(secrets.token_urlsafe(24), secrets.token_urlsafe(24), {})
         self._book = read_document(self._path, DatabaseBook, fresh)
         write_document(self._path, self._book)
@@ -96,6 +97,7 @@ class Databases:
     async def ensure(self, spec: DatabaseSpec) -> None:
         """Ready for connections with `spec.password` when this returns; what exists already is kept."""
         async with self._locks.setdefault(spec.key, asyncio.Lock()):
+            await self._locate()
             known = self._book.databases.get(spec.key)
             wanted = StoredDatabase(spec.address, spec.region, spec.primary_key)
             if known is not None and known != wanted:
@@ -112,12 +114,29 @@ class Databases:
     async def remove(self, key: str) -> None:
         """Ends the server and deletes its data; for a standby also its slot, which would hold back the primary's log."""
         async with self._locks.setdefault(key, asyncio.Lock()):
+            await self._locate()
             known = self._book.databases.get(key)
             await self._supervisor.stop(key, STOP_S)
             await asyncio.to_thread(shutil.rmtree, self._data_of(key), ignore_errors=True)
             if known is not None and known.primary_key is not None:
                 await self._drop_slot(known.primary_key, key)
             self._remember({name: stored for name, stored in self._book.databases.items() if name != key})
+
+    async def close(self) -> None:
+        """After all servers ended: leaves nothing outside the home when no database is left."""
+        await asyncio.to_thread(sweep_stagings)
+        if not self._book.databases:
+            await asyncio.to_thread(discard_staging, self._directory)
+
+    @property
+    def _postgres(self) -> Postgres:
+        assert self._located is not None
+        return self._located
+
+    async def _locate(self) -> None:
+        """On the first database, not before: as root it makes a directory outside the home."""
+        if self._located is None:
+            self._located = await asyncio.to_thread(locate_postgres, self._directory, os.environ)
 
     def is_known(self, key: str) -> bool:
         return key in self._book.databases
@@ -175,7 +194,7 @@ class Databases:
         except BaseException:
             await self._supervisor.stop(spec.key, STOP_S)
             raise
-        child.is_wanted_end = False
+        settled(child)
 
     async def _question(self, address: str) -> str | None:
         try:

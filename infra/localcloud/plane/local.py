@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import socket
 import sys
@@ -33,8 +32,7 @@ from infra.localcloud.plane.interface import (
 )
 from infra.localcloud.plane.link_table import LinkTable
 from infra.localcloud.plane.mail import MailSink
-from infra.localcloud.plane.postgres_programs import locate_postgres
-from infra.localcloud.plane.processes import Child, Supervisor, ended_within, start_failed
+from infra.localcloud.plane.processes import Child, Supervisor, ended_within, settled, start_failed
 from infra.localcloud.plane.spawning import Command
 
 SUPABASE_API_PORT = 8000
@@ -65,8 +63,7 @@ class LocalPlane:
         self._edge_locks: dict[str, asyncio.Lock] = {}
         self._bundles = Bundles(self._directory)
         self._mail = MailSink(self._directory / "mail")
-        postgres = await asyncio.to_thread(locate_postgres, self._directory, os.environ)
-        self._databases = Databases(self._directory, self._supervisor, postgres, self._database_near_end)
+        self._databases = Databases(self._directory, self._supervisor, self._database_near_end)
         await self._links.follow(self.book)
 
     async def close(self) -> None:
@@ -80,6 +77,7 @@ class LocalPlane:
             await edge.close()
         await self._supervisor.close(DATABASE_STOP_S)
         await self._links_process.close()
+        await self._databases.close()
         self._claim.close()
         self._claim = None
 
@@ -133,7 +131,7 @@ class LocalPlane:
         child = await self._start(spec.key, Command(spec.argv, spec.cwd, spec.environment))
         if spec.health is not None:
             await self._await_ready(child, http_question(spec.address, spec.port, spec.health), spec.health.timeout_s)
-        child.is_wanted_end = False
+        settled(child)
 
     async def run_once(self, spec: ReplicaSpec, timeout_s: float) -> None:
         await self._links.follow(self.book)
@@ -157,7 +155,7 @@ class LocalPlane:
         argv = cache_argv(cache_program(), spec.address, spec.port, directory, spec.argv)
         child = await self._start(spec.key, Command(argv, directory, spec.environment))
         await self._await_ready(child, cache_question(spec.address, spec.port), READY_TIMEOUT_S)
-        child.is_wanted_end = False
+        settled(child)
 
     async def ensure_database(self, spec: DatabaseSpec) -> None:
         self._keep(addresses.register_port(self.book, spec.address, DATABASE_PORT))
@@ -176,7 +174,7 @@ class LocalPlane:
         child = await self._start(key, Command(argv, self._directory, own | dict(environment)))
         check = HealthCheck("/auth/v1/.well-known/jwks.json", SUPABASE_API_TIMEOUT_S)  # open to all; /health asks for a key
         await self._await_ready(child, http_question(address, SUPABASE_API_PORT, check), check.timeout_s)
-        child.is_wanted_end = False
+        settled(child)
 
     async def stop(self, key: str) -> None:
         await self._supervisor.stop(key, DATABASE_STOP_S if self._databases.is_known(key) else DEFAULT_STOP_S)

@@ -14,6 +14,7 @@ from infra.localcloud.plane.interface import LogLine
 
 FILE_BYTES_MAX = 4 * 1024 * 1024  # per file; one older file is kept beside it
 LINE_CHARACTERS_MAX = 16 * 1024
+OLDER = ".older"
 LINES_KEPT_MAX = 500  # in memory, for the tail of a process that just failed
 
 
@@ -66,15 +67,27 @@ class LogFile:
 
     def _rotate(self) -> None:
         self._file.close()
-        self._path.replace(self._path.with_suffix(".older"))
+        self._path.replace(self._path.with_suffix(OLDER))
         self._file = self._path.open("ab")
         self._bytes = 0
+
+
+def remove_log(path: Path) -> None:
+    for part in (path, path.with_suffix(OLDER)):
+        part.unlink(missing_ok=True)
+
+
+def prune_logs(directory: Path, keep: int) -> None:
+    """Keeps the `keep` logs written last. Call before any of them is open."""
+    paths = sorted(directory.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
+    for path in paths[: max(0, len(paths) - keep)]:
+        remove_log(path)
 
 
 def read_tail(path: Path, limit: int) -> list[LogLine]:
     """The newest `limit` lines, oldest first, over the current and the rotated file. A torn last line is left out."""
     newest: deque[LogLine] = deque(maxlen=max(limit, 0))
-    for part in (path.with_suffix(".older"), path):
+    for part in (path.with_suffix(OLDER), path):
         try:
             raw = part.read_bytes()
         except FileNotFoundError:

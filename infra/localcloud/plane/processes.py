@@ -14,11 +14,12 @@ from pathlib import Path
 import psutil
 
 from infra.localcloud.plane.interface import Exited, LogLine, PlaneError, ProcessStatus, StartFailed
-from infra.localcloud.plane.log_files import LogFile, log_path, read_tail
+from infra.localcloud.plane.log_files import LogFile, log_path, prune_logs, read_tail, remove_log
 from infra.localcloud.plane.records import ProcessRecord, Records, end_leftovers
 from infra.localcloud.plane.spawning import Command, read_lines, signal_group, spawn, watch_exit
 
 EVENTS_MAX = 1000
+ENDED_KEPT_MAX = 300
 LOG_DRAIN_S = 1.0  # for the last lines of a process that ended
 KILL_WAIT_S = 5.0
 
@@ -43,6 +44,7 @@ class Supervisor:
         self._directory = directory
         self._logs = directory / "logs"
         self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        prune_logs(self._logs, ENDED_KEPT_MAX)
         self._records = Records(directory / "processes.json")
         self._children: dict[str, Child] = {}
         self._starts: dict[str, int] = {}
@@ -70,6 +72,7 @@ class Supervisor:
         child = Child(key, process, command, LogFile(log_path(self._logs, key)), now, loop.create_future())
         self._children[key] = child
         self._starts[key] = self._starts.get(key, 0) + 1
+        self._forget_oldest()
         assert process.stdout is not None
         assert process.stderr is not None
         drained = [await read_lines(process.stdout, child.log, "stdout"), await read_lines(process.stderr, child.log, "stderr")]
@@ -125,6 +128,13 @@ class Supervisor:
             memory_bytes = psutil.Process(child.process.pid).memory_info().rss
         return ProcessStatus(key, child.process.pid, True, child.started, restarts, memory_bytes)
 
+    def _forget_oldest(self) -> None:
+        """Replicas' keys are new with each deployment: of those long ended neither status nor log is kept for ever."""
+        ended = [key for key in self._starts if key not in self._children]
+        for key in ended[: max(0, len(ended) - ENDED_KEPT_MAX)]:
+            del self._starts[key]
+            remove_log(log_path(self._logs, key))
+
     def _ended(self, child: Child, drained: list[asyncio.Future[None]], exit_code: int) -> None:
         task = asyncio.get_running_loop().create_task(self._finish(child, drained, exit_code))
         self._finishing.add(task)
@@ -154,6 +164,13 @@ async def ended_within(child: Child, timeout_s: float) -> int | None:
     with contextlib.suppress(TimeoutError):
         return await asyncio.wait_for(asyncio.shield(child.exit_code), timeout_s)
     return None
+
+
+def settled(child: Child) -> None:
+    """From here on its end is an event. StartFailed when it ended just now, since that event was not sent."""
+    child.is_wanted_end = False
+    if child.exit_code.done():
+        raise start_failed(child, f"ended with exit code {child.exit_code.result()} just after it was ready")
 
 
 def start_failed(child: Child, what: str) -> StartFailed:

@@ -77,7 +77,7 @@ async def test_a_standby_follows_its_primary_through_the_link_and_over_restarts(
 async def replayed(address: str, count: int, password: str = PASSWORD) -> None:
     """Waits until the server at `address` shows that many entries."""
     async with asyncio.timeout(DEADLINE_S):
-        while await shown(address, password) != count:
+        while await shown(address, password) != count:  # noqa: ASYNC110 - what happens is in another process
             await asyncio.sleep(0.02)
 
 
