@@ -81,7 +81,7 @@ class RunSettings:
 class GeneratorBounds:
     """Beyond these the generator measures itself, not the service: the run is invalid."""
 
-    lateness_p99_ms: float = 25.0
+    lateness_p99_ms: float = 50.0
     cpu_percent: float = 90.0
 
 
@@ -182,7 +182,7 @@ def _arrivals(given: Mapping[str, object], path: str, default: str) -> str:
 def _generator(body: object) -> GeneratorBounds:
     given = _mapping(body, "generator", set(GeneratorBounds.__dataclass_fields__))
     return GeneratorBounds(
-        lateness_p99_ms=_number(given, "generator", "lateness_p99_ms", 25.0, 0.1, 10_000),
+        lateness_p99_ms=_number(given, "generator", "lateness_p99_ms", 50.0, 0.1, 10_000),
         cpu_percent=_number(given, "generator", "cpu_percent", 90.0, 1, 100),
     )
 

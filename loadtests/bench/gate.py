@@ -3,8 +3,8 @@
 Usage: python -m loadtests.bench.gate [--seconds-max 120]
 
 Part one draws latencies from a known distribution, so that the right answer is known, and runs them through the verdict: a fail
-of a service that keeps its target is a false alarm, a pass of one that breaks it is a miss. Beside it stands the rule most gates
-use, "measured p95 below the limit". Part two runs the whole gate, in short, against a real server with faults, until the time is up.
+of a service that keeps its target is a false alarm, a pass of one that breaks it is a miss. Beside it stands the rule of most
+gates, "measured p95 below the limit". Part two runs the whole gate, in short, against a real server with faults, until time is up.
 """
 
 from __future__ import annotations
@@ -70,9 +70,7 @@ def main() -> None:
 def print_percentiles() -> None:
     """Rates of each outcome over the true p95, for validate's and login's number of samples."""
     slo = parse_slo({"version": 1, "scenarios": {"validate": {"rate_per_s": 1, "targets": [f"p95 < {LIMIT_MS:g} ms"]}}}, "-")
-    print(
-        f"p95 < {LIMIT_MS:g} ms, lognormal latencies, {TRIALS} runs each; 'naive' fails when the measured p95 is at the limit or above"
-    )
+    print(f"p95 < {LIMIT_MS:g} ms, lognormal latencies, {TRIALS} runs each; 'naive' fails at a measured p95 of the limit or more")
     print(f"{'n':>6} {'true p95':>9}  {'pass':>6} {'fail':>6} {'undecided':>9}  {'naive fail':>10}")
     for n in (1800, 24):
         for change in (-0.4, -0.2, -0.1, -0.05, 0.05, 0.1, 0.2, 0.4, 1.0):
@@ -105,9 +103,8 @@ def print_stall() -> None:
     closed = from_values(_closed_loop(10, 150, 12.0, 5.0, 2.0))
     print("a stall of 2 s in a run of 12 s, 150/s, 3 ms service time")
     for name, found in (("open loop (the gate)", opened), ("closed loop, 10 users", closed)):
-        print(
-            f"  {name:<22} n {found.n:>5}  p95 {found.percentile(0.95) / 1000:>8.1f} ms  p99 {found.percentile(0.99) / 1000:>8.1f} ms"
-        )
+        percentiles = f"p95 {found.percentile(0.95) / 1000:>8.1f} ms  p99 {found.percentile(0.99) / 1000:>8.1f} ms"
+        print(f"  {name:<22} n {found.n:>5}  {percentiles}")
     print()
 
 

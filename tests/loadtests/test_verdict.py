@@ -99,7 +99,7 @@ def test_a_scenario_that_never_ran_fails() -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        GeneratorFacts(lateness_p99_ms=26.0, lateness_max_ms=30.0, cpu_percent=20.0, dropped=0, sent=1000),
+        GeneratorFacts(lateness_p99_ms=51.0, lateness_max_ms=30.0, cpu_percent=20.0, dropped=0, sent=1000),
         GeneratorFacts(lateness_p99_ms=1.0, lateness_max_ms=2.0, cpu_percent=91.0, dropped=0, sent=1000),
         GeneratorFacts(lateness_p99_ms=1.0, lateness_max_ms=2.0, cpu_percent=20.0, dropped=1, sent=1000),
     ],
