@@ -4,7 +4,8 @@ Usage: python -m loadtests.bench.gate [--seconds-max 120]
 
 Part one draws latencies from a known distribution, so that the right answer is known, and runs them through the verdict: a fail
 of a service that keeps its target is a false alarm, a pass of one that breaks it is a miss. Beside it stands the rule of most
-gates, "measured p95 below the limit". Part two runs the whole gate, in short, against a real server with faults, until time is up.
+gates, "measured p95 below the limit". Part two runs the whole gate, in short, against a real server with faults, until time is
+up.
 """
 
 from __future__ import annotations
