@@ -1,3 +1,4 @@
+# ruff: noqa: A002, N803 -- arguments have the names that the schema gives them
 """me, tokens, regions, projects, environments."""
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def project_token(_: None, info: Info) -> views.View:
     return views.token_view(call, token)
 
 
-def project_tokens(_: None, info: Info, projectId: str, **paging: Any) -> views.View:  # noqa: N803
+def project_tokens(_: None, info: Info, projectId: str, **paging: Any) -> views.View:
     call = call_of(info)
     call.access.require_account()
     call.access.project(projectId)
@@ -63,7 +64,7 @@ def project_tokens(_: None, info: Info, projectId: str, **paging: Any) -> views.
     return connection(own, lambda token: token.id, lambda token: views.token_view(call, token), **paging)
 
 
-async def project_token_create(_: None, info: Info, input: Input) -> str:  # noqa: A002
+async def project_token_create(_: None, info: Info, input: Input) -> str:
     call = call_of(info)
     call.access.require_account()
     token = secrets.token_hex(24)
@@ -80,30 +81,30 @@ async def project_token_create(_: None, info: Info, input: Input) -> str:  # noq
     return token
 
 
-async def project_token_delete(_: None, info: Info, id: str) -> bool:  # noqa: A002
+async def project_token_delete(_: None, info: Info, id: str) -> bool:
     call = call_of(info)
     call.access.require_account()
     await call.apply(projects.DeleteToken(new_stamp(), id))
     return True
 
 
-def regions(_: None, info: Info, projectId: str | None = None) -> list[views.View]:  # noqa: N803
+def regions(_: None, info: Info, projectId: str | None = None) -> list[views.View]:
     return [{"id": one["name"], "region": one["name"], **one} for one in REGIONS]
 
 
-def project(_: None, info: Info, id: str) -> views.View:  # noqa: A002
+def project(_: None, info: Info, id: str) -> views.View:
     call = call_of(info)
     return views.project_view(call, call.access.project(id))
 
 
-def projects_(_: None, info: Info, workspaceId: str | None = None, **paging: Any) -> views.View:  # noqa: N803
+def projects_(_: None, info: Info, workspaceId: str | None = None, **paging: Any) -> views.View:
     call = call_of(info)
     call.access.require_account()
     own = [one for one in call.world.projects.values() if workspaceId in (None, one.workspace_id)]
     return connection(own, lambda one: one.id, lambda one: views.project_view(call, one), **paging)
 
 
-async def project_create(_: None, info: Info, input: Input) -> views.View:  # noqa: A002
+async def project_create(_: None, info: Info, input: Input) -> views.View:
     call = call_of(info)
     call.access.require_account()
     workspace_id = input.get("workspaceId") or call.cloud.workspace_id
@@ -122,21 +123,21 @@ async def project_create(_: None, info: Info, input: Input) -> views.View:  # no
     return views.project_view(call, world.projects[stamp.id])
 
 
-async def project_update(_: None, info: Info, id: str, input: Input) -> views.View:  # noqa: A002
+async def project_update(_: None, info: Info, id: str, input: Input) -> views.View:
     call = call_of(info)
     call.access.require_account()
     world = await call.apply(projects.UpdateProject(new_stamp(), id, input.get("name"), input.get("description")))
     return views.project_view(call, world.projects[id])
 
 
-async def project_delete(_: None, info: Info, id: str) -> bool:  # noqa: A002
+async def project_delete(_: None, info: Info, id: str) -> bool:
     call = call_of(info)
     call.access.require_account()
     await call.apply(projects.DeleteProject(new_stamp(), id))
     return True
 
 
-def environment(_: None, info: Info, id: str, projectId: str | None = None) -> views.View:  # noqa: A002, N803
+def environment(_: None, info: Info, id: str, projectId: str | None = None) -> views.View:
     call = call_of(info)
     found = call.access.environment(id)
     if projectId is not None and found.project_id != projectId:
@@ -149,7 +150,7 @@ def environments(
     info: Info,
     projectId: str,
     isEphemeral: bool | None = None,
-    **paging: Any,  # noqa: N803
+    **paging: Any,
 ) -> views.View:
     call = call_of(info)
     call.access.project(projectId)
@@ -163,7 +164,7 @@ def environments(
     return connection(own, lambda one: one.id, lambda one: views.environment_view(call, one), **paging)
 
 
-async def environment_create(_: None, info: Info, input: Input) -> views.View:  # noqa: A002
+async def environment_create(_: None, info: Info, input: Input) -> views.View:
     call = call_of(info)
     call.access.require_account()
     stamp = new_stamp()
@@ -179,14 +180,14 @@ async def environment_create(_: None, info: Info, input: Input) -> views.View:  
     return views.environment_view(call, world.environments[stamp.id])
 
 
-async def environment_rename(_: None, info: Info, id: str, input: Input) -> views.View:  # noqa: A002
+async def environment_rename(_: None, info: Info, id: str, input: Input) -> views.View:
     call = call_of(info)
     call.access.require_account()
     world = await call.apply(projects.RenameEnvironment(new_stamp(), id, input["name"]))
     return views.environment_view(call, world.environments[id])
 
 
-async def environment_delete(_: None, info: Info, id: str) -> bool:  # noqa: A002
+async def environment_delete(_: None, info: Info, id: str) -> bool:
     call = call_of(info)
     call.access.require_account()
     await call.apply(projects.DeleteEnvironment(new_stamp(), id))

@@ -1,3 +1,4 @@
+# ruff: noqa: A002, N803 -- arguments have the names that the schema gives them
 """Deployments and their logs."""
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ LOG_LIMIT_DEFAULT = 500
 LOG_LIMIT_MAX = 5000
 
 
-def deployment(_: None, info: Info, id: str) -> views.View:  # noqa: A002
+def deployment(_: None, info: Info, id: str) -> views.View:
     call = call_of(info)
     return views.deployment_view(call, call.access.deployment(id))
 
 
-def deployments_(_: None, info: Info, input: Input, **paging: Any) -> views.View:  # noqa: A002
+def deployments_(_: None, info: Info, input: Input, **paging: Any) -> views.View:
     """Newest first, as on Railway."""
     call = call_of(info)
     found = [one for one in reversed(call.world.deployments.values()) if _is_asked_for(one, input) and _is_visible(call, one)]
@@ -50,10 +51,10 @@ def _is_asked_for(found: Deployment, wanted: Input) -> bool:
 def deployment_logs(
     _: None,
     info: Info,
-    deploymentId: str,  # noqa: N803
+    deploymentId: str,
     limit: int | None = None,
-    startDate: str | None = None,  # noqa: N803
-    endDate: str | None = None,  # noqa: N803
+    startDate: str | None = None,
+    endDate: str | None = None,
 ) -> list[views.View]:
     """What the replicas wrote, in order of time, the newest `limit` lines."""
     call = call_of(info)
@@ -70,10 +71,10 @@ def deployment_logs(
 def build_logs(
     _: None,
     info: Info,
-    deploymentId: str,  # noqa: N803
+    deploymentId: str,
     limit: int | None = None,
-    startDate: str | None = None,  # noqa: N803
-    endDate: str | None = None,  # noqa: N803
+    startDate: str | None = None,
+    endDate: str | None = None,
 ) -> list[views.View]:
     call = call_of(info)
     found = call.access.deployment(deploymentId)
@@ -120,7 +121,7 @@ async def service_instance_deploy(
     info: Info,
     serviceId: str,
     environmentId: str,
-    commitSha: str | None = None,  # noqa: N803
+    commitSha: str | None = None,
 ) -> str:
     call = call_of(info)
     call.access.instance(serviceId, environmentId)
@@ -131,7 +132,7 @@ async def service_instance_deploy(
     return stamp.id
 
 
-async def service_instance_redeploy(_: None, info: Info, serviceId: str, environmentId: str) -> bool:  # noqa: N803
+async def service_instance_redeploy(_: None, info: Info, serviceId: str, environmentId: str) -> bool:
     call = call_of(info)
     instance = call.access.instance(serviceId, environmentId)
     latest = lookup.latest_deployment(call.world, instance.id)
@@ -145,7 +146,7 @@ async def deployment_redeploy(
     _: None,
     info: Info,
     id: str,
-    usePreviousImageTag: bool | None = None,  # noqa: A002, N803
+    usePreviousImageTag: bool | None = None,
 ) -> views.View:
     call = call_of(info)
     call.access.deployment(id)
@@ -154,14 +155,14 @@ async def deployment_redeploy(
     return views.deployment_view(call, world.deployments[stamp.id])
 
 
-async def deployment_rollback(_: None, info: Info, id: str) -> bool:  # noqa: A002
+async def deployment_rollback(_: None, info: Info, id: str) -> bool:
     call = call_of(info)
     call.access.deployment(id)
     await call.apply(deployments.RollBack(new_stamp(), id))
     return True
 
 
-async def deployment_remove(_: None, info: Info, id: str) -> bool:  # noqa: A002
+async def deployment_remove(_: None, info: Info, id: str) -> bool:
     """Also deploymentStop: the processes end, the record stays."""
     call = call_of(info)
     call.access.deployment(id)
@@ -169,14 +170,14 @@ async def deployment_remove(_: None, info: Info, id: str) -> bool:  # noqa: A002
     return True
 
 
-async def deployment_restart(_: None, info: Info, id: str) -> bool:  # noqa: A002
+async def deployment_restart(_: None, info: Info, id: str) -> bool:
     call = call_of(info)
     call.access.deployment(id)
     await call.apply(deployments.AskRestart(new_stamp(), id))
     return True
 
 
-async def deployment_cancel(_: None, info: Info, id: str) -> bool:  # noqa: A002
+async def deployment_cancel(_: None, info: Info, id: str) -> bool:
     call = call_of(info)
     call.access.deployment(id)
     await call.apply(deployments.AskCancel(new_stamp(), id))

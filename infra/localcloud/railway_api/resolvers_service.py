@@ -1,3 +1,4 @@
+# ruff: noqa: A002, N803 -- arguments have the names that the schema gives them
 """Services, their instances' settings, variables, domains and volumes."""
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ SETTINGS = {
 UNSUPPORTED = ("cronSchedule", "sleepApplication")
 
 
-def service(_: None, info: Info, id: str) -> views.View:  # noqa: A002
+def service(_: None, info: Info, id: str) -> views.View:
     call = call_of(info)
     return views.service_view(call, call.access.service(id))
 
 
-def service_instance(_: None, info: Info, serviceId: str, environmentId: str) -> views.View:  # noqa: N803
+def service_instance(_: None, info: Info, serviceId: str, environmentId: str) -> views.View:
     call = call_of(info)
     return views.instance_view(call, call.access.instance(serviceId, environmentId))
 
 
-async def service_create(_: None, info: Info, input: Input) -> views.View:  # noqa: A002
+async def service_create(_: None, info: Info, input: Input) -> views.View:
     call = call_of(info)
     call.access.project(input["projectId"])
     if not call.principal.is_account and input.get("environmentId") != call.principal.environment_id:
@@ -63,14 +64,14 @@ async def service_create(_: None, info: Info, input: Input) -> views.View:  # no
     return views.service_view(call, world.services[stamp.id])
 
 
-async def service_update(_: None, info: Info, id: str, input: Input) -> views.View:  # noqa: A002
+async def service_update(_: None, info: Info, id: str, input: Input) -> views.View:
     call = call_of(info)
     call.access.service(id)
     world = await call.apply(services.UpdateService(new_stamp(), id, input.get("name"), input.get("icon")))
     return views.service_view(call, world.services[id])
 
 
-async def service_delete(_: None, info: Info, id: str, environmentId: str | None = None) -> bool:  # noqa: A002, N803
+async def service_delete(_: None, info: Info, id: str, environmentId: str | None = None) -> bool:
     call = call_of(info)
     call.access.service(id)
     if environmentId is None:
@@ -86,7 +87,7 @@ async def service_instance_update(
     info: Info,
     serviceId: str,
     input: Input,
-    environmentId: str | None = None,  # noqa: A002, N803
+    environmentId: str | None = None,
 ) -> bool:
     call = call_of(info)
     if environmentId is None:
@@ -135,9 +136,9 @@ def multi_region_config(given: object) -> dict[str, int | None]:
 def variables_(
     _: None,
     info: Info,
-    projectId: str,  # noqa: N803
-    environmentId: str,  # noqa: N803
-    serviceId: str | None = None,  # noqa: N803
+    projectId: str,
+    environmentId: str,
+    serviceId: str | None = None,
     unrendered: bool | None = None,
 ) -> dict[str, str]:
     """Rendered, with the platform's own variables; unrendered: exactly what was set."""
@@ -161,7 +162,7 @@ def _variable_values(given: object) -> dict[str, str]:
     return variables.checked_variables(given)
 
 
-async def _upsert(info: Info, input: Input, values: dict[str, str], *, is_replacing: bool) -> bool:  # noqa: A002
+async def _upsert(info: Info, input: Input, values: dict[str, str], *, is_replacing: bool) -> bool:
     call = call_of(info)
     call.access.environment(input["environmentId"])
     await call.apply(
@@ -178,15 +179,15 @@ async def _upsert(info: Info, input: Input, values: dict[str, str], *, is_replac
     return True
 
 
-async def variable_upsert(_: None, info: Info, input: Input) -> bool:  # noqa: A002
+async def variable_upsert(_: None, info: Info, input: Input) -> bool:
     return await _upsert(info, input, {input["name"]: input["value"]}, is_replacing=False)
 
 
-async def variable_collection_upsert(_: None, info: Info, input: Input) -> bool:  # noqa: A002
+async def variable_collection_upsert(_: None, info: Info, input: Input) -> bool:
     return await _upsert(info, input, _variable_values(input["variables"]), is_replacing=bool(input.get("replace")))
 
 
-async def variable_delete(_: None, info: Info, input: Input) -> bool:  # noqa: A002
+async def variable_delete(_: None, info: Info, input: Input) -> bool:
     call = call_of(info)
     call.access.environment(input["environmentId"])
     await call.apply(
@@ -200,7 +201,7 @@ def domains(
     info: Info,
     projectId: str,
     environmentId: str,
-    serviceId: str,  # noqa: N803
+    serviceId: str,
 ) -> views.View:
     call = call_of(info)
     if call.access.instance(serviceId, environmentId).project_id != projectId:
@@ -208,7 +209,7 @@ def domains(
     return views.domains_view(lookup.domains_of(call.world, serviceId, environmentId))
 
 
-async def service_domain_create(_: None, info: Info, input: Input) -> views.View:  # noqa: A002
+async def service_domain_create(_: None, info: Info, input: Input) -> views.View:
     call = call_of(info)
     instance = call.access.instance(input["serviceId"], input["environmentId"])
     stamp, region = new_stamp(), instance.settings.first_region
@@ -224,7 +225,7 @@ async def service_domain_create(_: None, info: Info, input: Input) -> views.View
     return views.domain_view(world.domains[stamp.id])
 
 
-async def service_domain_update(_: None, info: Info, input: Input) -> bool:  # noqa: A002
+async def service_domain_update(_: None, info: Info, input: Input) -> bool:
     call = call_of(info)
     found = call.access.domain(input["serviceDomainId"])
     if (found.service_id, found.environment_id) != (input["serviceId"], input["environmentId"]):
@@ -233,14 +234,14 @@ async def service_domain_update(_: None, info: Info, input: Input) -> bool:  # n
     return True
 
 
-async def service_domain_delete(_: None, info: Info, id: str) -> bool:  # noqa: A002
+async def service_domain_delete(_: None, info: Info, id: str) -> bool:
     call = call_of(info)
     call.access.domain(id)
     await call.apply(places.DeleteDomain(new_stamp(), id))
     return True
 
 
-def volume_instance(_: None, info: Info, id: str) -> views.View:  # noqa: A002
+def volume_instance(_: None, info: Info, id: str) -> views.View:
     call = call_of(info)
     found = call.world.volume_instances.get(id)
     if found is None:
@@ -249,7 +250,7 @@ def volume_instance(_: None, info: Info, id: str) -> views.View:  # noqa: A002
     return views.volume_instance_view(call, found)
 
 
-async def volume_create(_: None, info: Info, input: Input) -> views.View:  # noqa: A002
+async def volume_create(_: None, info: Info, input: Input) -> views.View:
     call = call_of(info)
     call.access.project(input["projectId"])
     environment_id = input.get("environmentId")
@@ -266,14 +267,25 @@ async def volume_create(_: None, info: Info, input: Input) -> views.View:  # noq
     return views.volume_view(call, world.volumes[stamp.id])
 
 
-async def volume_update(_: None, info: Info, volumeId: str, input: Input) -> views.View:  # noqa: A002, N803
+async def volume_update(_: None, info: Info, volumeId: str, input: Input) -> views.View:
     call = call_of(info)
     call.access.volume(volumeId)
     world = await call.apply(places.RenameVolume(new_stamp(), volumeId, input.get("name")))
     return views.volume_view(call, world.volumes[volumeId])
 
 
-async def volume_delete(_: None, info: Info, volumeId: str) -> bool:  # noqa: N803
+async def volume_instance_update(_: None, info: Info, volumeId: str, input: Input, environmentId: str | None = None) -> bool:
+    call = call_of(info)
+    call.access.volume(volumeId)
+    if input.get("serviceId") is not None:
+        call.access.service(input["serviceId"])
+    await call.apply(
+        places.UpdateVolumeInstance(new_stamp(), volumeId, environmentId, input.get("mountPath"), input.get("serviceId"))
+    )
+    return True
+
+
+async def volume_delete(_: None, info: Info, volumeId: str) -> bool:
     call = call_of(info)
     call.access.volume(volumeId)
     await call.apply(places.DeleteVolume(new_stamp(), volumeId))
@@ -300,5 +312,6 @@ MUTATIONS = {
     "serviceDomainDelete": service_domain_delete,
     "volumeCreate": volume_create,
     "volumeUpdate": volume_update,
+    "volumeInstanceUpdate": volume_instance_update,
     "volumeDelete": volume_delete,
 }

@@ -1,3 +1,4 @@
+# ruff: noqa: N803 -- arguments have the names that the schema gives them
 """World objects as GraphQL sees them. A value that costs something is a function, called only when it is selected."""
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def environment_view(call: Call, found: Environment) -> View:
     def volumes() -> list[VolumeInstance]:
         return [one for one in call.world.volume_instances.values() if one.environment_id == found.id]
 
-    def config(info: object, decryptVariables: bool | None = None) -> View:  # noqa: N803  (the schema's name)
+    def config(info: object, decryptVariables: bool | None = None) -> View:
         return config_of(call, found)
 
     def source(info: object) -> View | None:
@@ -260,6 +261,7 @@ def volume_instance_view(call: Call, found: VolumeInstance) -> View:
         "mountPath": found.mount_path,
         "region": found.region,
         "state": "READY",
+        "isPendingDeletion": False,
         "createdAt": found.created_at,
     }
 

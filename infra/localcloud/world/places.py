@@ -6,8 +6,8 @@ from msgspec import Struct, structs
 
 from infra.localcloud.world import lookup, owners
 from infra.localcloud.world.effects import Change, RoutesChanged, RunEnding, with_items
-from infra.localcloud.world.errors import BadInput, Refused
-from infra.localcloud.world.model import Domain, Ending, Stamp, Volume, VolumeInstance, World
+from infra.localcloud.world.errors import BadInput, NotFound, Refused
+from infra.localcloud.world.model import Domain, Ending, Instance, Stamp, Volume, VolumeInstance, World
 from infra.localcloud.world.projects import checked_name
 
 EDGE_PORT = 8080
@@ -50,6 +50,16 @@ class RenameVolume(Struct, frozen=True):
     stamp: Stamp
     volume_id: str
     name: str | None
+
+
+class UpdateVolumeInstance(Struct, frozen=True):
+    """`environment_id` None means every environment in which the volume is."""
+
+    stamp: Stamp
+    volume_id: str
+    environment_id: str | None
+    mount_path: str | None
+    service_id: str | None
 
 
 class DeleteVolume(Struct, frozen=True):
@@ -100,8 +110,7 @@ def delete_domain(world: World, command: DeleteDomain) -> Change:
 
 def create_volume(world: World, command: CreateVolume) -> Change:
     lookup.project(world, command.project_id)
-    if not command.mount_path.startswith("/"):
-        raise BadInput("mountPath: expected an absolute path")
+    _check_mount_path(command.mount_path)
     stamp = command.stamp
     volume = Volume(stamp.id, command.project_id, f"volume-{stamp.id[:8]}", stamp.at)
     world = with_items(world, volumes={volume.id: volume})
@@ -112,10 +121,7 @@ def create_volume(world: World, command: CreateVolume) -> Change:
     region = command.region
     if command.service_id is not None:
         service_instance = lookup.instance(world, command.service_id, command.environment_id)
-        if lookup.volume_of(world, command.service_id, command.environment_id) is not None:
-            raise Refused("A service can have one volume only")
-        if sum(service_instance.settings.placement.values()) > 1:
-            raise BadInput("A service with a volume can have 1 replica only")
+        _check_can_mount(world, service_instance)
         region = region or service_instance.settings.first_region
     instance = VolumeInstance(
         id=stamp.child("instance"),
@@ -127,6 +133,38 @@ def create_volume(world: World, command: CreateVolume) -> Change:
         created_at=stamp.at,
     )
     return Change(with_items(world, volume_instances={instance.id: instance}))
+
+
+def _check_mount_path(path: str) -> None:
+    if not path.startswith("/"):
+        raise BadInput("mountPath: expected an absolute path")
+
+
+def _check_can_mount(world: World, instance: Instance) -> None:
+    if lookup.volume_of(world, instance.service_id, instance.environment_id) is not None:
+        raise Refused("A service can have one volume only")
+    if sum(instance.settings.placement.values()) > 1:
+        raise BadInput("A service with a volume can have 1 replica only")
+
+
+def update_volume_instance(world: World, command: UpdateVolumeInstance) -> Change:
+    """Takes effect at the next deployment of the service."""
+    lookup.volume(world, command.volume_id)
+    found = [
+        one
+        for one in world.volume_instances.values()
+        if one.volume_id == command.volume_id and command.environment_id in (None, one.environment_id)
+    ]
+    if not found:
+        raise NotFound("VolumeInstance")
+    updated = {}
+    for one in found:
+        if command.service_id not in (None, one.service_id):
+            _check_can_mount(world, lookup.instance(world, command.service_id or "", one.environment_id))
+        mount_path = one.mount_path if command.mount_path is None else command.mount_path
+        _check_mount_path(mount_path)
+        updated[one.id] = structs.replace(one, mount_path=mount_path, service_id=command.service_id or one.service_id)
+    return Change(with_items(world, volume_instances=updated))
 
 
 def rename_volume(world: World, command: RenameVolume) -> Change:

@@ -42,6 +42,7 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     places.UpdateDomain: places.update_domain,
     places.DeleteDomain: places.delete_domain,
     places.CreateVolume: places.create_volume,
+    places.UpdateVolumeInstance: places.update_volume_instance,
     places.RenameVolume: places.rename_volume,
     places.DeleteVolume: places.delete_volume,
     deployments.CreateDeployment: deployments.create_deployment,
