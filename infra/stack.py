@@ -113,7 +113,9 @@ def declare_cell(
     images: Mapping[str, pulumi.Input[str]],
 ) -> Cell:
     first, release = regions[0], releases[regions[0].name]
-    cache = Cache(f"cache-{first.name}", place, CacheArguments(first.name, settings.cache_image, settings.cache_password))
+    # Railway runs an image's start command without a shell; the local cloud fills in variables itself and has no image.
+    kept = CacheArguments(first.name, settings.cache_image, settings.cache_password, has_shell=not settings.is_local)
+    cache = Cache(f"cache-{first.name}", place, kept)
     is_bundle = settings.image.builder == "bundle"
     arguments = CellArguments(
         replicas={region.name: region.replicas for region in regions},

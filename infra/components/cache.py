@@ -12,15 +12,22 @@ from infra.rules import Secret
 
 PORT = 6379
 MEMORY = "64mb"  # 5,000 entries of about 2 kB for each replica, and room for the stream
-COMMAND = f'valkey-server --requirepass $REDIS_PASSWORD --save "" --maxmemory {MEMORY} --maxmemory-policy allkeys-lru'
+SERVER = f'valkey-server --requirepass $REDIS_PASSWORD --save "" --maxmemory {MEMORY} --maxmemory-policy allkeys-lru'
 DEPLOY_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True, slots=True)
 class CacheArguments:
+    """`has_shell`: the platform starts an image's command as it stands, so that a shell has to fill in the variable."""
+
     region: str
     image: str
     password: Secret
+    has_shell: bool
+
+    @property
+    def start_command(self) -> str:
+        return f"/bin/sh -c 'exec {SERVER}'" if self.has_shell else SERVER
 
 
 class Cache(pulumi.ComponentResource):
@@ -35,7 +42,7 @@ class Cache(pulumi.ComponentResource):
             environment_id=place.environment_id,
             name=name,
             image=arguments.image,
-            start_command=COMMAND,
+            start_command=arguments.start_command,
             multi_region_config={arguments.region: 1},
             restart_policy_type="ALWAYS",
             opts=inside,
@@ -54,7 +61,7 @@ class Cache(pulumi.ComponentResource):
             project_id=place.project_id,
             environment_id=place.environment_id,
             service_id=service.id,
-            triggers={"image": arguments.image, "start_command": COMMAND, "variables": variables.digest},
+            triggers={"image": arguments.image, "start_command": arguments.start_command, "variables": variables.digest},
             timeout_s=DEPLOY_TIMEOUT_S,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[variables]),
         )

@@ -85,6 +85,8 @@ def outputs_of(kind: str, name: str) -> dict[str, Any]:
             return {"privateDomain": f"{name}.railway.internal"}
         case "railway:index:Project":
             return {"defaultEnvironmentId": "production"}
+        case "docker:index/image:Image":
+            return {"repoDigest": "ghcr.io/acme/cached-auth@sha256:built"}
     return {}
 
 

@@ -1,6 +1,7 @@
 """What the program declares: which resources, in which order, with which inputs, and what is secret among them."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from infra import railwaytoml
 from infra.release import ReleaseMissing, build_release
 from infra.settings import Settings, parse_settings
 from tests.program.graph import Graph, graph, is_secret, plain
-from tests.program.stack_values import SECRETS, values
+from tests.program.stack_values import REGIONS, SECRETS, values
 
 US, EUROPE = "us-west2", "europe-west4-drams3a"
 
@@ -125,8 +126,31 @@ def test_the_primary_reads_from_the_primary(root: Path) -> None:
 
 def test_on_railway_replicas_listen_everywhere_and_the_database_is_reached_with_tls(root: Path) -> None:
     variables = graph(settings(cloud="railway", supabaseOrganizationId="acme"), root).variables(f"auth-{US}")
-    assert variables["HOST"] == "0.0.0.0"
+    assert variables["HOST"] == "0.0.0.0"  # noqa: S104
     assert plain(variables["DATABASE_URL"]).endswith("?sslmode=require")
+
+
+def test_on_railway_a_shell_fills_in_the_caches_password(root: Path) -> None:
+    """Railway starts the command of an image without a shell: the server would demand the literal text $REDIS_PASSWORD."""
+    local, railway = settings(), settings(cloud="railway", supabaseOrganizationId="acme")
+    commands = [graph(each, root).one("railway:index:Service", f"cache-{US}").inputs["startCommand"] for each in (local, railway)]
+    assert commands[0].startswith("valkey-server --requirepass $REDIS_PASSWORD ")
+    assert commands[1] == f"/bin/sh -c 'exec {commands[0]}'"
+
+
+def test_docker_images_are_built_once_and_named_by_the_release(root: Path) -> None:
+    image = {"builder": "docker", "name": "ghcr.io/acme/cached-auth"}
+    pin = "sha256:" + "a" * 64  # not on this machine: the registry has it under its tag
+    found = graph(settings(cloud="railway", supabaseOrganizationId="acme", image=image, releases={EUROPE: pin}), root)
+    digest = build_release(root).digest.removeprefix("sha256:")
+    built = found.one("docker:index/image:Image", "image")
+    assert built.parent == "ReleaseImage image"
+    assert built.inputs["imageName"] == f"ghcr.io/acme/cached-auth:{digest}"
+    services = {region: found.one("railway:index:Service", f"auth-{region}").inputs for region in (US, EUROPE)}
+    assert services[US]["image"] == "ghcr.io/acme/cached-auth@sha256:built"
+    assert services[EUROPE]["image"] == f"ghcr.io/acme/cached-auth:{'a' * 64}"
+    assert "bundle" not in found.one("railway:index:Deployment", f"auth-{US}").inputs
+    assert "RAILWAY_DOCKERFILE_PATH" not in found.variables(f"auth-{US}")
 
 
 def test_what_is_secret_stays_secret(root: Path) -> None:
@@ -198,7 +222,7 @@ def test_a_pin_changes_its_own_cell_alone(root: Path) -> None:
 
 
 def test_more_replicas_change_the_service_and_deploy_nothing(root: Path) -> None:
-    regions = [{"name": US, "replicas": 3, "databaseRegion": "us-west-1"}, {"name": EUROPE, "replicas": 2, "databaseRegion": "eu-central-1"}]
+    regions = [{**REGIONS[0], "replicas": 3}, REGIONS[1]]
     assert changed_inputs(graph(settings(), root), graph(settings(regions=regions), root)) == {f"Service auth-{US}"}
 
 
@@ -208,7 +232,7 @@ def test_a_setting_that_replicas_read_at_start_deploys_again(root: Path) -> None
 
 
 def test_cells_are_redeployed_when_what_they_refer_to_changes(root: Path) -> None:
-    """The cache's password stands in a cell's variables only by reference: without this trigger a new one would lock cells out."""
+    """A cell names the cache's password only by reference: without this trigger a new password would lock the cells out."""
     triggers = graph(settings(), root).one("railway:index:Deployment", f"auth-{US}").inputs["triggers"]
     assert plain(triggers["cache"]) == f"digest of cache-{US}"
     assert plain(triggers["variables"]) == f"digest of auth-{US}"
@@ -235,8 +259,7 @@ def test_the_exports_name_each_region(root: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_local_stack_needs_no_docker(root: Path) -> None:
-    import sys
-
+def test_a_local_stack_needs_no_docker(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK of Docker asks for a plugin and an engine; only `image.builder: docker` may import it."""
+    monkeypatch.setitem(sys.modules, "pulumi_docker", None)  # an import would now fail
     graph(settings(), root)
-    assert "pulumi_docker" not in sys.modules
