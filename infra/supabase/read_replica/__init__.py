@@ -45,15 +45,21 @@ class ReadReplica(Resource[SupabaseClient, ReadReplicaInputs]):
             fits = [each for each in fresh if _fits(each, inputs.region)] if len(fresh) > 1 else fresh
             return fits[0] if len(fits) == 1 else None
 
+        async def waited_for() -> Any:
+            try:
+                deadline_s = call.timeout_s or READY_DEADLINE_S
+                return await until(call, appeared, deadline_s=deadline_s, what="appearance of the replica")
+            except TimedOut as error:
+                # Without its identifier there is nothing to keep it by; say how to look rather than pretend.
+                told = f"read_replicas/{inputs.region}: {error}; look at the project's databases before the next `up`"
+                raise TimedOut(told) from None
+
         path = f"/v1/projects/{inputs.project_ref}/read-replicas/setup"
-        await call.client.send("set up read replica", "POST", path, {"read_replica_region": inputs.region}, appeared)
-        await call.tell("waiting for the replica")
-        try:
-            entry = await until(call, appeared, deadline_s=call.timeout_s or READY_DEADLINE_S, what="appearance of the replica")
-        except TimedOut as error:
-            # Without its identifier there is nothing to keep it by; say how to look rather than pretend.
-            told = f"read_replicas/{inputs.region}: {error}; look at the project's databases before the next `up`"
-            raise TimedOut(told) from None
+        await call.tell("setting up the replica")
+        # A replica shows only after minutes, so one look cannot tell a lost answer from a lost request. After either we
+        # wait for it in full and never ask twice: a second replica would cost money every month.
+        await call.client.send("set up read replica", "POST", path, {"read_replica_region": inputs.region}, waited_for)
+        entry = await waited_for()
         return Made(entry["identifier"], {"identifier": entry["identifier"], "host": entry["db_host"]})
 
     async def read(self, call: Call[SupabaseClient], recorded: Recorded[ReadReplicaInputs]) -> Found | None:

@@ -1,0 +1,63 @@
+"""What our provider relies on, as functions of (endpoint, token, project_url template); see tests/railway/contract.py."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from infra.provider.properties import Secret
+from infra.supabase.provider import SupabaseProvider
+from tests.provider.driving import Driver, Kept, driven
+
+Story = Callable[[str, str, str], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def _project(endpoint: str, token: str, template: str) -> AsyncIterator[tuple[Driver, Kept]]:
+    async with driven(SupabaseProvider(), patient=True) as driver:
+        await driver.configure(endpoint=endpoint, accessToken=Secret(token), projectUrl=template)
+        project = await driver.create(
+            "Project",
+            "contract",
+            name=f"contract-{uuid.uuid4().hex[:8]}",
+            organizationId="contract",
+            region="eu-central-1",
+            dbPassword=Secret(uuid.uuid4().hex),
+        )
+        try:
+            yield driver, project
+        finally:
+            await driver.delete(project)
+
+
+async def _settled(driver: Driver, kept: Kept) -> None:
+    wanted = dict(kept.inputs)
+    assert await driver.up(kept, **wanted) == []
+    assert await driver.refresh(kept)
+    assert await driver.up(kept, **wanted) == [], "a refresh found a change that nobody made"
+
+
+async def project_lives_and_dies(endpoint: str, token: str, template: str) -> None:
+    async with _project(endpoint, token, template) as (driver, project):
+        outputs = project.outputs
+        assert outputs["issuer"] == outputs["url"] + "/auth/v1"
+        assert outputs["ref"] == project.identity
+        assert outputs["databaseHost"]
+        assert all(isinstance(outputs[name], Secret) for name in ("anonKey", "serviceRoleKey", "dbPassword"))
+        await _settled(driver, project)
+        await driver.delete(project)
+        assert not await driver.refresh(project)
+
+
+async def replica_lives_and_dies(endpoint: str, token: str, template: str) -> None:
+    async with _project(endpoint, token, template) as (driver, project):
+        replica = await driver.create("ReadReplica", "r", projectRef=project.identity, region="us-west-1")
+        assert replica.outputs["host"] != project.outputs["databaseHost"]
+        await _settled(driver, replica)
+        await driver.delete(replica)
+        assert not await driver.refresh(replica)
+        await driver.delete(replica)
+
+
+STORIES: tuple[Story, ...] = (project_lives_and_dies, replica_lives_and_dies)

@@ -1,0 +1,104 @@
+"""The Supabase provider as the engine meets it, against a Management API in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+
+from infra.provider.properties import Secret
+from infra.supabase.provider import SupabaseProvider
+from tests.provider.driving import Driver, InitFailed, Kept, driven
+from tests.provider.serving import served
+from tests.supabase.fake import TOKEN, FakeSupabase
+
+pytestmark = pytest.mark.anyio
+
+PROJECT: dict[str, Any] = {
+    "name": "auth",
+    "organizationId": "org",
+    "region": "eu-central-1",
+    "dbPassword": Secret("correct horse"),
+}
+
+
+@pytest.fixture
+def fake() -> FakeSupabase:
+    return FakeSupabase()
+
+
+@pytest.fixture
+async def driver(fake: FakeSupabase) -> AsyncIterator[Driver]:
+    async with served(fake.app) as address, driven(SupabaseProvider()) as driver:
+        await driver.configure(endpoint=address, accessToken=Secret(TOKEN), projectUrl="https://{ref}.example")
+        yield driver
+
+
+async def test_project_url_follows_the_template(driver: Driver) -> None:
+    project = await driver.create("Project", "p", **PROJECT)
+    assert project.outputs["url"] == f"https://{project.identity}.example"
+    assert project.outputs["jwksUrl"] == f"https://{project.identity}.example/auth/v1/.well-known/jwks.json"
+
+
+async def test_unhealthy_project_is_kept_and_waited_for_again(driver: Driver, fake: FakeSupabase) -> None:
+    """A project costs money from its first minute: losing its ref would lose the money too."""
+    fake.statuses = ["COMING_UP", "INIT_FAILED"]
+    kept = Kept(driver.urn("Project", "p"))
+    checked, _ = await driver.check(kept, PROJECT)
+    with pytest.raises(InitFailed, match="INIT_FAILED"):
+        await driver.create_into(kept, checked)
+    assert kept.identity in fake.projects
+    fake.projects[kept.identity]["to_come"] = ["ACTIVE_HEALTHY"]
+    await driver.up(kept, **PROJECT)
+    assert len(fake.projects) == 1
+    assert kept.outputs["anonKey"] == Secret(f"anon-key-of-{kept.identity}")
+
+
+async def test_lost_answers_never_make_two(driver: Driver, fake: FakeSupabase) -> None:
+    fake.faults = {"create": ["lost"], "setup": ["lost"], "remove": ["lost"], "DELETE": ["lost"]}
+    project = await driver.create("Project", "p", **PROJECT)
+    replica = await driver.create("ReadReplica", "r", projectRef=project.identity, region="us-west-1")
+    assert len(fake.projects) == 1
+    assert len(fake.replicas[project.identity]) == 1
+    await driver.delete(replica)
+    assert not fake.replicas[project.identity]
+    await driver.delete(project)
+    assert not fake.projects
+
+
+async def test_name_and_password_change_in_place(driver: Driver, fake: FakeSupabase) -> None:
+    project = await driver.create("Project", "p", **PROJECT)
+    changed = PROJECT | {"name": "renamed", "dbPassword": Secret("another horse")}
+    assert await driver.up(project, **changed) == ["dbPassword", "name"]
+    assert fake.passwords[project.identity] == "another horse"
+    assert fake.projects[project.identity]["name"] == "renamed"
+
+
+@pytest.mark.parametrize("field", ["region", "organizationId", "instanceSize"])
+async def test_what_replaces_a_project(driver: Driver, field: str) -> None:
+    """It takes the data along, so the plan has to say so."""
+    project = await driver.create("Project", "p", **PROJECT)
+    answer = await driver.diff(project, project.inputs | {field: "us-west-1"})
+    assert list(answer.replaces) == [field]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"region": "us-west2"}, 'projects/p/region: expected a region by its AWS name, such as eu-central-1, got "us-west2"'),
+        ({"dbPassword": Secret("short")}, "projects/p/db_password: expected 8 to 256 characters, got 5"),
+        ({"name": "a.b"}, 'projects/p/name: expected a name without dots, got "a.b"'),
+    ],
+)
+async def test_wrong_inputs(driver: Driver, changed: dict[str, Any], expected: str) -> None:
+    _, failures = await driver.check(Kept(driver.urn("Project", "p")), PROJECT | changed)
+    assert failures == [expected]
+
+
+async def test_wrong_token_says_what_to_check(driver: Driver, fake: FakeSupabase) -> None:
+    endpoint = driver.servicer._client.endpoint  # type: ignore[union-attr]
+    await driver.configure(endpoint=endpoint, accessToken=Secret("wrong-token"))
+    with pytest.raises(grpc.aio.AioRpcError, match="check SUPABASE_ACCESS_TOKEN"):
+        await driver.create("Project", "p", **PROJECT)
