@@ -39,7 +39,7 @@ class RedisTier:
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
         )
-        self._redis = Redis(connection_pool=pool)
+        self._redis = Redis.from_pool(pool)  # closed with the client
         self._sealer = sealer
         self._clock = clock
         self._counters = counters

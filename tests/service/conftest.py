@@ -1,0 +1,61 @@
+"""Real servers for the session, a database of its own for each test; a front with real parts behind it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from loadtests.bench.replica_stack import running_postgres, running_valkey
+from service.database.migrate import migrate
+from service.settings import Settings, read_settings
+
+
+def good_environment(**changes: str) -> dict[str, str]:
+    """The smallest environment that a replica starts from, with `changes`; an empty value takes a variable away."""
+    good = {
+        "SUPABASE_URL": "http://127.0.0.1:9",
+        "SUPABASE_ANON_KEY": "anon-key",
+        "SUPABASE_SERVICE_ROLE_KEY": "service-role-key",
+        "JWT_ISSUER": "https://project.example.com/auth/v1",
+        "DATABASE_URL": "postgresql://postgres:pw@127.0.0.1:9/postgres",
+        "CACHE_KEY": "k" * 32,
+    }
+    return {**good, **changes}
+
+
+def settings_with(**changes: str) -> Settings:
+    return read_settings(good_environment(**changes))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_postgres(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_valkey(tmp_path_factory.mktemp("cache")) as server:
+        yield server.connection_url
+
+
+@pytest.fixture
+async def empty_database(postgres: str, anyio_backend: str) -> AsyncIterator[str]:
+    name = f"test_{secrets.token_hex(6)}"
+    connection = await asyncpg.connect(postgres)
+    try:
+        await connection.execute(f'create database "{name}"')
+        yield urlsplit(postgres)._replace(path=f"/{name}").geturl()
+        await connection.execute(f'drop database "{name}" with (force)')
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def database_url(empty_database: str) -> str:
+    await migrate(empty_database)
+    return empty_database

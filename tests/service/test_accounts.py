@@ -1,0 +1,159 @@
+"""What follows a log-in, on a real PostgreSQL: once per user, never in the log-in's way, retried and given up in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from service.accounts.follow_up import SignedInUser, follow_up
+from service.accounts.jobs import Job, JobFailed, read_smtp_url, welcome_mail
+from service.accounts.profiles import read_profile
+from service.accounts.worker import ATTEMPTS_MAX, Worker, backoff_s
+from service.clocks import Clock
+from service.database.pools import Database
+from service.metrics.counters import Counters
+from tests.service import issuing
+from tests.service.conftest import settings_with
+
+pytestmark = pytest.mark.anyio
+
+USER = SignedInUser(issuing.USER, "ann@example.com", {"display_name": "Ann"})
+Table = dict[str, Callable[[Job], Awaitable[None]]]
+
+
+@pytest.fixture
+async def database(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+    database = Database(settings_with(DATABASE_URL=database_url), Clock(), Counters())
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def rows(database: Database, statement: str) -> list[asyncpg.Record]:
+    return await database.primary.fetch(statement)
+
+
+async def test_first_log_in_makes_profile_and_jobs_and_later_ones_nothing(database: Database):
+    counters = Counters()
+    for _ in range(3):
+        assert await follow_up(database, counters, USER)
+    assert await asyncio.gather(*(follow_up(database, counters, USER) for _ in range(5))) == [True] * 5
+    made = await rows(database, "SELECT kind, payload FROM cached_auth.outbox")
+    assert sorted(row["kind"] for row in made) == ["default_preferences", "storage_folders", "welcome_mail"]
+    profile = await read_profile(database, issuing.USER)
+    assert profile is not None
+    assert b'"display_name":"Ann"' in profile
+    assert await read_profile(database, issuing.OTHER_USER) is None
+
+
+async def test_primary_that_is_away_costs_the_log_in_nothing_but_a_count():
+    counters = Counters()
+    database = Database(settings_with(), Clock(), counters)
+    await database.open()
+    assert not await follow_up(database, counters, USER)
+    assert counters.follow_up_failures == 1
+    await database.close()
+
+
+async def test_tables_that_are_missing_cost_the_log_in_nothing_either(empty_database: str):
+    counters = Counters()
+    database = Database(settings_with(DATABASE_URL=empty_database), Clock(), counters)
+    await database.open()
+    assert not await follow_up(database, counters, USER)
+    await database.close()
+
+
+async def worked_off(database: Database, table: Table) -> Counters:
+    """One pass of a worker over what is due."""
+    counters = Counters()
+    await Worker(database, table, counters)._work_batch()
+    return counters
+
+
+def failing(error: Exception) -> Callable[[Job], Awaitable[None]]:
+    async def fail(_job: Job) -> None:
+        raise error
+
+    return fail
+
+
+async def nothing(_job: Job) -> None: ...
+
+
+async def test_done_jobs_do_not_come_again_and_keep_nothing_personal(database: Database):
+    await follow_up(database, Counters(), USER)
+    table: Table = dict.fromkeys(("welcome_mail", "default_preferences", "storage_folders"), nothing)
+    assert (await worked_off(database, table)).jobs_done == 3
+    assert (await worked_off(database, table)).jobs_done == 0
+    kept = await rows(database, "SELECT payload::text FROM cached_auth.outbox WHERE done_at IS NOT NULL")
+    assert [row["payload"] for row in kept] == ["{}"] * 3
+
+
+@pytest.mark.parametrize("error", [JobFailed("no"), ZeroDivisionError("a bug"), OSError("broken pipe")])
+async def test_failing_job_is_retried_later_and_given_up_in_the_end(database: Database, error: Exception):
+    await follow_up(database, Counters(), USER)
+    table: Table = {"welcome_mail": failing(error), "default_preferences": nothing, "storage_folders": nothing}
+    dead = 0
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        counters = await worked_off(database, table)
+        assert counters.jobs_failed == 1
+        dead += counters.jobs_dead
+        (row,) = await rows(
+            database, "SELECT attempts, run_at > now() AS is_later, dead_at FROM cached_auth.outbox WHERE done_at IS NULL"
+        )
+        assert (row["attempts"], row["is_later"]) == (attempt, True)
+        assert (await worked_off(database, table)).jobs_failed == 0, "not before its time"
+        await database.write("UPDATE cached_auth.outbox SET run_at = now() WHERE done_at IS NULL")
+    assert dead == 1
+    assert (await worked_off(database, table)).jobs_failed == 0
+
+
+async def test_replicas_never_take_the_same_job(database: Database):
+    for number in range(10):
+        await follow_up(database, Counters(), SignedInUser(f"{number:08d}-1111-4111-8111-111111111111", "a@example.com"))
+    taken: list[int] = []
+
+    async def take(job: Job) -> None:
+        taken.append(job.number)
+        await asyncio.sleep(0)
+
+    table: Table = dict.fromkeys(("welcome_mail", "default_preferences", "storage_folders"), take)
+    for _ in range(3):
+        await asyncio.gather(*(worked_off(database, table) for _ in range(4)))
+    assert len(taken) == len(set(taken)) == 30
+
+
+async def test_log_in_wakes_the_worker(database: Database):
+    done = asyncio.Event()
+
+    async def take(_job: Job) -> None:
+        done.set()
+
+    table: Table = dict.fromkeys(("welcome_mail", "default_preferences", "storage_folders"), take)
+    worker = Worker(database, table, Counters())
+    running = asyncio.create_task(worker.run())
+    await asyncio.sleep(0)
+    await follow_up(database, Counters(), USER)
+    worker.wake()
+    await asyncio.wait_for(done.wait(), 3)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def test_backoff_grows_to_an_hour():
+    waits = [backoff_s(attempt) for attempt in range(1, 20)]
+    assert waits == sorted(waits)
+    assert waits[0] == 2
+    assert waits[-1] == 3600
+
+
+def test_mail_cannot_be_given_further_headers_by_a_name():
+    server = read_smtp_url("smtps://us%40er:p%3Aw@mail.example.com/?from=hello%40example.com")
+    assert (server.port, server.user, server.password, server.is_tls) == (465, "us@er", "p:w", True)
+    payload = '{"email": "ann@example.com", "display_name": "Ann\\r\\nBcc: all@example.com"}'
+    message = welcome_mail(server, Job(1, issuing.USER, "welcome_mail", payload, 1))
+    assert message["From"] == "hello@example.com"
+    assert message["Bcc"] is None

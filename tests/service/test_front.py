@@ -1,0 +1,303 @@
+"""The raw front: same answers as the framework, CORS by table, what every answer carries, what is never trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from service.accounts.worker import Worker
+from service.cache.redis_tier import RedisTier
+from service.database.pools import Database
+from service.errors import Unavailable
+from service.metrics.exposition import Exposition, Gauges
+from service.metrics.performance import Performance
+from service.readiness import Readiness
+from service.revocation.feed import RevocationFeed
+from service.upstream.auth_api import AuthApi
+from service.web.app import build_app
+from service.web.auth_endpoints import AuthEndpoints
+from service.web.cors import Cors
+from service.web.front import BODY_BYTES_MAX, Front
+from tests.service import issuing
+from tests.service.conftest import settings_with
+from tests.service.parts import Parts
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = issuing.token(email='änn"\r\n@example.com')
+ORIGIN = "https://app.example.com"
+VERIFY, ME = "/api/v1/auth/verify", "/api/v1/auth/me"
+
+
+class Web:
+    """A front over `parts`, with real but unreachable dependencies; `framework` is the application behind it."""
+
+    def __init__(self, parts: Parts, **changes: str) -> None:
+        settings = settings_with(CORS_ORIGINS=ORIGIN, **changes)
+        self.parts = parts
+        database = Database(settings, parts.clock, parts.counters)
+        self.auth_api = AuthApi(settings.auth_url, settings.jwks_address, "anon", parts.counters)
+        worker = Worker(database, {}, parts.counters)
+        url = settings.database_url.get_secret_value()
+        feed = RevocationFeed(url, {}, parts.revocations, parts.clock, parts.counters, {})
+        endpoints = AuthEndpoints(
+            authenticator=parts.authenticator,
+            auth_api=self.auth_api,
+            database=database,
+            revocations=parts.revocations,
+            worker=worker,
+            service_role_key="service-role-key",
+            clock=parts.clock,
+            counters=parts.counters,
+        )
+        no_redis: RedisTier | None = None
+        readiness = Readiness(
+            jwks=parts.jwks,
+            feed=feed,
+            database=database,
+            shared=no_redis,
+            staleness_max_s=2.0,
+            is_draining=lambda: False,
+            release="r",
+            region="here",
+        )
+        nothing = lambda: 0  # noqa: E731
+        gauges = Gauges(nothing, nothing, lambda: 0.0, nothing, nothing, nothing, nothing)
+        exposition = Exposition(parts.counters, gauges, "r", "here")
+        self.framework: FastAPI = build_app(
+            settings, endpoints, readiness, exposition, Performance(parts.counters, gauges, database)
+        )
+        cors = Cors(settings.cors_origins, settings.cors_max_age_s)
+        self.front = Front(
+            framework=self.framework, endpoints=endpoints, authenticator=parts.authenticator, cors=cors, counters=parts.counters
+        )
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.front), base_url="http://service")  # type: ignore[arg-type]
+        self.behind = httpx.AsyncClient(transport=httpx.ASGITransport(self.framework), base_url="http://service")
+
+
+@pytest.fixture
+async def web(anyio_backend: str) -> AsyncIterator[Web]:
+    web = Web(Parts())
+    async with web.client, web.behind:
+        yield web
+    await web.auth_api.close()
+
+
+def bearer(token: bytes = TOKEN, scheme: str = "Bearer") -> list[tuple[str, str]]:
+    return [("Authorization", f"{scheme} {token.decode()}")]
+
+
+REQUESTS: dict[str, tuple[str, list[tuple[str, str]]]] = {
+    "good token": (VERIFY, bearer()),
+    "good token, scheme in lower case": (VERIFY, bearer(scheme="bearer")),
+    "no token": (VERIFY, []),
+    "two tokens": (VERIFY, bearer() + bearer()),
+    "two tokens, the first good": (VERIFY, [*bearer(), ("Authorization", "Bearer x")]),
+    "basic": (VERIFY, [("Authorization", "Basic YTpi")]),
+    "bearer without token": (VERIFY, [("Authorization", "Bearer ")]),
+    "expired": (VERIFY, bearer(issuing.token(exp=issuing.NOW - 1))),
+    "padded": (VERIFY, bearer(TOKEN + b"=")),
+    "two blanks": (VERIFY, bearer(b" " + TOKEN)),
+    "me": (ME, bearer()),
+    "me without token": (ME, []),
+    "live": ("/health/live", []),
+}
+DRESSING = {"x-process-time", "vary", "x-content-type-options", "x-frame-options", "referrer-policy", "strict-transport-security"}
+
+
+@pytest.mark.parametrize(("path", "headers"), REQUESTS.values(), ids=REQUESTS.keys())
+async def test_front_and_framework_answer_alike(web: Web, path: str, headers: list[tuple[str, str]]):
+    """Two code paths to one answer is how CVE-2025-64484 and its kin happen; here they are held to be the same."""
+    await web.parts.verify(TOKEN)
+    if path == "/health/live":
+        pytest.skip("only the front answers it")
+    front = await web.client.get(path, headers=headers)
+    behind = await web.behind.get(path, headers=headers)
+    assert (front.status_code, front.content) == (behind.status_code, behind.content)
+    assert {name: value for name, value in front.headers.items() if name not in DRESSING} == {
+        name: value for name, value in behind.headers.items() if name not in DRESSING
+    }
+    assert set(front.headers) >= DRESSING
+
+
+async def test_verify_tells_who_it_is(web: Web):
+    answer = await web.client.get(VERIFY, headers=bearer())
+    assert answer.status_code == 200
+    assert answer.content == b""
+    assert answer.headers["x-auth-user-id"] == issuing.USER
+    assert answer.headers["x-auth-session-id"] == issuing.SESSION
+    assert answer.headers["x-auth-role"] == "authenticated"
+    assert answer.headers["x-auth-email"] == '%C3%A4nn"%0D%0A@example.com'
+    assert answer.headers["x-cache"] == "miss"
+    assert answer.headers["cache-control"] == "no-store"
+    assert float(answer.headers["x-process-time"]) >= 0
+    assert (await web.client.get(VERIFY, headers=bearer())).headers["x-cache"] == "l1"
+
+
+@pytest.mark.parametrize("name", ["X-Auth-User-Id", "X_Auth_User_Id", "X-Auth-Role", "X-Forwarded-User", "X-Forwarded-Uri"])
+async def test_what_the_caller_says_of_itself_is_neither_believed_nor_echoed(web: Web, name: str):
+    """CVE-2025-64484, CVE-2026-40575."""
+    forged = [(name, "forged"), ("Connection", "X-Auth-User-Id, Authorization")]
+    refused = await web.client.get(VERIFY, headers=forged)
+    assert refused.status_code == 401
+    answer = await web.client.get(VERIFY, headers=bearer() + forged)
+    assert answer.headers["x-auth-user-id"] == issuing.USER
+    assert "forged" not in str(answer.headers)
+
+
+async def test_rejection_is_401_with_a_challenge(web: Web):
+    answer = await web.client.get(VERIFY, headers=bearer(issuing.token(key=issuing.STRANGER)))
+    assert answer.status_code == 401
+    assert answer.json() == {"code": "bad_jwt", "message": "signature is invalid"}
+    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    assert (await web.client.get(VERIFY)).headers["www-authenticate"] == "Bearer"
+
+
+async def test_fault_is_503_with_retry_after(web: Web):
+    web.parts.issuer.fault = Unavailable("upstream", "away")
+    answer = await web.client.get(VERIFY, headers=bearer())
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_bug_is_503_too_and_says_nothing_of_itself(web: Web):
+    web.parts.issuer.fault = ZeroDivisionError("secret detail")  # type: ignore[assignment]
+    answer = await web.client.get(VERIFY, headers=bearer())
+    assert answer.status_code == 503
+    assert "secret" not in answer.text
+
+
+async def test_me_is_answered_without_a_database(web: Web):
+    answer = await web.client.get(ME, headers=bearer())
+    assert answer.json() == {"id": issuing.USER, "profile": None}
+    assert answer.headers["x-degraded"] == "profile"
+
+
+CORS_TABLE = [
+    # method, origin, is on the list
+    ("OPTIONS", ORIGIN, True),
+    ("OPTIONS", "https://evil.example.com", False),
+    ("OPTIONS", "https://app.example.com.evil.com", False),
+    ("OPTIONS", "http://app.example.com", False),
+    ("OPTIONS", "null", False),
+    ("OPTIONS", None, False),
+    ("GET", ORIGIN, True),
+    ("GET", "https://evil.example.com", False),
+    ("GET", "null", False),
+    ("GET", None, False),
+    ("POST", ORIGIN, True),
+    ("POST", "https://evil.example.com", False),
+]
+
+
+@pytest.mark.parametrize(("method", "origin", "is_listed"), CORS_TABLE)
+async def test_cors(web: Web, method: str, origin: str | None, is_listed: bool):
+    headers = {"Access-Control-Request-Method": "POST", **({"Origin": origin} if origin else {})}
+    path = "/api/v1/auth/login" if method != "GET" else VERIFY
+    answer = await web.client.request(method, path, headers=headers)
+    allowed = {name: value for name, value in answer.headers.items() if name.startswith("access-control-")}
+    assert "origin" in answer.headers["vary"].lower()
+    if not is_listed:
+        assert allowed == {}
+        return
+    assert allowed["access-control-allow-origin"] == origin
+    assert allowed["access-control-allow-credentials"] == "true"
+    if method == "OPTIONS":
+        assert answer.status_code == 204
+        assert allowed["access-control-max-age"] == "3600"
+        assert answer.headers["cache-control"] == "private, max-age=3600"
+        assert "authorization" in allowed["access-control-allow-headers"]
+    else:
+        exposed = allowed["access-control-expose-headers"]
+        assert "X-Process-Time" in exposed
+        assert "X-RateLimit-Remaining" in exposed
+
+
+REFUSED: list[tuple[str, str, Any, int, str]] = [
+    ("POST", "/api/v1/auth/login", {"email": "a@example.com"}, 400, "validation_failed"),
+    ("POST", "/api/v1/auth/login", {"email": 1, "password": "hunter2hunter2"}, 400, "validation_failed"),
+    ("POST", "/api/v1/auth/login", ["hunter2hunter2"], 400, "validation_failed"),
+    ("POST", "/api/v1/auth/refresh", {}, 400, "validation_failed"),
+    ("POST", "/api/v1/auth/revoke", {}, 400, "validation_failed"),
+    ("POST", "/api/v1/auth/revoke", {"user_id": issuing.USER, "session_id": issuing.SESSION}, 400, "validation_failed"),
+    ("POST", "/api/v1/auth/revoke", {"user_id": "x' or 1=1"}, 400, "validation_failed"),
+    ("POST", "/api/v1/auth/revoke", {"user_id": issuing.USER}, 401, "no_authorization"),
+    ("GET", "/performance-metrics", None, 401, "no_authorization"),
+    ("GET", "/nowhere", None, 404, "not_found"),
+    ("DELETE", VERIFY, None, 405, "method_not_allowed"),
+    ("POST", "/api/v1/auth/login", {"email": "a@example.com", "password": "p"}, 503, "temporarily_unavailable"),
+    ("POST", "/api/v1/auth/login", {"email": "x" * BODY_BYTES_MAX, "password": "p"}, 413, "request_too_large"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "code"), REFUSED)
+async def test_refusals_have_one_shape_and_repeat_no_input(web: Web, method: str, path: str, body: Any, status: int, code: str):
+    answer = await web.client.request(method, path, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert set(answer.json()) == {"code", "message"}
+    assert "hunter2" not in answer.text
+
+
+async def test_body_without_a_length_is_bounded_too(web: Web):
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(BODY_BYTES_MAX // 65536 + 2):
+            yield b" " * 65536
+
+    answer = await web.client.post("/api/v1/auth/login", content=endless())
+    assert answer.status_code >= 400
+
+
+async def test_service_role_key_opens_performance_metrics(web: Web):
+    answer = await web.client.get("/performance-metrics", headers={"Authorization": "Bearer service-role-key"})
+    assert set(answer.json()) == {"auth", "system", "database"}
+    assert (await web.client.get("/performance-metrics", headers=bearer())).status_code == 401
+
+
+async def test_metrics_count_what_happened(web: Web):
+    for _ in range(3):
+        await web.client.get(VERIFY, headers=bearer())
+    await web.client.get("/nowhere/1")
+    await web.client.get("/nowhere/2")
+    text = (await web.client.get("/metrics")).text
+    assert 'cached_auth_cache_lookups_total{outcome="hit",tier="l1"} 2.0' in text
+    assert 'cached_auth_requests_total{route="/api/v1/auth/verify",status="200"} 3.0' in text
+    assert 'cached_auth_requests_total{route="other",status="404"} 2.0' in text
+    assert "nowhere" not in text, "a label taken from requests would grow without bound"
+
+
+async def test_large_answers_are_gzipped_and_small_ones_are_not(web: Web):
+    answer = await web.client.get("/metrics", headers={"Accept-Encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert len(answer.text) > 1000
+    assert "content-encoding" not in (await web.client.get("/health/ready", headers={"Accept-Encoding": "gzip"})).headers
+
+
+async def test_not_ready_names_the_parts(web: Web):
+    answer = await web.client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["parts"] == {
+        "process": "ok",
+        "jwks": "not loaded",
+        "revocation_feed": "silent",
+        "database": "unreachable",
+        "redis": "not configured",
+    }
+
+
+@pytest.mark.parametrize(("environment", "status"), [("dev", 200), ("staging", 200), ("prod", 404)])
+async def test_docs_are_not_served_in_production(environment: str, status: int):
+    web = Web(Parts(), ENVIRONMENT=environment)
+    async with web.client, web.behind:
+        assert (await web.client.get("/openapi.json")).status_code == status
+        assert (await web.client.get("/docs")).status_code == status
+    await web.auth_api.close()
+
+
+async def test_openapi_names_every_endpoint(web: Web):
+    paths = set(json.loads((await web.client.get("/openapi.json")).content)["paths"])
+    assert {f"/api/v1/auth/{name}" for name in ("verify", "me", "login", "logout", "refresh", "register", "revoke")} <= paths

@@ -1,0 +1,144 @@
+# ruff: noqa: S608 - the statements of these tests are made of constants
+"""Migrations with the real dbmate on a real PostgreSQL: repeatable, one at a time, and the triggers on Auth's tables."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from service.cache.entries import TOKEN_LIFE_MAX_S
+from service.database.migrate import MIGRATIONS, MigrationFailed, dbmate_url, migrate
+from service.revocation.records import WATERMARK_GREY_S
+from tests.service import issuing
+
+pytestmark = pytest.mark.anyio
+
+AUTH = """
+CREATE SCHEMA auth;
+CREATE TABLE auth.users (id uuid PRIMARY KEY, banned_until timestamptz);
+CREATE TABLE auth.sessions (id uuid PRIMARY KEY, user_id uuid REFERENCES auth.users ON DELETE CASCADE);
+"""
+LINES = "SELECT kind, subject, watermark_iat FROM cached_auth.revocations ORDER BY sequence"
+
+
+async def lines(url: str) -> list[tuple[str, str]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [(row["kind"], row["subject"]) for row in await connection.fetch(LINES)]
+    finally:
+        await connection.close()
+
+
+async def run(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_several_cells_may_migrate_at_once_and_again(empty_database: str):
+    """Every cell runs its pre-deploy command; with CREATE INDEX CONCURRENTLY a blocking lock would hang them all."""
+    async with asyncio.timeout(60):
+        said = await asyncio.gather(*(migrate(empty_database) for _ in range(3)))
+    assert sum("Applied: 0001" in text for text in said) == 1
+    assert all("watching: nothing" in text for text in said)
+    assert "Applied" not in await migrate(empty_database)
+    connection = await asyncpg.connect(empty_database)
+    try:
+        valid = await connection.fetch("SELECT indexrelid::regclass::text AS name, indisvalid FROM pg_index")
+        names = {row["name"] for row in valid if row["indisvalid"]}
+    finally:
+        await connection.close()
+    assert {"cached_auth.profiles_email", "cached_auth.profiles_auth_lookup", "cached_auth.profiles_pkey"} <= names
+
+
+async def test_sessions_that_auth_ends_by_itself_are_revoked(empty_database: str):
+    await migrate(empty_database)
+    await run(empty_database, AUTH)
+    assert "watching: auth.sessions, auth.users, auth.users.banned_until" in await migrate(empty_database)
+    await run(
+        empty_database,
+        f"INSERT INTO auth.users VALUES ('{issuing.USER}'), ('{issuing.OTHER_USER}')",
+        f"INSERT INTO auth.sessions VALUES ('{issuing.SESSION}', '{issuing.USER}')",
+        f"INSERT INTO auth.sessions VALUES ('{issuing.OTHER_SESSION}', '{issuing.OTHER_USER}')",
+        f"DELETE FROM auth.sessions WHERE id = '{issuing.SESSION}'",
+        f"UPDATE auth.users SET banned_until = now() + interval '1 hour' WHERE id = '{issuing.USER}'",
+        f"UPDATE auth.users SET banned_until = NULL WHERE id = '{issuing.USER}'",
+        f"DELETE FROM auth.users WHERE id = '{issuing.OTHER_USER}'",
+    )
+    written = await lines(empty_database)
+    assert written[:2] == [("session", issuing.SESSION), ("user", issuing.USER)]
+    assert sorted(written[2:]) == [("session", issuing.OTHER_SESSION), ("user", issuing.OTHER_USER)]
+
+
+async def test_trouble_in_our_tables_never_stops_auth(empty_database: str):
+    await migrate(empty_database)
+    await run(empty_database, AUTH)
+    await migrate(empty_database)
+    await run(
+        empty_database,
+        f"INSERT INTO auth.users VALUES ('{issuing.USER}')",
+        f"INSERT INTO auth.sessions VALUES ('{issuing.SESSION}', '{issuing.USER}')",
+        "ALTER TABLE cached_auth.revocations RENAME TO gone",
+        f"DELETE FROM auth.users WHERE id = '{issuing.USER}'",
+    )
+
+
+async def test_administrators_revocation_ends_the_sessions_at_auth(empty_database: str):
+    await run(empty_database, AUTH, f"INSERT INTO auth.users VALUES ('{issuing.USER}')")
+    await run(empty_database, f"INSERT INTO auth.sessions VALUES ('{issuing.SESSION}', '{issuing.USER}')")
+    await migrate(empty_database)
+    await run(empty_database, f"SELECT cached_auth.revoke('user', '{issuing.USER}')")
+    assert set(await lines(empty_database)) == {("session", issuing.SESSION), ("user", issuing.USER)}
+    connection = await asyncpg.connect(empty_database)
+    try:
+        assert await connection.fetchval("SELECT count(*) FROM auth.sessions") == 0
+    finally:
+        await connection.close()
+
+
+async def test_broken_migration_is_one_error_and_hides_the_password(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "0001_broken.sql").write_text("-- migrate:up\nSELECT nonsense;\n-- migrate:down\n")
+    monkeypatch.setattr("service.database.migrate.MIGRATIONS", tmp_path)
+    with pytest.raises(MigrationFailed, match="nonsense"):
+        await migrate(empty_database)
+
+
+async def test_database_that_is_away_is_one_error():
+    with pytest.raises(MigrationFailed, match="DATABASE_URL: cannot connect"):
+        await migrate("postgresql://postgres:pw@127.0.0.1:9/postgres")
+
+
+URLS = [
+    ("postgresql://u:p@127.64.1.1:5432/postgres", "postgres://u:p@127.64.1.1:5432/postgres?sslmode=disable"),
+    ("postgres://u:p@localhost/db", "postgres://u:p@localhost/db?sslmode=disable"),
+    ("postgresql://u:p@db.abc.supabase.co:5432/postgres", "postgres://u:p@db.abc.supabase.co:5432/postgres?sslmode=require"),
+    ("postgresql://u:p@db.example.com/x?sslmode=verify-full", "postgres://u:p@db.example.com/x?sslmode=verify-full"),
+    ("postgresql://u@/x?host=/tmp/s", "postgres://u@/x?socket=%2Ftmp%2Fs&sslmode=disable"),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), URLS)
+def test_tls_is_off_on_loopback_only(given: str, expected: str):
+    assert dbmate_url(given) == expected
+
+
+def test_migrations_are_numbered_without_gaps():
+    numbers = [int(path.name[:4]) for path in sorted(MIGRATIONS.glob("*.sql"))]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_sql_and_code_agree_on_the_constants():
+    """The table keeps a revocation a minute longer than any token is remembered; revoke() steps over the grey zone."""
+    schema = (MIGRATIONS / "0001_schema.sql").read_text()
+    assert f"interval '{TOKEN_LIFE_MAX_S / 3600:.0f} hours 1 minute'" in schema
+    watch = (MIGRATIONS / "0002_auth_watch.sql").read_text()
+    assert re.search(rf"ELSE {WATERMARK_GREY_S:.0f} END", watch)

@@ -1,0 +1,115 @@
+"""The shared tier against a real Valkey, and the fake that the cache's laws use against the same contract."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from service.cache.authenticator import SharedTier
+from service.cache.entries import Record, Sealer
+from service.cache.redis_tier import FAILURES_MAX, L2_PREFIX, RedisTier
+from service.clocks import Clock
+from service.metrics.counters import Counters
+from service.tokens.identity import Identity
+from tests.service.parts import CACHE_KEY, MemoryTier
+
+pytestmark = pytest.mark.anyio
+
+CLOCK = Clock()
+NAME = b"n" * 16
+
+
+def record(life_s: float = 60.0) -> Record:
+    now = CLOCK.wall()
+    return Record(Identity("u", "s", "r", "e", now, now + life_s, "k"), b'{"id":"u"}', now + life_s)
+
+
+@pytest.fixture(params=["valkey", "memory"])
+async def tier(request: pytest.FixtureRequest, valkey_url: str, anyio_backend: str) -> AsyncIterator[SharedTier]:
+    if request.param == "memory":
+        yield MemoryTier(Sealer(CACHE_KEY))
+        return
+    async with Redis.from_url(valkey_url) as client:
+        await client.flushall()
+    tier = RedisTier(valkey_url, Sealer(CACHE_KEY), CLOCK, Counters())
+    yield tier
+    await tier.close()
+
+
+async def settled(tier: SharedTier) -> None:
+    """Until writes in the background are done."""
+    if isinstance(tier, RedisTier):
+        await asyncio.wait_for(asyncio.gather(*tier._writes), 5)
+
+
+async def test_what_was_put_comes_back(tier: SharedTier):
+    assert await tier.get(NAME) is None
+    put = record()
+    tier.put_soon(NAME, put)
+    await settled(tier)
+    assert await tier.get(NAME) == put
+    assert await tier.get(b"m" * 16) is None
+
+
+async def test_what_was_dropped_is_gone(tier: SharedTier):
+    tier.put_soon(NAME, record())
+    await settled(tier)
+    tier.drop_soon(NAME)
+    await settled(tier)
+    assert await tier.get(NAME) is None
+
+
+@pytest.fixture
+async def real(valkey_url: str, anyio_backend: str) -> AsyncIterator[tuple[RedisTier, Redis, Counters]]:
+    counters = Counters()
+    tier = RedisTier(valkey_url, Sealer(CACHE_KEY), CLOCK, counters)
+    async with Redis.from_url(valkey_url) as client:
+        yield tier, client, counters
+    await tier.close()
+
+
+async def test_redis_lets_go_at_the_records_end(real: tuple[RedisTier, Redis, Counters]):
+    tier, client, _ = real
+    name = b"life-of-a-record"
+    tier.put_soon(name, record(30.0))
+    await settled(tier)
+    left_ms = await client.pttl(L2_PREFIX + name.hex().encode())
+    assert 20_000 < left_ms <= 30_000
+    tier.put_soon(b"expired-already!", record(-1.0))
+    await settled(tier)
+    assert await client.exists(L2_PREFIX + b"expired-already!".hex().encode()) == 0
+
+
+async def test_damaged_record_is_a_counted_miss(real: tuple[RedisTier, Redis, Counters]):
+    tier, client, counters = real
+    name = b"damaged-recorded"
+    tier.put_soon(name, record())
+    await settled(tier)
+    key = L2_PREFIX + name.hex().encode()
+    await client.setrange(key, 20, b"\0\0")
+    assert await tier.get(name) is None
+    assert counters.l2_corrupt == 1
+
+
+async def test_neither_token_nor_address_is_readable_in_redis(real: tuple[RedisTier, Redis, Counters]):
+    """Names are keyed hashes: who can read Redis cannot look a token up in it."""
+    tier, client, _ = real
+    assert Sealer("another key, as long as it has to be").name(b"token") != Sealer(CACHE_KEY).name(b"token")
+    assert Sealer("another key, as long as it has to be").open(NAME, Sealer(CACHE_KEY).seal(NAME, record())) is None
+    assert await client.ping()
+    assert await tier.ping()
+
+
+async def test_redis_that_is_away_is_a_quick_miss_and_soon_not_even_tried(anyio_backend: str):
+    counters = Counters()
+    tier = RedisTier("redis://127.0.0.1:9/0", Sealer(CACHE_KEY), CLOCK, counters)
+    for _ in range(FAILURES_MAX + 20):
+        assert await tier.get(NAME) is None
+    assert counters.l2_failures == FAILURES_MAX
+    tier.put_soon(NAME, record())
+    assert not tier._writes
+    assert not await tier.ping()
+    await tier.close()

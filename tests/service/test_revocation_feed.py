@@ -1,0 +1,148 @@
+"""The feed against a real PostgreSQL, over a link that can be cut: fast when all is well, complete when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from service.clocks import Clock
+from service.metrics.counters import Counters
+from service.revocation.feed import RevocationFeed
+from service.revocation.records import Revocations, Standing
+from service.tokens.identity import Identity
+from tests.service import issuing
+from tests.service.link import linked
+
+pytestmark = pytest.mark.anyio
+
+CLOCK = Clock()
+INSERT = "INSERT INTO cached_auth.revocations (kind, subject) VALUES ('session', $1)"
+DEADLINE_S = 10.0
+
+
+class Listener:
+    """A feed running over its own link, and the set that it fills."""
+
+    def __init__(self, url: str) -> None:
+        self.counters = Counters()
+        self.revocations = Revocations()
+        self.woken = asyncio.Event()
+        self.feed = RevocationFeed(
+            url, {"ssl": False}, self.revocations, CLOCK, self.counters, {"cached_auth_outbox": self.woken.set}
+        )
+
+    def is_revoked(self, session_id: str) -> bool:
+        identity = Identity(issuing.USER, session_id, "", "", time.time(), time.time() + 60, "k")
+        return self.revocations.standing(identity, CLOCK.monotonic()) is Standing.REVOKED
+
+
+@asynccontextmanager
+async def listening(url: str) -> AsyncIterator[Listener]:
+    listener = Listener(url)
+    task = asyncio.create_task(listener.feed.run())
+    try:
+        await until(lambda: listener.feed.silent_s < 1e6)
+        yield listener
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: object) -> float:
+    """Seconds until `condition()` was true. Fails past the deadline."""
+    assert callable(condition)
+    began = time.monotonic()
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - what is awaited is another process's doing
+            await asyncio.sleep(0.002)
+    return time.monotonic() - began
+
+
+@pytest.fixture
+async def writer(database_url: str, anyio_backend: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+async def test_revocation_arrives_within_half_a_round_trip_and_a_little(database_url: str, writer: asyncpg.Connection):
+    async with linked(database_url, rtt_ms=20) as (url, _), listening(url) as listener:
+        await writer.execute(INSERT, "s-fast")
+        took_s = await until(lambda: listener.is_revoked("s-fast"))
+        assert took_s < 0.3, "a poll alone would take up to half a second; normally this is 15 ms"
+        assert listener.counters.revocation_notices == 1
+
+
+async def test_feed_loads_what_was_revoked_before_it_began(database_url: str, writer: asyncpg.Connection):
+    await writer.execute(INSERT, "s-old")
+    await writer.execute("INSERT INTO cached_auth.revocations (kind, subject, expires_at) VALUES ('session', 's-gone', now())")
+    async with listening(database_url) as listener:
+        assert listener.is_revoked("s-old")
+        assert not listener.is_revoked("s-gone")
+
+
+async def test_cut_link_makes_the_feed_silent_and_mending_it_brings_what_was_missed(
+    database_url: str, writer: asyncpg.Connection
+):
+    async with linked(database_url) as (url, link), listening(url) as listener:
+        link.cut()
+        await writer.execute(INSERT, "s-missed")
+        await until(lambda: listener.feed.silent_s > 1.0)
+        assert not listener.is_revoked("s-missed")
+        link.mend()
+        await until(lambda: listener.feed.silent_s < 0.6)
+        assert listener.is_revoked("s-missed"), "fresh again only once complete"
+
+
+async def test_frozen_link_is_noticed_though_no_connection_breaks(database_url: str):
+    """A network that swallows packets closes nothing; only the heartbeat's deadline tells."""
+    async with linked(database_url) as (url, link), listening(url) as listener:
+        link.freeze()
+        await until(lambda: listener.feed.silent_s > 2.0)
+        link.mend()
+        await until(lambda: listener.feed.silent_s < 0.6)
+
+
+async def test_transaction_that_commits_late_is_not_passed_over(
+    database_url: str, writer: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    """Its sequence number is lower than one that was seen long before: a poll by sequence would never find it.
+
+    The notice is lost on purpose here, so that the poll alone must bring it.
+    """
+    monkeypatch.setattr(RevocationFeed, "_on_notice", lambda *_: None)
+    late = await asyncpg.connect(database_url)
+    async with listening(database_url) as listener:
+        transaction = late.transaction()
+        await transaction.start()
+        await late.execute(INSERT, "s-late")
+        await writer.execute(INSERT, "s-early")
+        await until(lambda: listener.is_revoked("s-early"))
+        polls = listener.feed._polls
+        await until(lambda: listener.feed._polls > polls + 1)
+        await transaction.commit()
+        await until(lambda: listener.is_revoked("s-late"))
+    await late.close()
+
+
+async def test_overfull_set_keeps_the_feed_silent(database_url: str, writer: asyncpg.Connection):
+    """Fail closed: what does not fit into memory must not be served as if it were known."""
+    async with listening(database_url) as listener:
+        listener.revocations._subjects_max = 1
+        for number in range(3):
+            await writer.execute(INSERT, f"s{number}")
+        await until(lambda: listener.feed.silent_s > 1.5)
+        listener.revocations._subjects_max = 10
+        await until(lambda: listener.feed.silent_s < 0.6)
+        assert all(listener.is_revoked(f"s{number}") for number in range(3))
+
+
+async def test_other_channels_are_heard(database_url: str, writer: asyncpg.Connection):
+    async with listening(database_url) as listener:
+        await writer.execute("SELECT pg_notify('cached_auth_outbox', '')")
+        await asyncio.wait_for(listener.woken.wait(), DEADLINE_S)

@@ -1,0 +1,131 @@
+"""Settings: whole or not at all, named when wrong, silent about secrets; and documented."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings, SettingsInvalid, read_settings
+from tests.service.conftest import good_environment, settings_with
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRETS = ("SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "CACHE_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL")
+
+MISTAKES = [
+    ("SUPABASE_URL", ""),
+    ("SUPABASE_URL", "project.supabase.co"),
+    ("JWT_ISSUER", ""),
+    ("JWKS_URL", "file:///etc/passwd"),
+    ("DATABASE_URL", "mysql://localhost/x"),
+    ("DATABASE_REPLICA_URL", "localhost"),
+    ("REDIS_URL", "http://localhost"),
+    ("SMTP_URL", "mail.example.com"),
+    ("CACHE_KEY", "short"),
+    ("CACHE_KEY", ""),
+    ("CACHE_TTL_S", "0"),
+    ("CACHE_TTL_S", "five"),
+    ("CACHE_ENTRIES_MAX", "-1"),
+    ("CORS_ORIGINS", "*"),
+    ("CORS_ORIGINS", "https://*.example.com"),
+    ("CORS_ORIGINS", "our.example.com"),
+    ("CORS_ORIGINS", "https://app.example.com/path"),
+    ("GZIP_LEVEL", "10"),
+    ("ENVIRONMENT", "production"),
+    ("PORT", "0"),
+    ("PORT", "70000"),
+    ("LOG_LEVEL", "loud"),
+    ("STORAGE_BUCKET", "../users"),
+    ("REVOCATION_STALENESS_MAX_S", "0.1"),
+    ("CACHE_TTL", "300"),
+    ("CORS_ORIGIN", "https://app.example.com"),
+    ("POOL_SIZE", "3"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), MISTAKES)
+def test_mistake_is_one_line_that_names_the_variable(name: str, value: str):
+    with pytest.raises(SettingsInvalid) as caught:
+        settings_with(**{name: value})
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "\n" not in str(caught.value)
+    if len(value) > 5:
+        assert value not in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(SettingsInvalid) as caught:
+        settings_with(PORT="x", CACHE_TTL_S="x", CACHE_TTL="1")
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_variables_of_the_platform_are_none_of_our_business():
+    settings = settings_with(RAILWAY_SERVICE_ID="x", REDIS_PASSWORD="x", PATH="/bin", RAILWAY_REPLICA_REGION="us-west2", host="h")
+    assert settings.region == "us-west2"
+    assert settings.host == "0.0.0.0"  # noqa: S104
+
+
+def test_region_of_our_own_wins_over_the_platforms():
+    assert settings_with(REGION="here", RAILWAY_REPLICA_REGION="us-west2").region == "here"
+
+
+def test_secrets_do_not_print():
+    values = {
+        name: f"{'redis' if 'REDIS' in name else 'smtp' if 'SMTP' in name else 'postgresql'}://s3cret-{'x' * 32}"
+        for name in SECRETS
+    }
+    settings = settings_with(**values)
+    for text in (repr(settings), str(settings), repr(settings.cache_key), str(settings.model_dump())):
+        assert "s3cret" not in text
+    assert "[secret]" in repr(settings)
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        settings_with().port = 1  # type: ignore[misc]
+
+
+def test_production_needs_tls_to_the_issuer():
+    with pytest.raises(SettingsInvalid, match="SUPABASE_URL"):
+        settings_with(ENVIRONMENT="prod", SUPABASE_URL="http://project.example.com")
+    assert settings_with(ENVIRONMENT="prod", SUPABASE_URL="https://project.example.com").environment == "prod"
+
+
+def test_lists_and_defaults():
+    settings = settings_with(CORS_ORIGINS="https://a.example.com, http://localhost:3000")
+    assert settings.cors_origins == ("https://a.example.com", "http://localhost:3000")
+    assert settings.jwks_address == "http://127.0.0.1:9/auth/v1/.well-known/jwks.json"
+    assert (settings.cache_ttl_s, settings.cache_entries_max, settings.cors_max_age_s) == (300, 5000, 3600)
+
+
+def test_environment_is_the_only_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A .env file that happens to lie in the working directory must not configure production."""
+    (tmp_path / ".env").write_text("PORT=1234\n")
+    monkeypatch.chdir(tmp_path)
+    assert read_settings(good_environment()).port == 8080
+
+
+def test_process_ends_with_2_and_one_line_per_mistake():
+    environment = {"PATH": os.environ["PATH"], **good_environment(PORT="x", CACHE_KEY="short-secret")}
+    done = subprocess.run(
+        [sys.executable, "-m", "service"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    lines = done.stderr.strip().splitlines()
+    assert sorted(line.split(":")[0] for line in lines) == ["CACHE_KEY", "PORT"]
+    assert "short-secret" not in done.stderr
+
+
+def test_every_setting_is_documented_and_nothing_else():
+    """docs/service.md's table of settings is the list; each row begins with the variable's name."""
+    text = (ROOT / "docs" / "service.md").read_text()
+    documented = re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", text, re.MULTILINE)
+    assert sorted(name for name, _ in documented) == sorted(name.upper() for name in Settings.model_fields)
+    for name, default in documented:
+        field = Settings.model_fields[name.lower()]
+        if isinstance(field.default, int | float) and not isinstance(field.default, bool):
+            assert default == f"{field.default:g}", name
