@@ -12,10 +12,11 @@ import uvloop
 
 from infra.localcloud.edge.routes import EdgeRoute
 from infra.localcloud.edge.server import EdgeServer
-from infra.localcloud.plane.control_channel import serve_orders
+from infra.localcloud.plane.control_channel import raise_descriptor_limit, serve_orders
 
 
 async def main(region: str) -> None:
+    raise_descriptor_limit()
     server = EdgeServer(region)
     serving = asyncio.ensure_future(serve_orders(list[EdgeRoute], server.follow))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)

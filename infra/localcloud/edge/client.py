@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import cast
 
 from infra.localcloud.edge.exchange import Exchange
@@ -13,13 +14,15 @@ from infra.localcloud.plane.resets import reset
 
 IDLE_TIMEOUT_S = 75.0
 HEAD_TIMEOUT_S = 15.0
+LINGER_S = 1.0
+CLIENTS_MAX = 10_000
 KEPT_BYTES_MAX = 64 * 1024  # pipelined bytes; then reading stops until the exchange under way has ended
 
 
 class ClientConnection(asyncio.Protocol):
     """Requests of one connection are answered in order; a second one waits until the first is done."""
 
-    __slots__ = ("_buffer", "_deadline", "_exchange", "_is_in_loop", "_is_paused", "_listening", "_transport",
+    __slots__ = ("_buffer", "_deadline", "_exchange", "_is_in_loop", "_is_lingering", "_is_paused", "_listening", "_transport",
                  "is_closing_after", "peer", "shared")  # fmt: skip
 
     def __init__(self, shared: Shared, listening: Listening) -> None:
@@ -29,6 +32,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._is_paused = False
         self._is_in_loop = False
+        self._is_lingering = False
         self._deadline = 0.0
         self.is_closing_after = False
         self.peer = b""
@@ -41,10 +45,14 @@ class ClientConnection(asyncio.Protocol):
         self.peer = str(peer[0]).encode("ascii") if peer else b"unknown"
         self._deadline = self.shared.loop.time() + HEAD_TIMEOUT_S
         self.shared.clients.add(self)
+        if len(self.shared.clients) > CLIENTS_MAX:
+            self._refuse(HeadError(503, "too many connections"))
 
     def data_received(self, data: bytes) -> None:
         if self._exchange is not None:
             self._exchange.client_data(data)
+            return
+        if self._is_lingering:
             return
         if not self._buffer:
             self._deadline = self.shared.loop.time() + HEAD_TIMEOUT_S
@@ -98,7 +106,7 @@ class ClientConnection(asyncio.Protocol):
     def exchange_ended(self) -> None:
         self._exchange = None
         if self.is_closing_after:
-            self.close()
+            self._linger()
             return
         self._deadline = self.shared.loop.time() + IDLE_TIMEOUT_S
         if self._is_paused:
@@ -122,7 +130,7 @@ class ClientConnection(asyncio.Protocol):
             if now > self._exchange.deadline:
                 self._exchange.time_out()
         elif now > self._deadline:
-            if self._buffer:
+            if self._buffer and not self._is_lingering:
                 self._refuse(HeadError(408, "request head took too long"))
             else:
                 self.close()
@@ -165,6 +173,18 @@ class ClientConnection(asyncio.Protocol):
             exchange.start()
         return True
 
+    def _linger(self) -> None:
+        """Says that nothing more comes and reads on for a moment: closing with bytes unread would reset the connection, and
+        the client might lose the answer it has not read yet (RFC 9112 section 9.6)."""
+        self._is_lingering = True
+        self._buffer = b""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self.pause(False)
+        with contextlib.suppress(OSError):
+            self._transport.write_eof()
+        self._deadline = self.shared.loop.time() + LINGER_S
+
     def _refuse(self, error: HeadError) -> None:
         """Answers a head we do not understand and ends the connection: where the next request begins is unknown."""
         self._buffer = b""
@@ -174,4 +194,4 @@ class ClientConnection(asyncio.Protocol):
                 error.status, self.shared.edge_name, self.shared.next_request_id(), str(error), is_closing=True, is_head=False
             )
         )
-        self.close()
+        self._linger()

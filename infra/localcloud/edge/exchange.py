@@ -39,8 +39,8 @@ class Exchange:
 
     __slots__ = (
         "_body_bytes", "_candidates", "_client", "_connecting", "_early", "_has_answer_begun", "_head", "_is_request_complete",
-        "_is_tunnel", "_request_body", "_response_body", "_response_buffer", "_route", "_shared", "_started", "_status", "_tried",
-        "_upstream", "deadline", "request_id",
+        "_is_tunnel", "_request_body", "_response_body", "_response_buffer", "_route", "_shared", "_started_ns", "_status",
+        "_tried", "_upstream", "deadline", "request_id",
     )  # fmt: skip
 
     def __init__(self, client: ClientConnection, head: RequestHead, route: EdgeRoute | None) -> None:
@@ -59,8 +59,8 @@ class Exchange:
         self._upstream: UpstreamConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._status = 0
-        self._started = self._shared.loop.time()
-        self.deadline = self._started + RESPONSE_TIMEOUT_S
+        self._started_ns = time.perf_counter_ns()
+        self.deadline = self._shared.loop.time() + RESPONSE_TIMEOUT_S
         self.request_id = self._shared.next_request_id()
 
     def start(self) -> None:
@@ -322,7 +322,7 @@ class Exchange:
             host=self._head.host.decode("ascii"),
             path=self._head.target.partition(b"?")[0].decode("ascii"),  # a query may carry a token
             status=status,
-            duration_ms=round((self._shared.loop.time() - self._started) * 1000, 3),
+            duration_ms=(time.perf_counter_ns() - self._started_ns) // 1000 / 1000,
             upstream=f"{tried.upstream[0]}:{tried.upstream[1]}" if tried else "",
             upstream_region=tried.region if tried else "",
             client=self._client.peer.decode("ascii"),

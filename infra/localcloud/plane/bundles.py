@@ -35,6 +35,7 @@ class Bundles:
     def __init__(self, directory: Path) -> None:
         self._bundles, self._venvs = directory / "bundles", directory / "venvs"
         self._lock = asyncio.Lock()
+        self._satisfied: dict[str, bool] = {}  # by the lock's digest; our own environment does not change under us
 
     async def prepare(self, archive: Path, digest: str) -> Path:
         """The unpacked tree of `archive`, whose SHA-256 must be `digest`; unpacked once. BuildFailed."""
@@ -56,10 +57,13 @@ class Bundles:
         return self._venv_of(lock) / "bin" / "python"
 
     def _is_satisfied(self, lock: Path) -> bool:
-        return not missing_pins(lock.read_text(encoding="utf-8"))
+        digest = _digest_of(lock)
+        if digest not in self._satisfied:
+            self._satisfied[digest] = not missing_pins(lock.read_text(encoding="utf-8"))
+        return self._satisfied[digest]
 
     def _venv_of(self, lock: Path) -> Path:
-        return self._venvs / hashlib.sha256(lock.read_bytes()).hexdigest()[:32]
+        return self._venvs / _digest_of(lock)[:32]
 
     async def _make_venv(self, lock: Path) -> None:
         venv = self._venv_of(lock)
@@ -71,6 +75,10 @@ class Bundles:
         pip = (str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input")
         await _run(*pip, "--require-hashes", "--no-deps", "-r", str(lock))
         (venv / "complete").touch()
+
+
+def _digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _hexadecimal(digest: str) -> str:

@@ -8,7 +8,9 @@ The end of the stream ends the child: it cannot outlive its plane even where no 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import resource
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -70,6 +72,13 @@ def control_pair() -> tuple[Controller, socket.socket]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     return Controller(ours), theirs
+
+
+def raise_descriptor_limit() -> None:
+    """To the hard limit: a relayed connection takes two descriptors, and the usual soft limit is 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def serve_orders(kind: type[Table], apply: Callable[[Table], Awaitable[list[str]]]) -> None:

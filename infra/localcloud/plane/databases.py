@@ -105,6 +105,8 @@ class Databases:
             self._remember(self._book.databases | {spec.key: wanted})
             if self._supervisor.find(spec.key) is None:
                 require_free(spec.address, PORT)
+                if spec.primary_key is not None and not await self._can_follow(spec.primary_key, spec.key):
+                    await asyncio.to_thread(shutil.rmtree, self._data_of(spec.key), ignore_errors=True)
                 if not (self._data_of(spec.key) / "PG_VERSION").exists():
                     await self._create(spec)
                 await self._run(spec)
@@ -165,6 +167,18 @@ class Databases:
             password_file.unlink(missing_ok=True)
         hba = target / "pg_hba.conf"
         hba.write_text(HBA, encoding="ascii")
+
+    async def _can_follow(self, primary_key: str, key: str) -> bool:
+        """Whether the primary still has the log this standby needs; with the primary down, nothing better is possible."""
+        primary = self._book.databases.get(primary_key)
+        if primary is None or self._supervisor.find(primary_key) is None:
+            return True
+        connection = await self._connect(primary.address)
+        try:
+            status = await connection.fetchval("SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1", _slot(key))
+        finally:
+            await connection.close()
+        return status not in (None, "lost", "unreserved")
 
     async def _create_standby(self, spec: DatabaseSpec, primary_key: str, target: Path) -> None:
         primary = self._book.databases.get(primary_key)

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
+from infra.localcloud.plane.interface import PlaneError
+
 Kind = TypeVar("Kind")
 
 
@@ -21,8 +23,10 @@ def write_document(path: Path, document: object, mode: int = 0o600) -> None:
 
 
 def read_document(path: Path, kind: type[Kind], default: Kind) -> Kind:
-    """The document at `path`, or `default` where there is none. A malformed one raises msgspec.ValidationError."""
+    """The document at `path`, or `default` where there is none. PlaneError for one that cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         return default
+    except msgspec.MsgspecError as exc:
+        raise PlaneError(f"{path}: {exc}; move it away to begin anew") from exc

@@ -3,10 +3,11 @@
 Theory of operation. One listener per near end and port. Each direction of a relayed connection holds what it read, stamped
 with the moment it is due on the other side (arrival + half the round trip), and writes it then: latency is added, order is
 kept, and any number of bytes may be on the way at once, up to a bound, after which reading stops as a full window would.
-A sleep per chunk would divide the throughput by the delay instead. Connecting costs a round trip as well: the far
-connection is opened half a round trip after the near one, and its answer cannot come sooner than another half. A changed
-round trip applies to what is read from then on; bytes never overtake earlier ones. A cut link resets its connections, and
-accepts none: the listener is closed, so that a client sees a refusal and not a hanging connection.
+A sleep per chunk would divide the throughput by the delay instead. Connecting costs a round trip as well, although the
+kernel accepts at the near end at once: the far connection is opened half a round trip later, and the first byte of either
+side is held back by the time that the handshake would have taken. A changed round trip applies to what is read from then
+on; bytes never overtake earlier ones. A cut link resets its connections and accepts none: the listener is closed, so that
+a client sees a refusal and not a hanging connection.
 
 It is a process of its own so that the daemon's work never shows up as network jitter.
 """
@@ -22,7 +23,7 @@ from typing import cast
 import msgspec
 import uvloop
 
-from infra.localcloud.plane.control_channel import serve_orders
+from infra.localcloud.plane.control_channel import raise_descriptor_limit, serve_orders
 from infra.localcloud.plane.resets import reset
 
 BYTES_ON_THE_WAY_MAX = 4 * 1024 * 1024  # per direction: 200 MB/s at 20 ms
@@ -63,11 +64,16 @@ class End(asyncio.Protocol):
         self._is_other_full = False
         self._is_paused = False
         self._is_lost = False
+        self._is_done = False  # the end of what it had to say was handed over
 
     def join(self, other: End) -> None:
         self._other, other._other = other, self
         self._arm()
         other._arm()
+
+    def hold_back(self, duration_s: float) -> None:
+        """Nothing from this side is due sooner."""
+        self._newest_due = self._loop.time() + duration_s
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
@@ -138,8 +144,12 @@ class End(asyncio.Protocol):
             return
         if data is not None:
             target.write(data)
-        elif self._is_lost or not target.can_write_eof():
+            return
+        self._is_done = True
+        if self._is_lost or self._other._is_done or not target.can_write_eof():
             target.close()
+            if self._transport is not None:
+                self._transport.close()
         else:
             with contextlib.suppress(OSError):
                 target.write_eof()
@@ -185,6 +195,10 @@ class Links:
                 errors.append(f"{where[0]}:{where[1]}: {exc.strerror}")
         return errors
 
+    def open_ends(self) -> int:
+        """Sockets of relayed connections: two for each."""
+        return sum(len(way.ends) for _, way in self._open.values())
+
     async def _listen(self, where: tuple[str, int], link: Link) -> None:
         way = Way(link.target, where[1], link.rtt_ms / 2000)
         server = await asyncio.get_running_loop().create_server(lambda: self._accepted(way), *where, backlog=512)
@@ -192,13 +206,14 @@ class Links:
 
     def _accepted(self, way: Way) -> End:
         near = End(way)
+        near.hold_back(3 * way.one_way_s)  # the handshake's round trip, then the way there
         task = asyncio.get_running_loop().create_task(self._connect(way, near))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         return near
 
     async def _connect(self, way: Way, near: End) -> None:
-        if sum(len(open_way.ends) for _, open_way in self._open.values()) > CONNECTIONS_MAX * 2:
+        if self.open_ends() > CONNECTIONS_MAX * 2:
             near.abort()
             return
         await asyncio.sleep(way.one_way_s)
@@ -208,8 +223,7 @@ class Links:
         except (OSError, TimeoutError):
             near.abort()
             return
-        if near._is_lost and not near._due:
-            far.abort()
+        far.hold_back(3 * way.one_way_s)  # the way here of the handshake's last part, then the way back
         near.join(far)
 
     def _close(self, where: tuple[str, int]) -> None:
@@ -220,6 +234,7 @@ class Links:
 
 
 async def main() -> None:
+    raise_descriptor_limit()
     loop = asyncio.get_running_loop()
     links = Links()
     serving = asyncio.ensure_future(serve_orders(list[Link], links.follow))

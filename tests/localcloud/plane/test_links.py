@@ -11,7 +11,7 @@ import pytest
 from infra.localcloud.plane import links as links_module
 from infra.localcloud.plane.links import Link, Links
 
-from .conftest import DEADLINE_S
+from .conftest import DEADLINE_S, eventually
 
 pytestmark = pytest.mark.anyio
 Listen = Callable[[Callable[..., Awaitable[None]]], Awaitable[int]]
@@ -52,7 +52,7 @@ async def test_a_round_trip_takes_its_time_and_a_change_reaches_open_connections
     port = await listen(echo)
     assert await relays.follow([link(octet, port)]) == []
     reader, writer = await asyncio.open_connection(f"127.{octet}.3.2", port)
-    await asked(reader, writer)
+    assert await asked(reader, writer) >= 2 * RTT_MS - 2  # the handshake and the question
     assert await asked(reader, writer) >= RTT_MS - 2
     await relays.follow([link(octet, port, rtt_ms=0.0)])
     fastest = min([await asked(reader, writer) for _ in range(5)])
@@ -132,3 +132,15 @@ async def test_a_target_that_refuses_ends_the_near_connection(relays: Links, lis
     async with asyncio.timeout(DEADLINE_S):
         assert await reader.read() == b""
     writer.close()
+
+
+async def test_a_connection_closed_from_both_sides_leaves_nothing_behind(relays: Links, listen: Listen, octet: int) -> None:
+    port = await listen(echo)
+    await relays.follow([link(octet, port, rtt_ms=2.0)])
+    reader, writer = await asyncio.open_connection(f"127.{octet}.3.2", port)
+    writer.write(b"abc")
+    writer.write_eof()
+    async with asyncio.timeout(DEADLINE_S):
+        assert await reader.read() == b"abc"
+    writer.close()
+    await eventually(lambda: relays.open_ends() == 0)
