@@ -21,7 +21,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import gevent  # type: ignore[import-untyped]  # gevent carries no types
-import psutil
 from gevent.pool import Pool  # type: ignore[import-untyped]  # gevent carries no types
 from locust import FastHttpUser, task
 from locust.env import Environment
@@ -133,7 +132,8 @@ class Dispatcher(FastHttpUser):
             gevent.sleep(max(0.0, start_s + at_s - time.perf_counter()))
             is_counted = at_s >= window.warm_up_s
             self._recorder(self.lane.region).plan(is_counted)
-            if self._pool.full() or time.perf_counter() - start_s - at_s > LATE_S_MAX:
+            is_late = is_counted and time.perf_counter() - start_s - at_s > LATE_S_MAX
+            if self._pool.full() or is_late:
                 # Waiting here would close the loop. A dropped arrival makes the run invalid, so nothing is gained by going on.
                 self.field.lateness.dropped += 1
             if self.field.lateness.dropped:
@@ -235,6 +235,8 @@ def run_window(lanes: Sequence[Lane], field: Field, window: Window, each_second:
             if runner.spawning_greenlet is not None:
                 runner.spawning_greenlet.join()
             runner.user_greenlets.join()
+            if not field.lateness.dropped:
+                watch.join()
     finally:
         watch.kill()
         runner.quit()
@@ -242,21 +244,23 @@ def run_window(lanes: Sequence[Lane], field: Field, window: Window, each_second:
 
 
 def _watch(lateness: Lateness, window: Window, each_second: Callable[[int], None]) -> None:
-    """Once a second: progress; at the window's end: the CPU share of its counted part."""
-    process = psutil.Process()
+    """Progress once a second, and the CPU share of the counted part."""
     start_s = time.perf_counter()
+    meter = gevent.spawn(_meter, lateness, window)
+    try:
+        for second in range(math.ceil(window.whole_s)):
+            gevent.sleep(max(0.0, start_s + second + 1 - time.perf_counter()))
+            each_second(math.floor(window.offset_s) + second)
+        meter.join()
+    finally:
+        meter.kill()
+
+
+def _meter(lateness: Lateness, window: Window) -> None:
     gevent.sleep(window.warm_up_s)
-    process.cpu_percent()
-    counted_from_s = time.perf_counter()
-    cpu_from = process.cpu_times()
-    second = math.floor(counted_from_s - start_s)
-    while time.perf_counter() - start_s < window.whole_s:
-        gevent.sleep(max(0.0, start_s + second + 1 - time.perf_counter()))
-        each_second(math.floor(window.offset_s) + second)
-        second += 1
-    used = process.cpu_times()
-    busy_s = used.user + used.system - cpu_from.user - cpu_from.system
-    lateness.cpu_percents.append(100 * busy_s / (time.perf_counter() - counted_from_s))
+    from_s, cpu_from_s = time.perf_counter(), time.process_time()
+    gevent.sleep(window.duration_s)
+    lateness.cpu_percents.append(100 * (time.process_time() - cpu_from_s) / (time.perf_counter() - from_s))
 
 
 def raise_file_limit() -> None:

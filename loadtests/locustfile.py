@@ -30,7 +30,7 @@ def _user_classes() -> dict[str, type]:
     raise_file_limit()
     people = seeding.people_of(outputs, slo.run.users)
     seeding.seed(outputs, people)
-    lanes = lanes_of(outputs, slo, seeding.cast_of(outputs, people, slo.run.sessions_per_region))
+    lanes = lanes_of(outputs, slo, seeding.cast_of(outputs, people, slo.run.sessions))
     field = field_of(outputs, slo, lanes)
     classes = [user_class(lane, field, None) for lane in lanes]
     return {found.__name__: found for found in classes}

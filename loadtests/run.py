@@ -94,8 +94,8 @@ def _prepare(outputs: Outputs, slo: Slo, tell: Tell) -> Cast:
     made = seeding.seed(outputs, people)
     seeded_s = time.monotonic()
     tell(f"users: {len(people)} ({made} made) in {seeded_s - begun_s:.1f} s")
-    cast = seeding.cast_of(outputs, people, slo.run.sessions_per_region)
-    tell(f"signed in: {sum(len(found) for found in cast.sessions.values())} in {time.monotonic() - seeded_s:.1f} s")
+    cast = seeding.cast_of(outputs, people, slo.run.sessions)
+    tell(f"signed in: {len(cast.sessions)} in {time.monotonic() - seeded_s:.1f} s")
     return cast
 
 

@@ -92,38 +92,34 @@ def _send(session: FastHttpSession, ask: Ask, base_url: str) -> Answer:
     return answer
 
 
-def sign_in(
-    urls: Mapping[str, str], people: Sequence[Person], per_region: int, secrets: Iterable[str]
-) -> dict[str, list[SignedIn]]:
-    """Signs `per_region` users in to each region through the service. SeedingError when one cannot.
+def sign_in(urls: Mapping[str, str], people: Sequence[Person], count: int, secrets: Iterable[str]) -> list[SignedIn]:
+    """Signs `count` users in through the service, in turn in each region. SeedingError when one cannot.
 
     Bounded concurrency: each sign-in is a bcrypt comparison, and a burst of them would be the first load test.
     """
     sessions = {region: new_session(url, SIGN_INS_AT_ONCE, TIMEOUT_S) for region, url in urls.items()}
-    jobs = [(region, people[index % len(people)]) for region in urls for index in range(per_region)]
+    regions = list(urls)
+    jobs = [(regions[index % len(regions)], people[index % len(people)]) for index in range(count)]
 
-    def one(job: tuple[str, Person]) -> tuple[str, SignedIn]:
+    def one(job: tuple[str, Person]) -> SignedIn:
         region, person = job
         answer = _send(sessions[region], login_ask(person), urls[region])
         found = signed_in(answer)
         if found is None:
             raise SeedingError(f"{region}: expected a sign-in of {person.email}, got {redact(answer.summary(), secrets)}")
-        return region, found
+        return found
 
     pool = Pool(SIGN_INS_AT_ONCE)
-    signed: dict[str, list[SignedIn]] = {region: [] for region in urls}
     try:
-        for region, found in pool.imap_unordered(one, jobs):
-            signed[region].append(found)
+        return list(pool.imap(one, jobs))
     finally:
         pool.kill(timeout=5)
-    return signed
 
 
-def cast_of(outputs: Outputs, people: Sequence[Person], per_region: int) -> Cast:
+def cast_of(outputs: Outputs, people: Sequence[Person], sessions: int) -> Cast:
     """Shares the users out: validate's never sign in again, login's and revoke's are nobody else's."""
-    held = max(1, min(per_region, len(people) // 4))
+    held = max(1, min(sessions, len(people) // 4))
     rest = people[held:]
     urls = {region: found.url for region, found in outputs.regions.items()}
-    sessions = sign_in(urls, people[:held], per_region, outputs.secrets)
-    return Cast(sessions, rest[: len(rest) // 2], rest[len(rest) // 2 :], outputs.service_role_key)
+    signed = sign_in(urls, people[:held], sessions, outputs.secrets)
+    return Cast(signed, rest[: len(rest) // 2], rest[len(rest) // 2 :], outputs.service_role_key)

@@ -74,7 +74,7 @@ class RunSettings:
     seed: int = 1
     request_timeout_s: float = 3.0
     users: int = 1000
-    sessions_per_region: int = 40
+    sessions: int = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ def _run(body: object) -> RunSettings:
         seed=int(_number(given, "run", "seed", default.seed, 0, 2**32)),
         request_timeout_s=_number(given, "run", "request_timeout_s", default.request_timeout_s, 0.1, 60),
         users=int(_number(given, "run", "users", default.users, 10, 100_000)),
-        sessions_per_region=int(_number(given, "run", "sessions_per_region", default.sessions_per_region, 1, 10_000)),
+        sessions=int(_number(given, "run", "sessions", default.sessions, 1, 10_000)),
     )
 
 

@@ -94,13 +94,14 @@ class Binding:
 def judge(measurements: Measurements, slo: Slo, binding: Binding) -> Verdict:
     """The verdict of one run."""
     by_scenario = {scenario.name: scenario for scenario in slo.scenarios}
+    invalid = [*measurements.obstacles, *_generator_reasons(measurements.generator, slo.generator)]
     rows: list[Row] = []
     for series in measurements.series:
         scenario = by_scenario[series.scenario]
         rows += [judge_target(target, series) for target in scenario.targets]
-        rows += _silent_checks(series)
-    rows += _missing(slo.scenarios, measurements.series) if not measurements.obstacles else []
-    invalid = [*measurements.obstacles, *_generator_reasons(measurements.generator, slo.generator)]
+        # In an invalid run silence is the generator's fault, not the scenario's.
+        rows += [] if invalid else _silent_checks(series)
+    rows += [] if invalid else _missing(slo.scenarios, measurements.series)
     outcome = Outcome.INVALID if invalid else worst(row.outcome for row in rows)
     reasons = invalid or [_sentence(row) for row in rows if row.outcome is not Outcome.PASS]
     return Verdict(

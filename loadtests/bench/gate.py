@@ -49,7 +49,7 @@ FAULTS = (
 )
 SHORT_RUN = """
 version: 1
-run: {warm_up_s: 0.5, duration_s: 2.5, extension_s: 0, request_timeout_s: 1, users: 40, sessions_per_region: 8}
+run: {warm_up_s: 0.5, duration_s: 2.5, extension_s: 0, request_timeout_s: 1, users: 40, sessions: 8}
 scenarios:
   validate: {rate_per_s: 120, targets: [p95 < 50 ms, hit_rate >= 80 %, error_rate <= 0 %]}
   login: {rate_per_s: 10, arrivals: uniform, targets: [p95 < 200 ms, error_rate <= 0 %]}

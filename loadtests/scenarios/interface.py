@@ -122,9 +122,9 @@ class Scenario(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Who takes part: `sessions` per region for validate; `login` and `revoke` are users that no other scenario touches."""
+    """Who takes part: `sessions` for validate, good in every region; `login` and `revoke` are users of no other scenario."""
 
-    sessions: Mapping[str, Sequence[SignedIn]]
+    sessions: Sequence[SignedIn]
     login: Sequence[Person]
     revoke: Sequence[Person]
     service_role_key: str

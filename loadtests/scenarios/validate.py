@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from loadtests.arrivals import zipf_weights
 from loadtests.scenarios.interface import Answer, Ask, Attempt, Session, SignedIn
@@ -28,13 +28,12 @@ class Validate:
     )
     measures_regions = False
 
-    def __init__(self, sessions: Mapping[str, Sequence[SignedIn]]) -> None:
+    def __init__(self, sessions: Sequence[SignedIn]) -> None:
         self._sessions = sessions
-        self._weights = {region: zipf_weights(len(people)) for region, people in sessions.items()}
+        self._weights = zipf_weights(len(sessions))
 
     def attempt(self, session: Session, attempt: Attempt) -> None:
-        people = self._sessions[attempt.region]
-        who = attempt.rng.choices(people, cum_weights=self._weights[attempt.region])[0]
+        who = attempt.rng.choices(self._sessions, cum_weights=self._weights)[0]
         session.exchange(verify_ask(who), lambda answer: judge_verify(answer, who, attempt), attempt)
 
 

@@ -23,7 +23,7 @@ SLO = """
 version: 1
 run:
   {{warm_up_s: 0.5, duration_s: 2.5, extension_s: 0, arrivals: uniform, request_timeout_s: {timeout_s},
-    users: 40, sessions_per_region: 8}}
+    users: 40, sessions: 8}}
 # The machine may be busy with other tests: the bound says what a broken generator is, not what a calm machine can do.
 generator: {{lateness_p99_ms: 400}}
 scenarios:
@@ -138,6 +138,22 @@ def test_no_token_reaches_the_report(tmp_path: Path) -> None:
         text = file.read_text()
         assert "eyJ" not in text
         assert not any(secret in text for secret in secrets)
+
+
+def test_what_is_undecided_gets_one_second_look(tmp_path: Path) -> None:
+    """10 samples cannot say anything about a p95; 30 can."""
+    slo = tmp_path / "slo.yaml"
+    slo.write_text(
+        "{version: 1, generator: {lateness_p99_ms: 400},"
+        " run: {warm_up_s: 0, duration_s: 1, extension_s: 2, arrivals: uniform, users: 20, sessions: 4},"
+        " scenarios: {health: {rate_per_s: 10, targets: [p95 < 100 ms]}}}"
+    )
+    with service(tmp_path, "none") as outputs:
+        command = [*GATE, "--outputs", str(outputs), "--slo", str(slo), "--report", str(tmp_path / "report")]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    assert "undecided: health in east, health in west; 2 s more" in done.stderr
+    assert done.returncode == 0, done.stdout
+    assert {row.n for row in decode((tmp_path / "report" / "verdict.json").read_bytes()).rows} == {30}
 
 
 def test_an_overloaded_generator_is_invalid(tmp_path: Path) -> None:
