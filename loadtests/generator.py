@@ -36,6 +36,7 @@ from loadtests.slo import ScenarioSlo
 
 CONNECTIONS_MAX = 4000
 LATE_S_MAX = 1.0
+LATE_IN_WARM_UP_S_MAX = 3.0
 
 
 class RunHung(Exception):
@@ -132,8 +133,8 @@ class Dispatcher(FastHttpUser):
             gevent.sleep(max(0.0, start_s + at_s - time.perf_counter()))
             is_counted = at_s >= window.warm_up_s
             self._recorder(self.lane.region).plan(is_counted)
-            is_late = is_counted and time.perf_counter() - start_s - at_s > LATE_S_MAX
-            if self._pool.full() or is_late:
+            late_s = time.perf_counter() - start_s - at_s
+            if self._pool.full() or late_s > (LATE_S_MAX if is_counted else LATE_IN_WARM_UP_S_MAX):
                 # Waiting here would close the loop. A dropped arrival makes the run invalid, so nothing is gained by going on.
                 self.field.lateness.dropped += 1
             if self.field.lateness.dropped:
