@@ -22,7 +22,7 @@ def main() -> None:
     except SettingsError as error:
         for problem in error.problems:
             pulumi.log.error(problem)
-        raise pulumi.RunError(f"{len(error.problems)} to mend in Pulumi.{pulumi.get_stack()}.yaml; nothing was changed") from error
+        raise pulumi.RunError(f"{len(error.problems)} to mend in Pulumi.{pulumi.get_stack()}.yaml; nothing changed") from error
     except (ReleaseError, RenderingError) as error:
         raise pulumi.RunError(str(error)) from error
     for name, value in outputs.items():

@@ -33,10 +33,10 @@ DRAIN_MARGIN_S = 1
 
 def declare(settings: Settings, root: Path) -> dict[str, object]:
     """Declares every resource of the stack; the exports, by name."""
+    releases = find_releases(settings, root)  # first: what is missing must be missed before anything is declared
     title = f"cached-auth-{pulumi.get_stack()}"
     place = Place("place", title=title, environment=settings.environment, workspace_id=settings.railway_workspace_id)
     database = Database("database", database_arguments(settings, title))
-    releases = find_releases(settings, root)
     images = declare_images(settings, releases, root)
     return exports(settings, place, database, declare_cells(settings, place, database, releases, images))
 

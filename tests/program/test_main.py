@@ -45,7 +45,7 @@ def run(config: Mapping[str, str], logged: list[str]) -> list[str]:
 
 def test_wrong_settings_are_said_one_by_one_and_nothing_is_declared() -> None:
     logged: list[str] = []
-    with pytest.raises(pulumi.RunError, match=r"^2 to mend in Pulumi\.dev\.yaml; nothing was changed$"):
+    with pytest.raises(pulumi.RunError, match=r"^2 to mend in Pulumi\.dev\.yaml; nothing changed$"):
         run(values(topology="mesh", regions=[{**REGIONS[0], "replicas": 0}]), logged)
     assert logged == [
         "cached-auth:regions[0].replicas: expected 1 to 50, got 0",
