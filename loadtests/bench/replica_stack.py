@@ -170,7 +170,8 @@ def running_valkey(directory: Path) -> Iterator[Any]:
     try:
         yield server
     finally:
-        server.stop()
+        if server.is_running():
+            server.stop()
 
 
 def migrate(environment: Mapping[str, str], directory: Path) -> None:
