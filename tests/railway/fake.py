@@ -6,6 +6,7 @@ against both, so that neither can drift into agreeing only with our provider.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 from collections.abc import Callable
@@ -50,6 +51,7 @@ class FakeRailway:
         self.outcomes: list[str] = []
         """Final statuses of the next deployments; SUCCESS when empty."""
         self._ids = itertools.count(1)
+        self._watched: dict[str, asyncio.Event] = {}
         self.app = Starlette(
             routes=[
                 Route("/graphql/v2", self._graphql, methods=["POST"]),
@@ -60,12 +62,18 @@ class FakeRailway:
     def _id(self, kind: str) -> str:
         return f"{kind}-{next(self._ids):04d}"
 
+    async def called(self, operation: str) -> None:
+        """Returns at the next call of `operation`."""
+        await self._watched.setdefault(operation, asyncio.Event()).wait()
+
     # HTTP.
 
     async def _graphql(self, request: Request) -> Response:
         body = await request.json()
         name: str = body["operationName"]
         self.calls.append(name)
+        if name in self._watched:
+            self._watched.pop(name).set()
         self.bodies.append(body)
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
             return self._error("Not Authorized")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -285,15 +287,32 @@ async def test_deployment_that_became_ready_late_is_accepted(driver: Driver, fak
     assert kept.outputs["status"] == "SUCCESS"
 
 
-async def test_cancel_keeps_what_was_started(driver: Driver, fake: FakeRailway) -> None:
-    """Cancelled in the middle of a deployment: its id must survive, or the next `up` would know nothing of it."""
+async def test_cancel_in_the_middle_keeps_what_was_started(driver: Driver, fake: FakeRailway) -> None:
+    """Cancelled while a deployment is under way: its id must survive, or the next `up` would know nothing of it."""
     ground = await grounded(driver)
     fake.outcomes = ["STUCK"]
     kept = Kept(driver.urn("Deployment", "x"))
     checked, _ = await driver.check(kept, ground.at)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        creation = group.create_task(failing(driver.create_into(kept, checked)))
+        await fake.called("deployment")
+        await driver.cancel()
+    assert "was left in status" in str(creation.result())
+    assert "cancelled" in str(creation.result())
+    assert kept.outputs["deploymentId"] in fake.deployments
+
+
+async def failing(work: Awaitable[None]) -> InitFailed:
+    with pytest.raises(InitFailed) as caught:
+        await work
+    return caught.value
+
+
+async def test_nothing_is_started_after_a_cancel(driver: Driver, fake: FakeRailway) -> None:
+    ground = await grounded(driver)
     await driver.cancel()
     with pytest.raises(grpc.aio.AioRpcError, match="cancelled"):
-        await driver.create_into(kept, checked)
+        await driver.create("Deployment", "x", **ground.at)
     assert not fake.deployments
 
 
@@ -346,3 +365,37 @@ async def test_import_reads_a_service_by_its_id_alone(driver: Driver, fake: Fake
     assert await driver.refresh(imported)
     assert imported.inputs["startCommand"] == "python -m service"
     assert imported.inputs["multiRegionConfig"] == PLACE
+
+
+async def test_import_needs_the_place_where_the_api_does(driver: Driver, fake: FakeRailway) -> None:
+    """`pulumi import` of what the API cannot find by its id alone: the id is a path, and shrinks to the real one."""
+    ground = await grounded(driver)
+    place = "/".join(ground.at.values())
+    domain = await driver.create("ServiceDomain", "d", **ground.at, targetPort=80)
+    volume = await driver.create("Volume", "v", **ground.at, mountPath="/data", region="us-west2")
+    deployment = await driver.create("Deployment", "x", **ground.at)
+    variables = await driver.create("Variables", "v", **ground.at, variables={"A": "1"})
+    paths = {
+        f"{place}/{domain.identity}": domain,
+        f"{ground.at['projectId']}/{ground.at['environmentId']}/{volume.identity}": volume,
+        place: deployment,
+        variables.identity: variables,
+    }
+    for path, made in paths.items():
+        imported = Kept(made.urn, path)
+        assert await driver.refresh(imported), path
+        assert (imported.identity, imported.inputs, imported.outputs) == (made.identity, made.inputs, made.outputs)
+
+
+async def test_import_of_nothing_is_nothing(driver: Driver) -> None:
+    for kind in ("Project", "Environment", "Service", "ServiceDomain", "Volume", "Deployment"):
+        assert not await driver.refresh(Kept(driver.urn(kind, "x"), "no-such-id"))
+
+
+async def test_preview_of_a_move_does_not_promise_the_old_private_name(driver: Driver) -> None:
+    ground = await grounded(driver)
+    name = ground.service.outputs["privateDomain"]
+    moved = ground.service.inputs | {"multiRegionConfig": {"us-west2": 1}}
+    assert (await driver.update(ground.service, moved, preview=True))["privateDomain"] is UNKNOWN
+    edited = ground.service.inputs | {"startCommand": "python -m service --fast"}
+    assert (await driver.update(ground.service, edited, preview=True))["privateDomain"] == name

@@ -19,7 +19,7 @@ from infra.provider.definition import Call, Change, Field, Found, Made, Output, 
 from infra.provider.errors import HalfMade, InvalidInput, NotFound
 from infra.provider.properties import Properties
 from infra.provider.rules import Anything, MapOf, Problem, Text, Whole
-from infra.railway.client import Data, RailwayClient, nodes, only
+from infra.railway.client import Data, RailwayClient, nodes
 from infra.railway.deployment.progress import NotReady, last_lines, status_of, until_ready
 from infra.railway.deployment.statuses import AWAY, BROKEN, READY, UNDER_WAY
 from infra.railway.names import ID
@@ -96,11 +96,11 @@ class Deployment(Resource[RailwayClient, DeploymentInputs]):
     async def _deploy(self, call: Call[RailwayClient], inputs: DeploymentInputs) -> Made:
         # Bundle first: a file that is missing or wrong must not cost a call.
         bundle = await asyncio.to_thread(_bundle, inputs) if inputs.bundle is not None else None
-        before = await _deployment_ids(call, inputs)
+        before = set(await _deployments(call, inputs))
 
         async def fresh() -> str | None:
-            found = only([{"id": each} for each in await _deployment_ids(call, inputs) - before])
-            return found["id"] if found else None
+            found = [each for each in await _deployments(call, inputs) if each not in before]
+            return found[0] if len(found) == 1 else None
 
         if bundle is None:
 
@@ -129,12 +129,17 @@ class Deployment(Resource[RailwayClient, DeploymentInputs]):
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[DeploymentInputs]) -> Found | None:
         deployment_id = str(recorded.outputs.get("deploymentId") or "")
+        known = recorded.inputs
+        if known is None and recorded.identity.count("/") == 2:
+            # An import, by project/environment/service: what was deployed there last.
+            project_id, environment_id, service_id = recorded.identity.split("/")
+            known = DeploymentInputs(project_id, environment_id, service_id)
+            deployment_id = next(iter(await _deployments(call, known)), "")
         deployment = await status_of(call, deployment_id) if deployment_id else None
-        if deployment is None or recorded.inputs is None:
+        if known is None or deployment is None:
             return None
-        inputs = {**recorded.inputs.place, "timeoutS": recorded.inputs.timeout_s}
-        for name in ("bundle", "release", "triggers"):
-            inputs[name] = getattr(recorded.inputs, name)
+        inputs: Data = {**known.place, "timeoutS": known.timeout_s}
+        inputs |= {"bundle": known.bundle, "release": known.release, "triggers": known.triggers}
         unwell: tuple[str, ...] = ()
         if deployment["status"] in BROKEN:
             lines = await last_lines(call, deployment_id)
@@ -171,9 +176,10 @@ def _bundle(inputs: DeploymentInputs) -> bytes:
     return content
 
 
-async def _deployment_ids(call: Call[RailwayClient], inputs: DeploymentInputs) -> set[str]:
+async def _deployments(call: Call[RailwayClient], inputs: DeploymentInputs) -> list[str]:
+    """Ids of the last deployments, newest first."""
     answer = await call.client.query(LIST, **inputs.place)
-    return {each["id"] for each in nodes(answer["deployments"])}
+    return [each["id"] for each in nodes(answer["deployments"])]
 
 
 def _same_release(one: DeploymentInputs, other: DeploymentInputs) -> bool:

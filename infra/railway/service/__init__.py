@@ -8,12 +8,13 @@ deploy at once, before there are variables; it is therefore set in the second st
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from infra.provider.comparison import Kind
 from infra.provider.definition import Call, Change, Field, Found, Made, Output, Recorded, Resource
 from infra.provider.errors import Conflict, HalfMade, NotFound, ProviderError
-from infra.provider.properties import Properties
+from infra.provider.properties import UNKNOWN, Properties, plain
 from infra.provider.rules import Choice, ListOf, Text, Whole
 from infra.provider.waiting import until
 from infra.railway.client import Data, RailwayClient, nodes
@@ -58,7 +59,7 @@ class Service(Resource[RailwayClient, ServiceInputs]):
         Field("drainingSeconds", Whole(0, 3600)),
         Field("railwayToml", Text(0, 100_000), about="the rendered settings, for the eye only: shown in the diff"),
     )
-    outputs: ClassVar = (Output("privateDomain", about="name on the environment's private network"),)
+    outputs: ClassVar = (Output("privateDomain", is_stable=False, about="name on the environment's private network"),)
 
     def diff(self, old_inputs: Properties, old_outputs: Properties, new_inputs: Properties) -> tuple[Change, ...]:
         """As usual, but an image cannot be taken away again: the API has no word for it."""
@@ -66,6 +67,12 @@ class Service(Resource[RailwayClient, ServiceInputs]):
             dataclasses.replace(each, replaces=True) if each.field == "image" and each.kind is Kind.DELETE else each
             for each in super().diff(old_inputs, old_outputs, new_inputs)
         )
+
+    def preview(self, inputs: Properties, old_outputs: Mapping[str, Any] | None) -> Properties:
+        """The private name outlives every change but a move: the local cloud's names are addresses of a region."""
+        if old_outputs is None or plain(inputs.get("multiRegionConfig")) != plain(old_outputs.get("multiRegionConfig")):
+            return {"privateDomain": UNKNOWN}
+        return {"privateDomain": old_outputs.get("privateDomain")}
 
     async def create(self, call: Call[RailwayClient], inputs: ServiceInputs) -> Made:
         async def named() -> Data | None:

@@ -63,16 +63,19 @@ class ServiceDomain(Resource[RailwayClient, ServiceDomainInputs]):
         return Made(made["id"], _outputs(made["domain"]))
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[ServiceDomainInputs]) -> Found | None:
-        if recorded.inputs is None:
+        # An import names the place too, project/environment/service/domain: the API finds a domain no other way.
+        known, identity = recorded.inputs, recorded.identity
+        if known is None and identity.count("/") == 3:
+            project_id, environment_id, service_id, identity = identity.split("/")
+            known = ServiceDomainInputs(project_id, environment_id, service_id)
+        found = await _domain(call, known.place, identity) if known else None
+        if known is None or found is None:
             return None
-        found = await _domain(call, recorded.inputs.place, recorded.identity)
-        if found is None:
-            return None
-        inputs = {**recorded.inputs.place, "targetPort": found["targetPort"]}
-        if recorded.inputs.target_port is None:
+        inputs: Data = dict(known.place)
+        if recorded.inputs is None or recorded.inputs.target_port is not None:
             # Railway guesses a port when none is asked for; its guess is not a wish of the user's.
-            del inputs["targetPort"]
-        return Found(recorded.identity, inputs, _outputs(found["domain"]))
+            inputs["targetPort"] = found["targetPort"]
+        return Found(identity, inputs, _outputs(found["domain"]))
 
     async def update(
         self, call: Call[RailwayClient], recorded: Recorded[ServiceDomainInputs], inputs: ServiceDomainInputs

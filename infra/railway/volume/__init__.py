@@ -66,20 +66,23 @@ class Volume(Resource[RailwayClient, VolumeInputs]):
         return Made(made["id"], {})
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[VolumeInputs]) -> Found | None:
-        if recorded.inputs is None:
-            return None
-        instance = await _read(call, recorded.inputs, recorded.identity)
-        if instance is None:
+        # An import names the place too, project/environment/volume: the API finds a volume no other way.
+        known, identity = recorded.inputs, recorded.identity
+        if known is None and identity.count("/") == 2:
+            project_id, environment_id, identity = identity.split("/")
+            known = VolumeInputs(project_id, environment_id, service_id="", mount_path="")
+        instance = await _read(call, known, identity) if known else None
+        if known is None or instance is None:
             return None
         inputs = {
-            "projectId": recorded.inputs.project_id,
+            "projectId": known.project_id,
             "environmentId": instance["environmentId"],
             "serviceId": instance["serviceId"],
             "mountPath": instance["mountPath"],
         }
-        if recorded.inputs.region is not None:
+        if recorded.inputs is None or recorded.inputs.region is not None:
             inputs["region"] = instance["region"]
-        return Found(recorded.identity, inputs, {})
+        return Found(identity, inputs, {})
 
     async def update(self, call: Call[RailwayClient], recorded: Recorded[VolumeInputs], inputs: VolumeInputs) -> Made:
         async def settled() -> Data | None:
