@@ -102,7 +102,7 @@ def parse_request(raw: bytes) -> RequestHead:
         is_chunked=is_chunked,
         is_keep_alive=b"close" not in tokens and (is_http11 or b"keep-alive" in tokens),
         is_expecting=is_http11 and any(value.lower() == b"100-continue" for value in special.get(b"expect", ())),
-        upgrade=special[b"upgrade"][0] if b"upgrade" in tokens and b"upgrade" in special else None,
+        upgrade=_upgrade(special) if b"upgrade" in tokens and method == b"GET" and not body_bytes and not is_chunked else None,
     )
 
 
@@ -166,6 +166,11 @@ def _host(special: Special, is_http11: bool) -> bytes:
     if len(hosts) > 1 or (not hosts and is_http11) or (hosts and not _HOST.fullmatch(hosts[0])):
         raise HeadError(400, "Host: expected exactly one")
     return hosts[0] if hosts else b""
+
+
+def _upgrade(special: Special) -> bytes | None:
+    """WebSocket only: an upgrade to h2c would open a tunnel past every check of ours."""
+    return b"websocket" if [value.lower() for value in special.get(b"upgrade", ())] == [b"websocket"] else None
 
 
 def _request_framing(special: Special, is_http11: bool) -> tuple[int, bool]:

@@ -49,6 +49,7 @@ SETTINGS = {
     "hot_standby": "on",
     "hot_standby_feedback": "on",
     "wal_receiver_status_interval": "1s",
+    "wal_retrieve_retry_interval": "500ms",  # after a cut link is whole again
     "jit": "off",
     "log_min_messages": "warning",
     "log_statement": "none",
@@ -89,10 +90,12 @@ class Databases:
         self._path = directory / "databases.json"
         self._supervisor, self._near_end = supervisor, near_end
         self._located: Postgres | None = None
-        fresh = DatabaseBook(secrets.token_urlsafe(24), secrets.token_urlsafe(24), {})
-        self._book = read_document(self._path, DatabaseBook, fresh)
-        write_document(self._path, self._book)
+        self._book = DatabaseBook(secrets.token_urlsafe(24), secrets.token_urlsafe(24), {})
         self._locks: dict[str, asyncio.Lock] = {}
+
+    def open(self) -> None:
+        """Reads what an earlier daemon knew, once the home is claimed."""
+        self._book = read_document(self._path, DatabaseBook, self._book)
 
     async def ensure(self, spec: DatabaseSpec) -> None:
         """Ready for connections with `spec.password` when this returns; what exists already is kept."""

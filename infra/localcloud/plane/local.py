@@ -47,24 +47,28 @@ class LocalPlane:
 
     def __init__(self, home: Path, rtt_ms: float) -> None:
         self._directory = home.resolve() / "cloud"
-        self._rtt_ms = rtt_ms
         self._book_path = self._directory / "plane.json"
         self._book: AddressBook | None = None
         self._claim: socket.socket | None = None
-
-    async def start(self) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._supervisor = Supervisor(self._directory)
-        self._claim_octet()
-        await self._supervisor.reconcile()
         self._links_process = Attendant(self._supervisor, "links", "infra.localcloud.plane.links", (), self._directory)
-        self._links = LinkTable(self._links_process, self._rtt_ms)
+        self._links = LinkTable(self._links_process, rtt_ms)
         self._edges: dict[str, Attendant] = {}
         self._edge_locks: dict[str, asyncio.Lock] = {}
         self._bundles = Bundles(self._directory)
         self._mail = MailSink(self._directory / "mail")
         self._databases = Databases(self._directory, self._supervisor, self._database_near_end)
-        await self._links.follow(self.book)
+
+    async def start(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._claim_octet()
+        try:
+            await self._supervisor.reconcile()
+            self._databases.open()
+            await self._links.follow(self.book)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         if self._claim is None:

@@ -43,8 +43,6 @@ class Supervisor:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._logs = directory / "logs"
-        self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-        prune_logs(self._logs, ENDED_KEPT_MAX)
         self._records = Records(directory / "processes.json")
         self._children: dict[str, Child] = {}
         self._starts: dict[str, int] = {}
@@ -52,7 +50,10 @@ class Supervisor:
         self._events: asyncio.Queue[Exited] = asyncio.Queue(EVENTS_MAX)
 
     async def reconcile(self) -> list[str]:
-        """Ends what an earlier daemon left behind; the keys that were found running."""
+        """Before any start: ends what an earlier daemon left behind; the keys that were found running."""
+        self._logs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        prune_logs(self._logs, ENDED_KEPT_MAX)
+        self._records.load()
         return await asyncio.to_thread(end_leftovers, self._records)
 
     async def start(self, key: str, command: Command) -> Child:

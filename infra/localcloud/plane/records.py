@@ -31,11 +31,14 @@ class ProcessRecord(msgspec.Struct, frozen=True):
 
 
 class Records:
-    """processes.json: key -> record."""
+    """processes.json: key -> record. `load` before anything else, once the home is claimed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._records = read_document(path, dict[str, ProcessRecord], {})
+        self._records: dict[str, ProcessRecord] = {}
+
+    def load(self) -> None:
+        self._records = read_document(self._path, dict[str, ProcessRecord], {})
 
     def starting(self, key: str, record: ProcessRecord) -> None:
         self._records[key] = record

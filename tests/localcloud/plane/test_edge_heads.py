@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +84,20 @@ def test_hop_by_hop_fields_end_at_the_edge() -> None:
     assert b"accept: */*" in lower
     for name in (b"connection", b"x-secret", b"keep-alive", b"te", b"trailer", b"proxy-connection", b"upgrade"):
         assert b"\r\n" + name + b":" not in lower
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "upgrade"),
+    [
+        (b"GET / HTTP/1.1", b"Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n", b"websocket"),
+        (b"GET / HTTP/1.1", b"Connection: upgrade\r\nUpgrade: h2c\r\n", None),
+        (b"GET / HTTP/1.1", b"Upgrade: websocket\r\n", None),
+        (b"POST / HTTP/1.1", b"Connection: upgrade\r\nUpgrade: websocket\r\n", None),
+        (b"GET / HTTP/1.1", b"Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n", None),
+    ],
+)
+def test_only_a_websocket_may_become_a_tunnel(line: bytes, fields: bytes, upgrade: bytes | None) -> None:
+    assert parse_request(line + b"\r\n" + HOST + fields + b"\r\n").upgrade == upgrade
 
 
 def test_a_forwarded_head_reads_the_same_again() -> None:
@@ -183,3 +198,44 @@ def test_the_own_region_comes_first_whatever_the_draw(index: int) -> None:
 def test_a_replica_that_refused_lately_is_tried_last() -> None:
     order = [candidate.upstream[0] for candidate in candidates(route(), lambda size: 0, lambda upstream: upstream[0] == "a")]
     assert order == ["b", "c", "a"]
+
+
+head_pieces = st.lists(
+    st.sampled_from(
+        [b"GET / HTTP/1.1\r\n", b"POST /a HTTP/1.1\r\n", b"Host: a\r\n", b"Content-Length: 3\r\n", b"Content-Length:\t4 \r\n",
+         b"Transfer-Encoding: chunked\r\n", b"transfer-encoding : chunked\r\n", b"Connection: close, content-length\r\n",
+         b"X: y\n",         b"Connection: transfer-encoding\r\n", b" folded\r\n", b"X-A:\r\n", b"X-B: \xff\r\n", b"X\0: y\r\n",
+         b"Upgrade: websocket\r\n",         b"Connection: upgrade\r\n", b"Expect: 100-continue\r\n", b"\r", b"\n", b"X: \r\r\n"]
+    ),
+    max_size=8,
+)  # fmt: skip
+
+
+@given(st.sampled_from([b"GET / HTTP/1.1\r\nHost: a\r\n", b""]), head_pieces)
+def test_another_parser_reads_what_is_forwarded_as_we_do(start: bytes, pieces: list[bytes]) -> None:
+    """Smuggling is two parsers that disagree: h11 must see the same method, target and framing, and nothing after it."""
+    raw = start + b"".join(pieces) + b"\r\n"
+    try:
+        head = parse_request(raw)
+    except HeadError:
+        return
+    receiver = h11.Connection(h11.SERVER)
+    receiver.receive_data(request_bytes(head, b"10.0.0.9", b"railway/us-west2", b"id1", 0))
+    event = receiver.next_event()
+    assert isinstance(event, h11.Request)
+    fields = dict(event.headers)
+    assert (event.method, event.target) == (head.method, head.target)
+    assert fields.get(b"transfer-encoding") == (b"chunked" if head.is_chunked else None)
+    assert int(fields.get(b"content-length", b"0")) == head.body_bytes
+    if not head.is_chunked and not head.body_bytes:
+        assert isinstance(receiver.next_event(), h11.EndOfMessage)
+    assert receiver.trailing_data[0] == b""
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_parsers(raw: bytes) -> None:
+    for parse in (parse_request, lambda data: parse_response(data, b"GET")):
+        try:
+            parse(raw + b"\r\n\r\n")
+        except HeadError:
+            continue

@@ -188,7 +188,9 @@ def test_a_leftover_is_ended_and_a_stranger_with_its_number_is_not(tmp_path: Pat
         raw = json.loads((tmp_path / "processes.json").read_text())
         raw["stranger"]["created"] -= 3600
         (tmp_path / "processes.json").write_text(json.dumps(raw))
-        assert end_leftovers(Records(tmp_path / "processes.json")) == ["ours"]
+        again = Records(tmp_path / "processes.json")
+        again.load()
+        assert end_leftovers(again) == ["ours"]
         assert ours.wait(DEADLINE_S) is not None
         assert stranger.poll() is None
     finally:
@@ -212,3 +214,11 @@ def test_a_log_stays_under_its_bound_and_keeps_the_newest(tmp_path: Path) -> Non
 @pytest.mark.parametrize("key", ["../escape", "a/b", ".hidden", "", "é" * 200])
 def test_a_log_never_leaves_its_directory(tmp_path: Path, key: str) -> None:
     assert log_path(tmp_path, key).resolve().parent == tmp_path.resolve()
+
+
+async def test_a_damaged_file_is_named_and_the_network_is_given_back(tmp_path: Path) -> None:
+    (tmp_path / "cloud").mkdir()
+    (tmp_path / "cloud" / "processes.json").write_text("{")
+    for _ in range(2):  # the second finds the network free again
+        with pytest.raises(PlaneError, match=r"processes\.json: .*move it away"):
+            await LocalPlane(tmp_path, 0.0).start()

@@ -109,6 +109,22 @@ async def test_a_killed_primary_keeps_what_it_committed(plane: LocalPlane) -> No
     await replayed(primary.address, 1)
 
 
+async def test_a_standby_whose_place_in_the_log_is_lost_is_made_anew(plane: LocalPlane) -> None:
+    """A primary removed and made again is another cluster: its old standby could never follow it."""
+    primary = database(plane)
+    await plane.ensure_database(primary)
+    standby = database(plane, "standby", EUROPE, primary="primary")
+    await plane.ensure_database(standby)
+    await plane.stop("standby")
+    await plane.remove_database("primary")
+    await plane.ensure_database(primary)
+    await plane.ensure_database(standby)
+    connection = await connect(primary.address)
+    await connection.execute("CREATE TABLE entries (number int); INSERT INTO entries VALUES (1)")
+    await replayed(standby.address, 1)
+    await connection.close()
+
+
 async def test_a_standby_needs_its_primary(plane: LocalPlane) -> None:
     with pytest.raises(PlaneError, match="ensure it first"):
         await plane.ensure_database(database(plane, "standby", EUROPE, primary="nobody"))
