@@ -171,7 +171,7 @@ def _command_of(words: list[str]) -> tuple[str, int]:
 
 def parse(argv: list[str]) -> Arguments:
     """Raises UsageError for an unknown command or flag, or a flag that lacks its value."""
-    options, separator, rest = _split_at_separator(argv)
+    options, rest = _split_at_separator(argv)
     words = _words(options)
     command, count = _command_of(words)
     if not command:
@@ -185,11 +185,11 @@ def parse(argv: list[str]) -> Arguments:
     return arguments
 
 
-def _split_at_separator(argv: list[str]) -> tuple[list[str], bool, list[str]]:
+def _split_at_separator(argv: list[str]) -> tuple[list[str], list[str]]:
     if "--" in argv:
         index = argv.index("--")
-        return argv[:index], True, argv[index + 1 :]
-    return argv, False, []
+        return argv[:index], argv[index + 1 :]
+    return argv, []
 
 
 def _words(options: list[str]) -> list[str]:

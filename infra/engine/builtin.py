@@ -13,7 +13,7 @@ from infra.engine.plan import Difference
 from infra.engine.remote import Checked, ProviderFailed, ReadBack
 from infra.engine.resource_state import ResourceState
 from infra.engine.urns import STACK_TYPE
-from infra.engine.values import Properties, has_secret, reveal
+from infra.engine.values import Properties, Secret, has_secret, reveal, walk
 
 REFERENCE = "pulumi:pulumi:StackReference"
 STASH = "pulumi:index:Stash"
@@ -75,6 +75,9 @@ class BuiltinProvider:
         for resource in latest.get("resources") or []:
             if resource["type"] == STACK_TYPE:
                 outputs = decode_resource(resource, self._crypter_of(latest)).outputs
+        for node in walk(outputs):
+            if isinstance(node, Secret):
+                node.ciphertext = None  # made with the other stack's key
         return {"name": text, "outputs": outputs, "secretOutputNames": sorted(k for k, v in outputs.items() if has_secret(v))}
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
-import grpc.aio
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
 from pulumi.runtime.proto import callback_pb2, callback_pb2_grpc, resource_pb2
 
 from infra.engine.remote import CHANNEL_OPTIONS, ProviderFailed
@@ -79,7 +79,8 @@ class Hooks:
                 if self._is_preview:
                     continue
                 raise ProviderFailed(
-                    f"hook {name!r} ({kind}) lives in the program, which is not running; remove the resource from the program and run `up`"
+                    f"hook {name!r} ({kind}) lives in the program, which is not running; "
+                    "remove the resource from the program and run `up`"
                 )
             if self._is_preview and not hook.on_preview:
                 continue

@@ -10,6 +10,7 @@ The child asks the kernel to be killed when the engine dies (kill -9 cannot be c
 import os
 import signal
 import sys
+import types
 
 
 def die_with_parent() -> None:
@@ -29,7 +30,7 @@ def run_plugin(kind: str, target: str) -> None:
 
     sys.argv = [target, *sys.argv[3:]]
     if kind == "module":
-        sys.path[0] = os.getcwd()
+        sys.path[0] = os.getcwd()  # noqa: PTH109 - pathlib would be one more import in every child
         runpy.run_module(target, run_name="__main__", alter_sys=True)
     else:
         del sys.path[0]
@@ -41,11 +42,10 @@ def run_program() -> int:
     import asyncio
     import json
     import logging
-    import runpy
     import traceback
     from concurrent.futures import ThreadPoolExecutor
 
-    import grpc
+    import grpc  # type: ignore[import-untyped]
     import pulumi
     import pulumi.runtime
 
@@ -76,7 +76,7 @@ def run_program() -> int:
     # Each registration under way holds a thread of the SDK's; too few would serialise slow resources.
     loop.set_default_executor(ThreadPoolExecutor(max_workers=128))
     try:
-        loop.run_until_complete(pulumi.runtime.run_in_stack(lambda: runpy.run_path(program, run_name="__main__") and None))
+        loop.run_until_complete(pulumi.runtime.run_in_stack(lambda: _run_path(program)))
     except pulumi.RunError as exc:
         if "Resource monitor has terminated" in str(exc):
             return 3  # the engine has said why
@@ -89,14 +89,20 @@ def run_program() -> int:
         return 1
     except SystemExit as exc:
         return int(exc.code or 0) if isinstance(exc.code, int | None) else 1
-    except BaseException as exc:
+    except BaseException as exc:  # noqa: BLE001 - whatever the user's program raises is reported as its failure
         text = "".join(traceback.format_exception(type(exc), exc, _user_frames(exc)))
         pulumi.log.error(f"Program failed with an unhandled exception:\n{text}")
         return 1
     return 0
 
 
-def _user_frames(exc: BaseException) -> "object":
+def _run_path(program: str) -> None:
+    import runpy
+
+    runpy.run_path(program, run_name="__main__")
+
+
+def _user_frames(exc: BaseException) -> "types.TracebackType | None":
     """The traceback from the first frame of the user's program on, all of it where there is none."""
     start = exc.__traceback__
     frame = start

@@ -93,7 +93,7 @@ class Deletes:
         if not self._deployment.options.exclude_protected:
             self._deployment.fail(
                 state.urn,
-                f"resource {state.urn!r} cannot be deleted because it is protected; set protect=False in the program and run `up` "
-                "first, or use --exclude-protected",
+                f"resource {state.urn!r} cannot be deleted because it is protected; set protect=False in the program "
+                "and run `up` first, or use --exclude-protected",
             )
         return False

@@ -132,7 +132,7 @@ class EventStream:
     """`--event-log tcp://HOST:PORT`: a gRPC stream to the Automation API's event server."""
 
     def __init__(self, address: str) -> None:
-        import grpc.aio
+        import grpc.aio  # type: ignore[import-untyped]
         from pulumi.runtime.proto import events_pb2, events_pb2_grpc
 
         self._request = events_pb2.EventRequest

@@ -84,7 +84,8 @@ def _is_abandoned(file: Path, content: dict[str, Any]) -> bool:
 
 def _describe(holders: list[tuple[Path, dict[str, Any]]]) -> str:
     lines = [
-        f"the stack is currently locked by {len(holders)} lock(s). Either wait for the other process(es) to end or delete the lock file with `pulumi cancel`."
+        f"the stack is currently locked by {len(holders)} lock(s). "
+        "Either wait for the other process(es) to end or delete the lock file with `pulumi cancel`."
     ]
     for file, c in holders:
         lines.append(f"  {file}: created by {c.get('username')}@{c.get('hostname')} (pid {c.get('pid')}) at {c.get('timestamp')}")

@@ -1,12 +1,13 @@
+# ruff: noqa: N802 - methods are named by the protocol
 """The gRPC server the program and the providers talk to: resource monitor and engine services on one port."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import grpc
-import grpc.aio
-from google.protobuf import empty_pb2
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
+from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, resource_pb2, resource_pb2_grpc
 
 from infra.engine.callbacks import Callbacks, Hooks, transform
@@ -49,7 +50,7 @@ _FEATURE_NAMES = {
 }
 
 
-class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineServicer):  # type: ignore[misc]
+class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineServicer):
     """Answers the program. `finish` is called once, when the program says that it has registered everything."""
 
     def __init__(

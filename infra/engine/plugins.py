@@ -41,8 +41,8 @@ def locate(project: Project, package: str, version: str, home: Path) -> PluginCo
         return PluginCommand((ambient,), project.folder)
     wanted = f" v{version.removeprefix('v')}" if version else ""
     raise PluginError(
-        f"no resource plugin for package '{package}'{wanted}: it is neither in Pulumi.yaml plugins.providers nor in {home}/plugins; "
-        f"install it with `pulumi plugin install resource {package}{wanted}`"
+        f"no resource plugin for package '{package}'{wanted}: it is neither in Pulumi.yaml plugins.providers "
+        f"nor in {home}/plugins; install it with `pulumi plugin install resource {package}{wanted}`"
     )
 
 

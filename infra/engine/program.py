@@ -105,7 +105,7 @@ class InlineProgram:
         self._address = address
 
     async def run(self, deployment: "Deployment", address: str) -> int:
-        import grpc.aio
+        import grpc.aio  # type: ignore[import-untyped]
         from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
         request = language_pb2.RunRequest(

@@ -4,9 +4,9 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
-import grpc
-import grpc.aio
-from google.protobuf import empty_pb2, struct_pb2
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
+from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 
 from infra.engine.diff import Kind
@@ -289,4 +289,4 @@ def _difference(response: Any) -> Difference:
     )
 
 
-_KIND_NAMES = [name.lower().replace("_", "-") for name in provider_pb2.PropertyDiff.Kind.keys()]
+_KIND_NAMES = [name.lower().replace("_", "-") for name in provider_pb2.PropertyDiff.Kind.keys()]  # noqa: SIM118 - not a dict

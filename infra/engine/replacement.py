@@ -26,7 +26,7 @@ class Replacement:
         if old.protect:
             deployment.fail(
                 new.urn,
-                f"unable to replace resource {new.urn!r} as part of a protected resource: set protect=False in the program, run `up`, then try again",
+                f"unable to replace protected resource {new.urn!r}: set protect=False in the program, run `up`, then try again",
             )
             raise ResourceError(new.urn)
         deployment.replaced_urns.add(new.urn)

@@ -122,7 +122,7 @@ class Snapshot:
     def render(self) -> str:
         """The checkpoint's text."""
         states = self.states()
-        latest = {k: v for k, v in (self._document["checkpoint"].get("latest") or {}).items()}
+        latest = dict(self._document["checkpoint"].get("latest") or {})
         latest.pop("resources", None)
         latest.pop("pending_operations", None)
         resources = ",\n".join(self._fragment(state) for state in states)

@@ -114,7 +114,8 @@ def _remove(arguments: Arguments) -> None:
         count = len((session.document()["checkpoint"].get("latest") or {}).get("resources") or [])
         if count and not arguments.has("--force"):
             raise UsageError(
-                f"'{session.name.stack}' still has resources; removal rejected; run `destroy` first, or use --force to forget {count}"
+                f"'{session.name.stack}' still has resources; removal rejected; run `destroy` first, "
+                f"or use --force to forget {count}"
             )
         session.backend.remove(session.name)
     if not arguments.has("--preserve-config"):
@@ -300,7 +301,8 @@ def _show(arguments: Arguments) -> None:
         return
     resources = (session.document()["checkpoint"].get("latest") or {}).get("resources") or []
     print(
-        f"Current stack is {session.name.stack}:\n    Backend: {session.backend.root}\nCurrent stack resources ({len(resources)}):"
+        f"Current stack is {session.name.stack}:\n    Backend: {session.backend.root}\n"
+        f"Current stack resources ({len(resources)}):"
     )
     for resource in resources:
         print(f"    {resource['type']}  {resource['urn'] if arguments.has('--show-urns') else resource['urn'].split('::')[-1]}")

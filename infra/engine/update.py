@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
+import grpc.aio  # type: ignore[import-untyped]
 from pulumi.runtime.proto import engine_pb2_grpc, resource_pb2_grpc
 
 from infra.engine import deletes, program
@@ -119,8 +119,8 @@ class Update:
             urn = operation["resource"]["urn"]
             deployment.events.diagnostic(
                 "warning",
-                "an update before this one was interrupted while it created this resource, which may exist without being in the state; "
-                "look for it, import or delete it, then run `refresh --clear-pending-creates`",
+                "an update before this one was interrupted while it created this resource, which may exist without being in the "
+                "state; look for it, import or delete it, then run `refresh --clear-pending-creates`",
                 urn,
             )
 

@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf import struct_pb2
+from google.protobuf import struct_pb2  # type: ignore[import-untyped]
 
 from infra.engine.values import (
     ARCHIVE_SIGNATURE,
@@ -76,7 +76,7 @@ def _from_object(fields: dict[str, Value]) -> Value:
 
 
 def _from_output(fields: dict[str, Value]) -> Value:
-    value: Value = fields["value"] if "value" in fields else UNKNOWN
+    value: Value = fields.get("value", UNKNOWN)
     if fields.get("secret") is True:
         value = Secret(value)
     dependencies = tuple(fields.get("dependencies") or ())

@@ -1,0 +1,97 @@
+"""Nothing secret is ever written or printed in the clear."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from infra.engine.crypter import PassphraseCrypter
+from infra.engine.errors import StateError, UsageError
+from tests.engine.world import World
+
+CANARY = "c4n4ry-7f3a"
+PROGRAM = """
+token = cfg.require_secret("token")
+a = Thing("a", password=token, note=token.apply(lambda t: "has " + t), nested={"deep": [token, "x"]})
+b = Thing("b", copy=a.password if hasattr(a, "password") else token, opts=RO(additional_secret_outputs=["serial"]))
+pulumi.export("token", token)
+pulumi.export("wrapped", {"inner": token})
+pulumi.log.info("done")
+"""
+
+
+@pytest.mark.story
+@pytest.mark.parametrize("environment", [{}, {"NO_SECRETS": "1"}], ids=["provider-keeps-secrets", "provider-knows-none"])
+def test_canary_is_nowhere(world: World, tmp_path: Path, environment: dict[str, str]) -> None:
+    """State, backups, history, event log, --diff, --json, stack export and outputs: grep finds nothing."""
+    world.program(PROGRAM)
+    world.run("config", "set", "--secret", "token", CANARY, "-s", "dev")
+    log = tmp_path / "events"
+    text = world.run("preview", "--diff", "-s", "dev", **environment)
+    text += world.run("preview", "--json", "-s", "dev", **environment)
+    text += world.up("--diff", "--event-log", str(log), **environment)
+    world.run("config", "set", "--secret", "token", CANARY + "2", "-s", "dev")
+    text += world.up("--diff", "--event-log", str(log), **environment)
+    for command in (
+        ("stack", "output"),
+        ("stack", "output", "--json"),
+        ("stack", "export"),
+        ("stack", "history", "--json"),
+        ("config",),
+    ):
+        text += world.run(*command, "-s", "dev")
+    assert "[secret]" in text
+    assert CANARY not in text
+    for path in [
+        log,
+        *(p for p in (world.folder / "state").rglob("*") if p.is_file()),
+        *(world.folder / "program").glob("*.yaml"),
+    ]:
+        assert CANARY not in path.read_text(), path
+        assert base64.b64encode(CANARY.encode()).decode().rstrip("=")[:-1] not in path.read_text(), path
+    assert CANARY + "2" in world.run("stack", "output", "token", "--show-secrets", "-s", "dev")
+
+
+def test_unchanged_secret_keeps_its_ciphertext(world: World) -> None:
+    """Otherwise each update would change every line that holds a secret."""
+    world.program("Thing('a', password=cfg.require_secret('token'))\n")
+    world.run("config", "set", "--secret", "token", CANARY, "-s", "dev")
+    world.up()
+    before = world.resources()["a"]["inputs"]
+    world.up()
+    assert world.resources()["a"]["inputs"] == before
+
+
+def test_passphrase_from_a_file(world: World) -> None:
+    """PULUMI_CONFIG_PASSPHRASE_FILE, for where an environment variable is too public."""
+    secret = world.folder / "passphrase"
+    secret.write_text("correct horse\n")
+    world.run("config", "set", "--secret", "token", CANARY, "-s", "dev")
+    environment = {k: v for k, v in world.environment.items() if k != "PULUMI_CONFIG_PASSPHRASE"}
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.engine", "config", "get", "token", "-s", "dev"],
+        cwd=world.folder / "program",
+        env={**environment, "PULUMI_CONFIG_PASSPHRASE_FILE": str(secret)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout.strip() == CANARY
+
+
+def test_crypter_round_trip_and_refusals() -> None:
+    """AES-256-GCM notices a changed byte and a wrong passphrase."""
+    crypter = PassphraseCrypter.fresh("pass")
+    sealed = crypter.encrypt("grüße")
+    assert PassphraseCrypter(crypter.state, "pass").decrypt(sealed) == "grüße"
+    with pytest.raises(StateError, match="incorrect passphrase"):
+        PassphraseCrypter(crypter.state, "other").decrypt(sealed)
+    for damaged in (sealed[:-4], sealed.replace("v1:", "v2:"), "x", ""):
+        with pytest.raises(StateError):
+            crypter.decrypt(damaged)
+    with pytest.raises(UsageError, match="PULUMI_CONFIG_PASSPHRASE"):
+        PassphraseCrypter(crypter.state, None).encrypt("x")

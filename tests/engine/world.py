@@ -1,0 +1,87 @@
+"""A world for one test: a project with its own state, home and store, and the engine as a command."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+TIMEOUT_S = 60
+HEAD = "import os, pulumi\nfrom pulumi import ResourceOptions as RO\nfrom things import Thing, Group\ncfg = pulumi.Config()\n"
+
+
+@dataclass
+class World:
+    folder: Path
+
+    @classmethod
+    def make(cls, folder: Path, program: str = "") -> "World":
+        for name in ("state", "home", "store"):
+            (folder / name).mkdir(parents=True)
+        shutil.copytree(HERE / "plugin", folder / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(HERE / "program", folder / "program", ignore=shutil.ignore_patterns("__pycache__"))
+        project = "name: shop\nruntime: python\nplugins:\n  providers:\n    - name: thing\n      path: ../plugin\n"
+        (folder / "program" / "Pulumi.yaml").write_text(project)
+        world = cls(folder)
+        world.program(program)
+        return world
+
+    def program(self, text: str) -> None:
+        (self.folder / "program" / "__main__.py").write_text(HEAD + text)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("PULUMI_")}
+        own = {
+            "PULUMI_CONFIG_PASSPHRASE": "correct horse",
+            "PULUMI_BACKEND_URL": f"file://{self.folder}/state",
+            "PULUMI_HOME": f"{self.folder}/home",
+            "THING_STORE": f"{self.folder}/store",
+            "PYTHONPATH": str(ROOT),
+        }
+        return {**inherited, **own}
+
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "infra.engine", *arguments],
+            cwd=self.folder / "program",
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, code: int = 0, **environment: str) -> str:
+        """stdout and stderr of a command that must end with `code`."""
+        process = self.start(*arguments, **environment)
+        try:
+            out, err = process.communicate(timeout=TIMEOUT_S)
+        finally:
+            process.kill()
+        assert process.returncode == code, f"{arguments}: exit {process.returncode}\n{out}{err}"
+        return out + err
+
+    def up(self, *arguments: str, code: int = 0, **environment: str) -> str:
+        return self.run("up", "--yes", "--skip-preview", "-s", "dev", *arguments, code=code, **environment)
+
+    @property
+    def state_file(self) -> Path:
+        return self.folder / "state/.pulumi/stacks/shop/dev.json"
+
+    def state(self) -> dict[str, Any]:
+        return json.loads(self.state_file.read_text())["checkpoint"]["latest"]
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        return {r["urn"].rsplit("::", 1)[-1]: r for r in self.state().get("resources", [])}
+
+    def calls(self) -> list[list[str]]:
+        """Mutating calls that reached the provider since the last question, sorted."""
+        path = self.folder / "store" / "calls.log"
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        path.unlink(missing_ok=True)
+        return sorted(row for row in rows if row[0] != "diff")
