@@ -46,11 +46,14 @@ class Database(pulumi.ComponentResource):
             region: supabase.ReadReplica(f"{name}-{region}", project_ref=self.project.ref, region=place, opts=inside)
             for region, place in arguments.replica_regions.items()
         }
-        self.url = connection_url(self.project.database_host, arguments)
-        self.replica_urls = {region: connection_url(replica.host, arguments) for region, replica in replicas.items()}
+        self.url = connection_url(self.project.session_host, self.project.session_user, arguments)
+        self.replica_urls = {
+            region: connection_url(replica.host, replica.user, arguments) for region, replica in replicas.items()
+        }
         self.register_outputs({"supabase_url": self.project.url, "replica_regions": dict(arguments.replica_regions)})
 
 
-def connection_url(host: pulumi.Output[str], arguments: DatabaseArguments) -> pulumi.Output[str]:
+def connection_url(host: pulumi.Output[str], user: pulumi.Output[str], arguments: DatabaseArguments) -> pulumi.Output[str]:
+    """A session of its own for each connection: the service listens for notifications on it."""
     password = pulumi.Output.secret(quote(arguments.password.text, safe=""))
-    return pulumi.Output.format("postgresql://postgres:{0}@{1}:{2}/postgres?sslmode={3}", password, host, PORT, arguments.tls)
+    return pulumi.Output.format("postgresql://{0}:{1}@{2}:{3}/postgres?sslmode={4}", user, password, host, PORT, arguments.tls)

@@ -40,6 +40,8 @@ class Project(pulumi.CustomResource):
     url = _Attribute[str]()
     region = _Attribute[str]()
     database_host = _Attribute[str]()
+    session_host = _Attribute[str]()
+    session_user = _Attribute[str]()
     anon_key = _Attribute[str]()
     service_role_key = _Attribute[str]()
     jwks_url = _Attribute[str]()
@@ -63,7 +65,9 @@ class Project(pulumi.CustomResource):
             "dbPassword": pulumi.Output.secret(db_password),
             "instanceSize": instance_size,
         }
-        outputs = ("ref", "url", "databaseHost", "anonKey", "serviceRoleKey", "jwksUrl", "issuer")
+        outputs = (
+            "ref", "url", "databaseHost", "sessionHost", "sessionUser", "anonKey", "serviceRoleKey", "jwksUrl", "issuer",
+        )  # fmt: skip
         super().__init__("supabase:index:Project", resource_name, inputs | dict.fromkeys(outputs), opts)
 
 
@@ -72,6 +76,7 @@ class ReadReplica(pulumi.CustomResource):
 
     identifier = _Attribute[str]()
     host = _Attribute[str]()
+    user = _Attribute[str]()
     region = _Attribute[str]()
 
     def __init__(
@@ -82,5 +87,5 @@ class ReadReplica(pulumi.CustomResource):
         region: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        inputs = {"projectRef": project_ref, "region": region, "identifier": None, "host": None}
+        inputs = {"projectRef": project_ref, "region": region, "identifier": None, "host": None, "user": None}
         super().__init__("supabase:index:ReadReplica", resource_name, inputs, opts)

@@ -68,13 +68,15 @@ def outputs_of(kind: str, name: str) -> dict[str, Any]:
                 "ref": "abcdefghij",
                 "url": url,
                 "databaseHost": "127.64.1.1",
+                "sessionHost": "pooler.example",
+                "sessionUser": "postgres.abcdefghij",
                 "anonKey": secret("anon"),
                 "serviceRoleKey": secret("service-role"),
                 "jwksUrl": f"{url}/auth/v1/.well-known/jwks.json",
                 "issuer": f"{url}/auth/v1",
             }
         case "supabase:index:ReadReplica":
-            return {"identifier": name, "host": f"{name}.database.example"}
+            return {"identifier": name, "host": f"{name}.pooler.example", "user": f"postgres.{name}"}
         case "railway:index:Variables":
             return {"digest": secret(f"digest of {name}")}
         case "railway:index:ServiceDomain":

@@ -93,7 +93,7 @@ def test_cells_are_deployed_after_the_database_their_cache_and_their_address(roo
 def test_a_cell_gets_the_variables_that_the_service_reads(root: Path) -> None:
     found = graph(settings(corsOrigins=["https://a.example", "https://b.example"], smtpUrl="smtp://mail.example:25"), root)
     variables = {name: plain(value) for name, value in found.variables(f"auth-{EUROPE}").items()}
-    password = "database%2Fpassword%3Fof-the-test"
+    password, replica = "database%2Fpassword%3Fof-the-test", f"database-{EUROPE}"
     assert variables == {
         "PORT": "8080",
         "ENVIRONMENT": "dev",
@@ -105,8 +105,10 @@ def test_a_cell_gets_the_variables_that_the_service_reads(root: Path) -> None:
         "JWT_ISSUER": "http://127.64.1.1:8000/auth/v1",
         "JWT_AUDIENCE": "authenticated",
         "JWKS_URL": "http://127.64.1.1:8000/auth/v1/.well-known/jwks.json",
-        "DATABASE_URL": f"postgresql://postgres:{password}@127.64.1.1:5432/postgres?sslmode=disable",
-        "DATABASE_REPLICA_URL": f"postgresql://postgres:{password}@database-{EUROPE}.database.example:5432/postgres?sslmode=disable",
+        "DATABASE_URL": f"postgresql://postgres.abcdefghij:{password}@pooler.example:5432/postgres?sslmode=disable",
+        "DATABASE_REPLICA_URL": (
+            f"postgresql://postgres.{replica}:{password}@{replica}.pooler.example:5432/postgres?sslmode=disable"
+        ),
         "REDIS_URL": f"redis://default:${{{{cache-{EUROPE}.REDIS_PASSWORD}}}}@${{{{cache-{EUROPE}.RAILWAY_PRIVATE_DOMAIN}}}}:6379/0",
         "CACHE_KEY": SECRETS["cacheKey"],
         "CACHE_TTL_S": "300",

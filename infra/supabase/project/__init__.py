@@ -15,6 +15,7 @@ from infra.provider.errors import HalfMade, InvalidInput, NotFound, ProviderErro
 from infra.provider.waiting import until
 from infra.supabase.client import SupabaseClient
 from infra.supabase.names import INSTANCE_SIZE, ORGANIZATION_ID, PASSWORD, PROJECT_NAME, REGION
+from infra.supabase.sessions import session_of
 
 HEALTHY_DEADLINE_S = 600.0
 DELETE_DEADLINE_S = 300.0
@@ -47,6 +48,8 @@ class Project(Resource[SupabaseClient, ProjectInputs]):
         Output("ref"),
         Output("url"),
         Output("databaseHost"),
+        Output("sessionHost", about="host of the pooler's session mode; see infra/supabase/sessions.py"),
+        Output("sessionUser"),
         Output("anonKey", is_secret=True),
         Output("serviceRoleKey", is_secret=True),
         Output("jwksUrl"),
@@ -157,10 +160,15 @@ async def _outputs(call: Call[SupabaseClient], project: Any) -> dict[str, Any]:
     by_name = {str(each["name"]): each.get("api_key") for each in keys}
     if not by_name.get("anon") or not by_name.get("service_role"):
         raise InvalidInput(f"project {ref} has no anon and service_role keys: legacy keys are off", operation="read keys")
+    databases = await call.client.get_or_none("list databases", f"/v1/projects/{ref}/config/database/pooler")
+    primary = next((each for each in databases or [] if each["database_type"] == "PRIMARY"), {"db_host": host})
+    session = session_of(primary)
     return {
         "ref": ref,
         "url": url,
         "databaseHost": host,
+        "sessionHost": session.host,
+        "sessionUser": session.user,
         "anonKey": by_name["anon"],
         "serviceRoleKey": by_name["service_role"],
         "jwksUrl": f"{url}/auth/v1/.well-known/jwks.json",

@@ -15,6 +15,7 @@ from infra.provider.errors import NotFound
 from infra.provider.waiting import TimedOut, until
 from infra.supabase.client import SupabaseClient
 from infra.supabase.names import REF, REGION
+from infra.supabase.sessions import session_of
 
 READY_DEADLINE_S = 900.0
 DELETE_DEADLINE_S = 300.0
@@ -35,7 +36,7 @@ class ReadReplica(Resource[SupabaseClient, ReadReplicaInputs]):
         Field("projectRef", REF, is_required=True, replaces=True),
         Field("region", REGION, is_required=True, replaces=True),
     )
-    outputs: ClassVar = (Output("identifier"), Output("host"))
+    outputs: ClassVar = (Output("identifier"), Output("host"), Output("user"))
 
     async def create(self, call: Call[SupabaseClient], inputs: ReadReplicaInputs) -> Made:
         before = {each["identifier"] for each in await _replicas(call, inputs.project_ref) or []}
@@ -60,7 +61,7 @@ class ReadReplica(Resource[SupabaseClient, ReadReplicaInputs]):
         # wait for it in full and never ask twice: a second replica would cost money every month.
         await call.client.send("set up read replica", "POST", path, {"read_replica_region": inputs.region}, waited_for)
         entry = await waited_for()
-        return Made(entry["identifier"], {"identifier": entry["identifier"], "host": entry["db_host"]})
+        return Made(entry["identifier"], _outputs(entry))
 
     async def read(self, call: Call[SupabaseClient], recorded: Recorded[ReadReplicaInputs]) -> Found | None:
         if recorded.inputs is None:
@@ -69,7 +70,7 @@ class ReadReplica(Resource[SupabaseClient, ReadReplicaInputs]):
         if entry is None:
             return None
         inputs = {"projectRef": recorded.inputs.project_ref, "region": recorded.inputs.region}
-        return Found(recorded.identity, inputs, {"identifier": entry["identifier"], "host": entry["db_host"]})
+        return Found(recorded.identity, inputs, _outputs(entry))
 
     async def update(
         self, call: Call[SupabaseClient], recorded: Recorded[ReadReplicaInputs], inputs: ReadReplicaInputs
@@ -77,7 +78,7 @@ class ReadReplica(Resource[SupabaseClient, ReadReplicaInputs]):
         entry = await _replica(call, inputs.project_ref, recorded.identity)
         if entry is None:
             raise NotFound(f"read_replicas/{inputs.region}: {recorded.identity} is gone; run a refresh", operation="update")
-        return Made(recorded.identity, {"identifier": entry["identifier"], "host": entry["db_host"]})
+        return Made(recorded.identity, _outputs(entry))
 
     async def delete(self, call: Call[SupabaseClient], recorded: Recorded[ReadReplicaInputs]) -> None:
         ref = recorded.inputs.project_ref if recorded.inputs else ""
@@ -93,6 +94,11 @@ class ReadReplica(Resource[SupabaseClient, ReadReplicaInputs]):
         except NotFound:
             return
         await until(call, gone, deadline_s=call.timeout_s or DELETE_DEADLINE_S, what=f"removal of replica {recorded.identity}")
+
+
+def _outputs(entry: Any) -> dict[str, str]:
+    session = session_of(entry)
+    return {"identifier": entry["identifier"], "host": session.host, "user": session.user}
 
 
 async def _replicas(call: Call[SupabaseClient], ref: str) -> list[Any] | None:
