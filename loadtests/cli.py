@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--duration-s", type=float, metavar="N", help="counted seconds, instead of the SLO file's")
     run.add_argument("--warm-up-s", type=float, metavar="N", help="seconds of load before counting, instead of the SLO file's")
     run.add_argument("--again", metavar="COMMAND", help="the command that the report names for running this gate again")
+    run.add_argument("--no-table", action="store_true", help="progress only; the caller shows the verdict")
     run.add_argument("--json", action="store_true", help="print verdict.json, no progress")
     run.add_argument("--allow-remote", action="store_true", help="send load to hosts other than this machine")
     run.add_argument("--allow-seeding", action="store_true", help="create load-test users in a stack that is not local")
@@ -87,7 +88,7 @@ def _run(parsed: argparse.Namespace) -> int:
     found = run_gate(request, tell)
     if parsed.json:
         sys.stdout.write(verdict.encode(found).decode())
-    else:
+    elif not parsed.no_table:
         print(terminal.table(found, terminal.wants_colour(sys.stdout)))
         print(f"  report: {parsed.report / 'report.html'}")
     return found.exit_code

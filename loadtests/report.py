@@ -12,7 +12,6 @@ from markupsafe import Markup
 from loadtests import charts, terminal
 from loadtests.facts import RunFacts
 from loadtests.measurement import Measurements, Series
-from loadtests.slo import Metric, parse_target
 from loadtests.verdict import Row, Verdict, encode
 
 _SHOWN = (0.5, 0.9, 0.95, 0.99, 0.999)
@@ -51,11 +50,7 @@ def render(verdict: Verdict, measurements: Measurements, facts: RunFacts) -> str
 
 
 def _block(series: Series, rows: tuple[Row, ...]) -> Mapping[str, object]:
-    limits_ms = [
-        row.limit
-        for row in rows
-        if (row.scenario, row.region) == (series.scenario, series.region) and row.unit == "ms" and _is_latency(row.target)
-    ]
+    limits_ms = [row.limit for row in rows if (row.scenario, row.region) == (series.scenario, series.region) and row.unit == "ms"]
     return {
         "series": series,
         "histogram": Markup(charts.histogram(series.latency, limits_ms)),  # noqa: S704  numbers of ours, labels escaped
@@ -63,7 +58,3 @@ def _block(series: Series, rows: tuple[Row, ...]) -> Mapping[str, object]:
         "percentiles": [(f"p{100 * fraction:g}", series.latency.percentile(fraction) / 1000) for fraction in _SHOWN],
         "max_ms": series.latency.max_us / 1000,
     }
-
-
-def _is_latency(target: str) -> bool:
-    return parse_target(target, "row").metric is Metric.LATENCY

@@ -20,7 +20,7 @@ from enum import StrEnum
 import msgspec
 
 from loadtests.distribution import share_interval
-from loadtests.measurement import GeneratorFacts, Measurements, Series
+from loadtests.measurement import CacheCrossCheck, GeneratorFacts, Measurements, Series
 from loadtests.slo import GeneratorBounds, Metric, ScenarioSlo, Slo, Target
 
 CONFIDENCE = 0.95
@@ -94,11 +94,13 @@ class Binding:
 def judge(measurements: Measurements, slo: Slo, binding: Binding) -> Verdict:
     """The verdict of one run."""
     by_scenario = {scenario.name: scenario for scenario in slo.scenarios}
+    counters = {check.region: check for check in measurements.cross_checks}
     invalid = [*measurements.obstacles, *_generator_reasons(measurements.generator, slo.generator)]
     rows: list[Row] = []
     for series in measurements.series:
         scenario = by_scenario[series.scenario]
         rows += [judge_target(target, series) for target in scenario.targets]
+        rows += _cross_checked(series, counters.get(series.region))
         # In an invalid run silence is the generator's fault, not the scenario's.
         rows += [] if invalid else _silent_checks(series)
     rows += [] if invalid else _missing(slo.scenarios, measurements.series)
@@ -235,6 +237,34 @@ def _missing(scenarios: Iterable[ScenarioSlo], series: Iterable[Series]) -> list
     """A scenario of the SLO file of which no series exists was silently not run."""
     present = {one.scenario for one in series}
     return [_never_ran(one.name, "-", "scenario runs") for one in scenarios if one.name not in present]
+
+
+def _cross_checked(series: Series, check: CacheCrossCheck | None) -> list[Row]:
+    """X-Cache against the replicas' own counters, which ran for longer than the counted window and so saw at least as much.
+
+    Fewer look-ups than headers mean that not every replica was asked: then there is nothing to compare. Fewer hits than headers
+    that claim one mean that the headers do not tell the truth.
+    """
+    if check is None or not series.cache_lookups or check.lookups < series.cache_lookups:
+        return []
+    found, claimed = float(check.hits), float(series.cache_hits)
+    outcome = Outcome.PASS if found >= claimed else Outcome.FAIL
+    row = Row(
+        series.scenario,
+        series.region,
+        target="X-Cache tells the truth",
+        limit=claimed,
+        unit="hits",
+        measured=found,
+        low=found,
+        high=found,
+        margin=(found - claimed) / max(1.0, claimed),
+        n=int(check.lookups),
+        confidence=1.0,
+        outcome=outcome,
+        note="" if outcome is Outcome.PASS else f"the replicas counted {found:.0f} hits, X-Cache claimed {claimed:.0f}",
+    )
+    return [row]
 
 
 def _never_ran(scenario: str, region: str, claim: str) -> Row:

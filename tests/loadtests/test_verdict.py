@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.measurement import CheckCount, ErrorExample, GeneratorFacts, Series
+from loadtests.measurement import CacheCrossCheck, CheckCount, ErrorExample, GeneratorFacts, Measurements, Series
 from loadtests.verdict import Outcome, Verdict, decode, encode, judge, undecided, worst
 from tests.loadtests.series import BINDING, CALM, latencies, measured, series, slo_of
 
@@ -135,6 +135,17 @@ def test_only_what_is_merely_undecided_gets_a_second_look() -> None:
     assert undecided(verdict_of(["p95 < 50 ms"], series(latencies([1.0] * 5)))) == (("validate", "us-west2"),)
     assert undecided(verdict_of(["p95 < 50 ms"], series(latencies([1.0] * 100)))) == ()
     assert undecided(verdict_of(["p95 < 50 ms", "error_rate <= 0 %"], series(latencies([1.0] * 5), errors=1))) == ()
+
+
+@pytest.mark.parametrize(
+    ("lookups", "hits", "expected"),
+    [(150, 120, [Outcome.PASS]), (150, 40, [Outcome.FAIL]), (60, 40, [])],
+)
+def test_x_cache_is_held_against_the_replicas_own_counters(lookups: int, hits: int, expected: list[Outcome]) -> None:
+    """A service that says l1 on every answer must not pass; counters of only some replicas prove nothing."""
+    found = Measurements((series(),), CALM, (), (CacheCrossCheck("us-west2", lookups, hits),))
+    rows = judge(found, slo_of(["hit_rate >= 80 %"]), BINDING).rows
+    assert [row.outcome for row in rows if row.target == "X-Cache tells the truth"] == expected
 
 
 def test_margin_is_the_share_of_the_limit_that_is_left() -> None:
