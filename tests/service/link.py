@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
@@ -39,9 +39,19 @@ def socket_of(database_url: str) -> str:
     return f"{parse_qs(urlsplit(database_url).query)['host'][0]}/.s.PGSQL.5432"
 
 
+Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
 @asynccontextmanager
 async def linked(database_url: str, rtt_ms: float = 0.0) -> AsyncIterator[tuple[str, Link]]:
     """A URL that reaches the same database over TCP through a link, and the link."""
+    async with relayed(lambda: asyncio.open_unix_connection(socket_of(database_url)), rtt_ms) as (port, link):
+        yield urlsplit(database_url)._replace(netloc=f"postgres:x@127.0.0.1:{port}", query="").geturl(), link
+
+
+@asynccontextmanager
+async def relayed(connect: Connect, rtt_ms: float = 0.0) -> AsyncIterator[tuple[int, Link]]:
+    """A port on loopback from which `connect`'s far end is `rtt_ms` away, and the link."""
     link = Link(rtt_ms / 2000)
     link.thawed.set()
     tasks: set[asyncio.Task[None]] = set()
@@ -50,7 +60,7 @@ async def linked(database_url: str, rtt_ms: float = 0.0) -> AsyncIterator[tuple[
         if link.is_cut:
             writer.transport.abort()
             return
-        far_reader, far_writer = await asyncio.open_unix_connection(socket_of(database_url))
+        far_reader, far_writer = await connect()
         link.writers |= {writer, far_writer}
         for pair in ((reader, far_writer), (far_reader, writer)):
             task = asyncio.create_task(_pump(link, *pair))
@@ -60,7 +70,7 @@ async def linked(database_url: str, rtt_ms: float = 0.0) -> AsyncIterator[tuple[
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
-        yield urlsplit(database_url)._replace(netloc=f"postgres:x@127.0.0.1:{port}", query="").geturl(), link
+        yield port, link
     finally:
         server.close()
         link.cut()

@@ -242,7 +242,7 @@ class stopped:  # noqa: N801 - reads as a verb
 
 
 def postmaster_of(stack: ReplicaStack) -> int:
-    return int((stack.directory / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+    return int((stack.database_files / "postmaster.pid").read_text().splitlines()[0])
 
 
 def test_drain_finishes_what_is_under_way_and_ends_with_0(stack: ReplicaStack):
