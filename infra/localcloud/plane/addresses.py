@@ -98,6 +98,16 @@ def free(book: AddressBook, owner: str) -> AddressBook:
     )
 
 
+def without_orphans(book: AddressBook) -> AddressBook:
+    """Without near ends and ports of addresses that nobody owns any more: a route may have named one after it was freed."""
+    owned = set(book.owners.values())
+    return msgspec.structs.replace(
+        book,
+        near_ends={key: held for key, held in book.near_ends.items() if key.partition("|")[2] in owned},
+        ports={served: ports for served, ports in book.ports.items() if served in owned},
+    )
+
+
 def register_port(book: AddressBook, address: str, port: int) -> AddressBook:
     """Remembers that something serves `address`:`port`, so that near ends of it relay that port."""
     known = book.ports.get(address, ())

@@ -238,7 +238,8 @@ class LocalPlane:
     def _claim_octet(self) -> None:
         known = read_document(self._book_path, AddressBook | None, None)  # type: ignore[arg-type]
         if known is not None:
-            self._claim, self._book = reclaim_octet(known.octet), known
+            self._claim = reclaim_octet(known.octet)
+            self._keep(addresses.without_orphans(known))
             return
         octet, self._claim = claim_octet(addresses.octets_to_probe(self._directory))
         self._keep(AddressBook(octet))

@@ -127,6 +127,14 @@ def test_a_freed_address_is_not_given_out_at_once() -> None:
     assert second != first
 
 
+def test_what_leads_to_nobody_is_dropped() -> None:
+    book = addresses.register_port(two_regions(), "127.70.1.2", 5432)
+    kept, _ = addresses.near_end(book, EUROPE, "127.70.1.2")
+    orphaned, _ = addresses.near_end(addresses.register_port(kept, "127.70.1.9", 8080), EUROPE, "127.70.1.9")
+    cleaned = addresses.without_orphans(orphaned)
+    assert (cleaned.near_ends, cleaned.ports) == (kept.near_ends, kept.ports)
+
+
 def test_a_region_that_is_full_says_so() -> None:
     book = AddressBook(70)
     for number in range(len(HOSTS)):

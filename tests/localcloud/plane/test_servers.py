@@ -210,6 +210,7 @@ async def test_mail_is_kept_and_not_delivered(plane: LocalPlane, tmp_path: Path)
 
     def send() -> None:
         with smtplib.SMTP(address, MailSink.PORT, timeout=DEADLINE_S) as client:
+            client.login("anybody", "anything")
             client.sendmail("a@example.com", ["b@example.com"], "Subject: hello\r\n\r\nworld\r\n")
 
     await asyncio.to_thread(send)
