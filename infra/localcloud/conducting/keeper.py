@@ -21,13 +21,23 @@ class Keeper:
         self.on_effects: Callable[[tuple[Effect, ...]], None] = lambda effects: None
         self._store = store
         self._lock = asyncio.Lock()
+        self._under_way: set[asyncio.Task[World]] = set()
 
     async def apply(self, command: Struct) -> World:
         """The world after `command`. WorldError (refused), StoreError (not written): nothing has changed then.
 
-        Shielded: a caller that is cancelled while the file is being written must not leave memory and disk apart.
+        A task of its own: a caller that is cancelled while the file is being written must not leave memory and disk apart.
         """
-        return await asyncio.shield(self._apply(command))
+        task = asyncio.create_task(self._apply(command))
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+        await asyncio.wait([task])
+        return task.result()
+
+    def _done(self, task: asyncio.Task[World]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, also when whoever asked was cancelled: nobody else waits for the refusal
 
     async def _apply(self, command: Struct) -> World:
         async with self._lock:

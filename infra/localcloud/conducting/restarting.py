@@ -89,8 +89,9 @@ class Restarting:
             deployment = lookup.deployment(self._keeper.world, deployment_id)
             decision = after_exit(deployment.settings, restarts, exit_code)
             if isinstance(decision, ReplicaStatus):
+                line = f"replica {replica.key} stays {decision} after {restarts} restarts"
+                self._build_logs.add(deployment_id, line, "error")  # first: who sees the status looks for the reason
                 await self._keeper.apply(SetReplica(deployment_id, replica.key, decision, restarts))
-                self._build_logs.add(deployment_id, f"replica {replica.key} stays {decision} after {restarts} restarts", "error")
                 return
             await self._keeper.apply(SetReplica(deployment_id, replica.key, ReplicaStatus.RESTARTING, restarts))
             await asyncio.sleep(decision)

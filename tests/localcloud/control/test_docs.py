@@ -1,0 +1,22 @@
+"""docs/localcloud.md tells the truth about which operations there are."""
+
+import re
+from pathlib import Path
+
+from graphql import build_schema
+
+from infra.localcloud.railway_api.executable import schema_text
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "localcloud.md"
+ROW = re.compile(r"^\| (\w+) \| (full|partly|no) \| (.*)\|$", re.MULTILINE)
+
+
+def test_every_operation_of_the_schema_has_its_row_and_no_other():
+    """Who reads the table decides by it what can be tried here."""
+    schema = build_schema(schema_text())
+    assert schema.query_type is not None
+    assert schema.mutation_type is not None
+    offered = sorted([*schema.query_type.fields, *schema.mutation_type.fields])
+    rows = ROW.findall(DOCS.read_text(encoding="utf-8"))
+    assert [name for name, how_far, _ in rows if how_far != "no"] == offered
+    assert all(remark.strip() for _, how_far, remark in rows if how_far == "partly"), "partly says what is missing"
