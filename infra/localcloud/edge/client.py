@@ -154,6 +154,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _start_request(self) -> bool:
         buffer = self._buffer
+        while buffer.startswith(b"\r\n"):  # empty lines before a request are to be ignored (RFC 9112 section 2.2)
+            buffer = self._buffer = buffer[2:]
         end = buffer.find(b"\r\n\r\n")
         if end < 0 or end > HEAD_BYTES_MAX:
             if len(buffer) > HEAD_BYTES_MAX:

@@ -105,8 +105,8 @@ class Exchange:
         self._log(self._status or 499)
 
     def client_full(self, is_full: bool) -> None:
-        if self._upstream is not None and self._upstream.transport is not None:
-            (self._upstream.transport.pause_reading if is_full else self._upstream.transport.resume_reading)()
+        if self._upstream is not None:
+            self._upstream.pause(is_full)
 
     def upstream_full(self, is_full: bool) -> None:
         self._client.pause(is_full)
@@ -188,6 +188,8 @@ class Exchange:
         rest = buffer[end + 4 :]
         if head.status == 101 and self._head.upgrade is not None:
             self._become_tunnel(head, rest)
+        elif head.status == 101:
+            self._broken()  # nobody asked for it
         elif head.status < 200:  # interim answers end here: we gave our own 100 already (RFC 9110 section 15.2)
             if rest:
                 self._read_head(rest)
@@ -243,7 +245,7 @@ class Exchange:
         elif self._may_retry(connection):
             self._response_buffer = b""
             if self._tried is not None:
-                self._candidates.append(self._tried)  # its process may well be fine: only this connection was old
+                self._candidates.insert(0, self._tried)  # its process may well be fine: only this connection was old
             self._next_candidate()
         else:
             self._fail(502)

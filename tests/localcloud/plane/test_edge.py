@@ -133,6 +133,26 @@ async def test_pipelined_requests_are_answered_in_order(edge: Edge, listen: List
     client.close()
 
 
+async def test_a_kept_connection_reads_again_after_a_client_that_did_not_keep_up(edge: Edge, listen: Listen) -> None:
+    """Its next client would wait for ever for an answer nobody reads."""
+    port = await listen(answering(OK))
+    connection = await edge.shared.pool.connect(("127.0.0.1", port))
+    assert connection.transport is not None
+    connection.pause(True)
+    assert not connection.transport.is_reading()
+    edge.shared.pool.give_back(connection)
+    assert edge.shared.pool.take(("127.0.0.1", port)) is connection
+    assert connection.transport.is_reading()
+    connection.abort()
+
+
+async def test_empty_lines_before_a_request_are_ignored(edge: Edge, listen: Listen) -> None:
+    edge.to(await listen(answering(OK)))
+    client = await edge.connect()
+    client.send(b"\r\n\r\n" + GET + b"\r\n" + GET)
+    assert [(await client.answer())[0] for _ in range(2)] == [200, 200]
+
+
 async def test_a_request_cut_at_every_byte_is_one_request(edge: Edge, listen: Listen) -> None:
     edge.to(await listen(answering(OK)))
     client = await edge.connect()
@@ -257,9 +277,17 @@ async def test_nobody_to_answer(edge: Edge, is_deployed: bool, status: int, mess
     client.close()
 
 
-@pytest.mark.parametrize(
-    "answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"]
-)
+BROKEN = [
+    b"",
+    b"HTTP/1.1 200 OK\r\nContent-Le",
+    b"nonsense\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("answer", BROKEN)
 async def test_a_replica_that_breaks_before_its_answer_is_a_502(edge: Edge, listen: Listen, answer: bytes) -> None:
     async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
