@@ -217,5 +217,18 @@ def remove_value(settings: StackSettings, key: str, is_path: bool, project: str)
         del container[last]
 
 
+def secret_texts(settings: StackSettings, crypter: Crypter) -> Iterator[str]:
+    """Every secret of the configuration, opened, also those inside objects."""
+
+    def leaves(value: Any) -> Iterator[str]:
+        if is_secure(value):
+            yield crypter.decrypt(value["secure"])
+        else:
+            for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+                yield from leaves(item)
+
+    return leaves(settings.config)
+
+
 def is_secret_value(value: Any) -> bool:
     return _holds_secret(value)

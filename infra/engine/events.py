@@ -6,7 +6,7 @@ Every secret is masked here, before anything leaves the engine: display and even
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from infra.engine.urns import is_default_provider
 from infra.engine.values import mask
 
 Event = dict[str, Any]
+SECRET_LENGTH_MIN = 4
 
 
 def state_metadata(state: ResourceState | None) -> dict[str, Any] | None:
@@ -71,6 +72,18 @@ class Events:
         self._subscribers: list[Callable[[Event], None]] = []
         self._sequence = 0
         self.changes: dict[str, int] = {}
+        self._secrets: set[str] = set()
+
+    def never_show(self, texts: Iterable[str]) -> None:
+        """Secrets that no message may contain. Very short ones are left out: masking every `1` would hide the message."""
+        self._secrets.update(text for text in texts if len(text) >= SECRET_LENGTH_MIN)
+
+    def redact(self, message: str) -> str:
+        """The message without the secrets we know of: programs print, and providers quote, what they were given."""
+        for secret in self._secrets:
+            if secret in message:
+                message = message.replace(secret, "[secret]")
+        return message
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> None:
         self._subscribers.append(subscriber)
@@ -103,7 +116,11 @@ class Events:
     def diagnostic(self, severity: str, message: str, urn: str = "", stream_id: int = 0, is_ephemeral: bool = False) -> None:
         """`severity`: info, info#err, warning, error or debug."""
         body: dict[str, Any] = {"urn": urn} if urn else {}
-        body |= {"prefix": "" if severity.startswith("info") else f"{severity}: ", "message": message + "\n", "color": "raw"}
+        body |= {
+            "prefix": "" if severity.startswith("info") else f"{severity}: ",
+            "message": self.redact(message) + "\n",
+            "color": "raw",
+        }
         body |= {"severity": severity, "streamId": stream_id, "ephemeral": is_ephemeral}
         self.emit("diagnosticEvent", body)
 

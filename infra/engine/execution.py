@@ -15,7 +15,7 @@ from infra.engine.providers import Providers
 from infra.engine.remote import InitFailed, Provider, ProviderFailed
 from infra.engine.resource_state import ResourceState, now_text
 from infra.engine.urns import is_provider_type
-from infra.engine.values import Properties, add_secret_outputs, has_unknown, without_nulls
+from infra.engine.values import Properties, add_secret_outputs, has_unknown, secret_strings, without_nulls
 
 Result = TypeVar("Result")
 
@@ -47,12 +47,19 @@ class Execution:
         self._done(Op.SAME, old, new)
 
     async def create(
-        self, new: ResourceState, provider: Provider | None, *, op: Op = Op.CREATE, replaces: ResourceState | None = None
+        self,
+        new: ResourceState,
+        provider: Provider | None,
+        *,
+        op: Op = Op.CREATE,
+        replaces: ResourceState | None = None,
+        condemns: ResourceState | None = None,
     ) -> None:
-        """Creates; `replaces` is the state that goes from the snapshot at once (deleted first, or only pending)."""
+        """Creates. `replaces` goes from the snapshot with the same save (it was deleted first); `condemns` stays in it,
+        marked for deletion at the end, so that no moment knows two live resources of one URN."""
         deployment = self._deployment
         is_logical = op is Op.CREATE
-        metadata = deployment.metadata(op, replaces, new, is_logical=is_logical)
+        metadata = deployment.metadata(op, replaces or condemns, new, is_logical=is_logical)
         deployment.events.step_started(metadata)
         new.created = new.modified = now_text()
 
@@ -70,8 +77,8 @@ class Execution:
                     raise ProviderFailed("the provider returned no id")
             await self._hooks.run("after_create", new, new_inputs=new.inputs, new_outputs=new.outputs)
 
-        await self._attempt(new, metadata, perform, replaces)
-        deployment.events.step_done(deployment.metadata(op, replaces, new, is_logical=is_logical))
+        await self._attempt(new, metadata, perform, replaces, condemns)
+        deployment.events.step_done(deployment.metadata(op, replaces or condemns, new, is_logical=is_logical))
 
     async def update(self, old: ResourceState, new: ResourceState, provider: Provider | None, difference: Difference) -> None:
         deployment = self._deployment
@@ -141,6 +148,7 @@ class Execution:
         metadata: dict[str, object],
         perform: Callable[[], Awaitable[None]],
         supersedes: ResourceState | None,
+        condemns: ResourceState | None = None,
     ) -> None:
         """Runs a mutation and commits its result, whole or half."""
         deployment = self._deployment
@@ -148,7 +156,7 @@ class Execution:
             self._refuse_when_cancelled(new.urn)
             try:
                 await self.guarded(
-                    new.urn, f"{metadata['op']} failed", lambda: self._with_partial_state(new, perform, supersedes)
+                    new.urn, f"{metadata['op']} failed", lambda: self._with_partial_state(new, perform, supersedes, condemns)
                 )
             except ResourceError:
                 deployment.events.step_failed(metadata)
@@ -156,7 +164,7 @@ class Execution:
                 await deployment.snapshot.save()
                 raise
         deployment.snapshot.end(new)
-        self._commit(new, supersedes)
+        self._commit(new, supersedes, condemns)
         await deployment.snapshot.save()
 
     def _refuse_when_cancelled(self, urn: str) -> None:
@@ -164,7 +172,11 @@ class Execution:
             raise Bail(urn)
 
     async def _with_partial_state(
-        self, new: ResourceState, perform: Callable[[], Awaitable[None]], supersedes: ResourceState | None
+        self,
+        new: ResourceState,
+        perform: Callable[[], Awaitable[None]],
+        supersedes: ResourceState | None,
+        condemns: ResourceState | None,
     ) -> None:
         try:
             await perform()
@@ -173,15 +185,19 @@ class Execution:
             new.id = exc.identity or new.id
             new.outputs = add_secret_outputs(without_nulls(exc.outputs), new.additional_secret_outputs)
             new.inputs = exc.inputs if exc.inputs is not None else new.inputs
-            new.init_errors = exc.reasons or [str(exc)]
+            new.init_errors = [self._deployment.events.redact(reason) for reason in exc.reasons or [str(exc)]]
             self._deployment.snapshot.end(new)
-            self._commit(new, supersedes)
+            self._commit(new, supersedes, condemns)
             reasons = "\n".join(f"  - {reason}" for reason in new.init_errors)
             raise ProviderFailed(
                 f"the resource exists but its initialization failed; the next `up` tries again\n{reasons}"
             ) from exc
 
-    def _commit(self, new: ResourceState, supersedes: ResourceState | None) -> None:
+    def _commit(self, new: ResourceState, supersedes: ResourceState | None, condemns: ResourceState | None = None) -> None:
+        if condemns is not None:
+            condemns.delete = True
+            self._deployment.snapshot.touched(condemns)
+        self._deployment.events.never_show(secret_strings([new.inputs, new.outputs]))
         self._deployment.news[new.urn] = new
         self._deployment.snapshot.add_new(new, supersedes)
 

@@ -98,9 +98,7 @@ class ProviderResources:
         else:
             new.id = new_provider_id(deployment.is_preview)
             execution.announce_replacement(old, new, difference)
-            await execution.create(new, provider, op=Op.CREATE_REPLACEMENT)
-            old.delete = True
-            deployment.snapshot.touched(old)
+            await execution.create(new, provider, op=Op.CREATE_REPLACEMENT, condemns=old)
             deployment.replaced_urns.add(new.urn)
 
     async def _difference(self, old: ResourceState, new: ResourceState, provider: Provider) -> Difference:

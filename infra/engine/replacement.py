@@ -36,8 +36,7 @@ class Replacement:
             await self._execution.create(new, provider, op=Op.CREATE_REPLACEMENT, replaces=old)
             return
         self._execution.announce_replacement(old, new, decision.difference)
-        await self._execution.create(new, provider, op=Op.CREATE_REPLACEMENT)
-        self._condemn(old)
+        await self._execution.create(new, provider, op=Op.CREATE_REPLACEMENT, condemns=old)
 
     def _condemn(self, old: ResourceState) -> None:
         """Marks the old one for deletion at the end, in the state too: an interrupted run goes on from there."""

@@ -20,6 +20,7 @@ from pulumi.runtime.proto import engine_pb2_grpc, resource_pb2_grpc
 
 from infra.engine import deletes, program
 from infra.engine.callbacks import Callbacks, Hooks
+from infra.engine.config import secret_texts
 from infra.engine.deployment import Deployment
 from infra.engine.deployment_options import Options
 from infra.engine.errors import EngineError
@@ -36,7 +37,7 @@ from infra.engine.replacement import Replacement
 from infra.engine.resource_state import ResourceState
 from infra.engine.session import Session
 from infra.engine.snapshot import Snapshot
-from infra.engine.values import has_secret, mask
+from infra.engine.values import has_secret, mask, secret_strings
 
 
 @dataclass(slots=True)
@@ -114,6 +115,9 @@ class Update:
 
     def _announce(self) -> None:
         deployment = self.deployment
+        self.events.never_show(secret_texts(self._session.settings, deployment.crypter))
+        for state in self.snapshot.olds:
+            self.events.never_show(secret_strings([state.inputs, state.outputs]))
         self.events.prelude({k: "[secret]" if item.is_secret else item.text for k, item in deployment.config.items()})
         for operation in self.snapshot.kept_pending:
             urn = operation["resource"]["urn"]
@@ -147,6 +151,8 @@ class Update:
                     await self._finish(execution, monitor)
                 elif self._kind != "refresh" and not deployment.has_failed:
                     await self._run_program(execution, monitor)
+                if deployment.is_cancelled:
+                    deployment.fail("", "cancelled; what was done is saved, run it again to go on")
                 if not deployment.is_preview:
                     await self.snapshot.save()
         finally:
@@ -167,8 +173,8 @@ class Update:
         code = await running
         await monitor.idle()
         if deployment.is_cancelled:
-            deployment.fail("", "the update was cancelled; what was done is saved, run it again to go on")
-        elif code == 0 and not deployment.has_failed:
+            return
+        if code == 0 and not deployment.has_failed:
             await self._finish(execution, monitor)
         elif not deployment.has_failed:
             deployment.fail(deployment.stack_urn, f"the program ended with exit code {code}")

@@ -119,6 +119,13 @@ def has_secret(value: Value) -> bool:
     return any_node(value, lambda node: isinstance(node, Secret))
 
 
+def secret_strings(value: Value) -> Iterator[str]:
+    """Every text marked secret."""
+    for node in walk(value):
+        if isinstance(node, Secret):
+            yield from (inner for inner in walk(node.value) if isinstance(inner, str))
+
+
 def same_value(a: Value, b: Value) -> bool:
     """Equality of meaning: secret marks do not count, unknowns equal nothing."""
     return not has_unknown(a) and not has_unknown(b) and reveal(a) == reveal(b)

@@ -17,6 +17,7 @@ b = Thing("b", copy=a.password if hasattr(a, "password") else token, opts=RO(add
 pulumi.export("token", token)
 pulumi.export("wrapped", {"inner": token})
 pulumi.log.info("done")
+token.apply(lambda t: print("leak", t))
 """
 
 
