@@ -122,7 +122,9 @@ class Authenticator:
             return entry, "l1"
         self._counters.l1_misses += 1
         name = self._name(token)
-        return await self._flights.run(name, lambda: self._resolve(token, name))
+        resolved = await self._flights.run(name, lambda: self._resolve(token, name))
+        self._counters.l2_hits += resolved[1] == "l2"  # by caller, as L1's are: several may share a flight
+        return resolved
 
     def remember(self, token: bytes, identity: Identity, user: IssuerUser, confirmed_at: float) -> Entry:
         """Fills both tiers with what the issuer confirmed; `confirmed_at` is monotonic, from before it was asked."""
@@ -200,7 +202,6 @@ class Authenticator:
         if self._wall() >= until or identity.key_id != parsed.key_id or not self._may_serve(entry):
             self._counters.l2_misses += 1
             return None
-        self._counters.l2_hits += 1
         self._entries[name] = entry
         return entry
 

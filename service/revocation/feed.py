@@ -91,6 +91,7 @@ class RevocationFeed:
             await connection.add_listener(CHANNEL, self._on_notice)
             for channel in self._also:
                 await connection.add_listener(channel, self._on_other)
+            self._floor = "0"  # another server may answer now (a restore, a fail-over), with transaction numbers of its own
             await self._poll(connection, LOAD_TIMEOUT_S)
             while True:
                 await asyncio.sleep(POLL_S)

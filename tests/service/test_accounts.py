@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope
 
 from service.accounts.follow_up import SignedInUser, follow_up
-from service.accounts.jobs import Job, JobFailed, read_smtp_url, welcome_mail
+from service.accounts.jobs import Job, JobFailed, read_smtp_url, send_welcome_mail, welcome_mail
 from service.accounts.profiles import read_profile
 from service.accounts.worker import ATTEMPTS_MAX, Worker, backoff_s
 from service.clocks import Clock
+from service.database.migrate import migrate
 from service.database.pools import Database
 from service.metrics.counters import Counters
 from tests.service import issuing
@@ -141,6 +145,59 @@ async def test_log_in_wakes_the_worker(database: Database):
     await asyncio.wait_for(done.wait(), 3)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_profile_that_the_replica_has_not_got_yet_comes_from_the_primary(
+    database_url: str, empty_database: str, postgres: str
+):
+    """Profiles are only ever inserted, so "not there yet" is the one way for a replica to be behind."""
+    name = f"replica_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(postgres)
+    await admin.execute(f'create database "{name}"')
+    replica_url = urlsplit(postgres)._replace(path=f"/{name}").geturl()
+    await migrate(replica_url)
+    both = Database(settings_with(DATABASE_URL=database_url, DATABASE_REPLICA_URL=replica_url), Clock(), Counters())
+    await both.open()
+    assert await follow_up(both, Counters(), USER)
+    profile = await read_profile(both, issuing.USER)
+    assert profile is not None
+    assert b"Ann" in profile
+    await both.close()
+    away = Database(
+        settings_with(DATABASE_URL=database_url, DATABASE_REPLICA_URL="postgresql://u:p@127.0.0.1:9/x"), Clock(), Counters()
+    )
+    await away.open()
+    assert await read_profile(away, issuing.USER) == profile
+    await away.close()
+    await admin.execute(f'drop database "{name}" with (force)')
+    await admin.close()
+
+
+class Postbox:
+    """An SMTP server's handler that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.mails: list[Envelope] = []
+
+    async def handle_DATA(self, _server: object, _session: object, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        self.mails.append(envelope)
+        return "250 kept"
+
+
+async def test_welcome_mail_is_delivered_and_a_dead_server_is_a_failed_job():
+    postbox = Postbox()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(postbox, hostname="localhost", loop=loop), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    job = Job(1, issuing.USER, "welcome_mail", '{"email": "ann@example.com", "display_name": "Ann"}', 1)
+    await send_welcome_mail(read_smtp_url(f"smtp://127.0.0.1:{port}/?from=hello%40example.com"), job)
+    (mail,) = postbox.mails
+    assert (mail.mail_from, mail.rcpt_tos) == ("hello@example.com", ["ann@example.com"])
+    assert b"Hello Ann" in (mail.content or b"")
+    server.close()
+    with pytest.raises(JobFailed):
+        await send_welcome_mail(read_smtp_url("smtp://127.0.0.1:9"), job)
+    await send_welcome_mail(None, job)
 
 
 def test_backoff_grows_to_an_hour():

@@ -280,6 +280,15 @@ async def test_hundred_callers_share_one_question(parts: Parts):
     assert outcomes[1:] == ["miss"] * 99
 
 
+async def test_callers_who_share_a_flight_are_counted_one_by_one(parts: Parts):
+    """The gate holds the counters against the X-Cache headers it saw."""
+    await parts.verify(TOKEN)
+    neighbour = Parts(parts.hands, parts.shared.sealed)
+    await neighbour.jwks.refresh()
+    assert await asyncio.gather(*(neighbour.verify(TOKEN) for _ in range(10))) == ["l2"] * 10
+    assert (neighbour.counters.l1_misses, neighbour.counters.l2_hits) == (10, 10)
+
+
 async def test_withdrawn_key_takes_its_tokens_with_it(parts: Parts):
     await parts.verify(TOKEN)
     parts.key_document = issuing.jwks(issuing.EC_NEXT)
