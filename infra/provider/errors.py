@@ -12,6 +12,7 @@ ProviderError
       +-- InvalidInput        the API does not accept what we sent
       +-- RemoteFault         the API broke; a change may have happened all the same
            +-- Unreachable    no connection was made: nothing happened
+           +-- OutcomeUnknown we gave up on a change without learning whether it took effect
 """
 
 from __future__ import annotations
@@ -104,3 +105,13 @@ class Unreachable(RemoteFault):
     """No connection could be made, so nothing was carried out."""
 
     may_have_happened = False
+
+
+class OutcomeUnknown(RemoteFault):
+    """We looked, asked again, and gave up: nobody knows whether the change took effect."""
+
+    is_transient = False
+
+    def __init__(self, cause: RemoteError) -> None:
+        super().__init__(f"{cause}; it may have been carried out all the same, so look before the next `up`")
+        self.operation, self.request_id = cause.operation, cause.request_id

@@ -166,9 +166,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
         if self._client is not None:
             await self.provider.disconnect(self._client)
         self._client = self.provider.connect(settings, os.environ, self.stopper)
-        return provider_pb2.ConfigureResponse(
-            acceptSecrets=True, acceptResources=True, supportsPreview=True, acceptOutputs=False
-        )
+        return provider_pb2.ConfigureResponse(acceptSecrets=True, acceptResources=True, supportsPreview=True, acceptOutputs=False)
 
     @_one_line_errors
     async def Invoke(self, request: Any, context: Context) -> provider_pb2.InvokeResponse:  # noqa: N802
@@ -214,9 +212,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
             made = await resource.create(self._call(request.urn, request.timeout), resource.typed(inputs))
         except HalfMade as half:
             await self._fail_half_made(request, context, resource, inputs, half)
-        return provider_pb2.CreateResponse(
-            id=made.identity, properties=to_struct(state(inputs, made.outputs, resource.outputs))
-        )
+        return provider_pb2.CreateResponse(id=made.identity, properties=to_struct(state(inputs, made.outputs, resource.outputs)))
 
     @_one_line_errors
     async def Read(self, request: Any, context: Context) -> provider_pb2.ReadResponse:  # noqa: N802
@@ -303,6 +299,4 @@ def _marked(resource: Resource[Any, Any], old: Properties, new: Mapping[str, Any
     declared = {each.name for each in resource.fields if each.is_secret}
     marked = mark_like(old, {key: value for key, value in new.items() if value is not None})
     # A field that is new at the top level is judged by its declaration alone, not by its neighbours' marks.
-    return {
-        key: as_secret(value) if key in declared else value if key in old else plain(value) for key, value in marked.items()
-    }
+    return {key: as_secret(value) if key in declared else value if key in old else plain(value) for key, value in marked.items()}

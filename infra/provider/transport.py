@@ -17,14 +17,17 @@ from typing import Any, TypeVar
 
 import httpx
 
-from infra.provider.errors import RemoteError, RemoteFault, Throttled, Unreachable
+from infra.provider.errors import OutcomeUnknown, RemoteError, RemoteFault, Stopped, Throttled, Unreachable
 from infra.provider.retry import RetryPolicy
 
 Answer = TypeVar("Answer")
 Sleep = Callable[[float], Awaitable[None]]
 
-TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+ANSWER_TIMEOUT_S = 60.0
+"""For one try as a whole; httpx's own limits are for single reads, which a slow answer could keep passing."""
 BODY_BYTES_MAX = 16 * 1024 * 1024
+_CODING_HEADERS = ("content-encoding", "content-length", "transfer-encoding")
 _REQUEST_ID_HEADERS = ("x-railway-request-id", "x-request-id", "sb-request-id", "cf-ray")
 
 
@@ -56,9 +59,10 @@ class Transport:
         sleep: Sleep = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
         dice: Callable[[], float] = random.random,
+        use_proxies: bool = True,
         wire: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._client = httpx.AsyncClient(headers=dict(headers), timeout=TIMEOUT, transport=wire, trust_env=wire is None)
+        self._client = httpx.AsyncClient(headers=dict(headers), timeout=TIMEOUT, transport=wire, trust_env=use_proxies)
         self._policy = policy or RetryPolicy()
         self._deadline_s = deadline_s
         self._slots = asyncio.Semaphore(concurrency_max)
@@ -96,13 +100,33 @@ class Transport:
             try:
                 return await self.ask(request, judge)
             except RemoteError as error:
-                if not error.may_have_happened:
+                if not error.may_have_happened and attempt == 1:
                     raise
-                # Wait first: reads may lag behind the change that we are looking for.
-                await self._wait_or_raise(attempt, error, give_up_at)
-                answer = await settled()
+                answer = await self._look(attempt, error, give_up_at, settled)
                 if answer is not None:
                     return answer
+                if not error.may_have_happened:
+                    raise
+
+    async def _look(
+        self, attempt: int, error: RemoteError, give_up_at: float, settled: Callable[[], Awaitable[Answer | None]]
+    ) -> Answer | None:
+        """Waits, because reads may lag behind the change that we look for, and looks.
+
+        A refusal after an earlier unknown outcome is looked into as well: `already exists` may mean our own. When the
+        engine stops us in the wait we look all the same, so that what was made is not lost with its id.
+        """
+        if error.may_have_happened:
+            try:
+                await self._wait_or_raise(attempt, error, give_up_at)
+            except RemoteError:
+                raise OutcomeUnknown(error) from error
+            except Stopped:
+                answer = await settled()
+                if answer is None:
+                    raise
+                return answer
+        return await settled()
 
     async def _wait_or_raise(self, attempt: int, error: RemoteError, give_up_at: float) -> None:
         wait_s = self._policy.wait_s(attempt, error, self._dice())
@@ -111,18 +135,13 @@ class Transport:
         await self._sleep(wait_s)
 
     async def _send(self, request: Request) -> httpx.Response:
-        timeout = httpx.Timeout(request.timeout_s, connect=5.0) if request.timeout_s else TIMEOUT
+        timeout_s = request.timeout_s or ANSWER_TIMEOUT_S
         async with self._slots:
             try:
-                response = await self._client.request(
-                    request.method,
-                    request.url,
-                    json=request.json,
-                    content=request.content,
-                    headers=dict(request.headers),
-                    params=dict(request.params) or None,
-                    timeout=timeout,
-                )
+                async with asyncio.timeout(timeout_s):
+                    response = await self._exchange(request)
+            except TimeoutError as exc:
+                raise RemoteFault(f"no answer within {timeout_s:g} s", operation=request.operation) from exc
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
                 where = httpx.URL(request.url)
                 raise Unreachable(
@@ -140,6 +159,27 @@ class Transport:
                 retry_after_s=retry_after_s(response),
             )
         return response
+
+    async def _exchange(self, request: Request) -> httpx.Response:
+        """One request and its whole answer, read piece by piece so that an endless one is noticed."""
+        pieces: list[bytes] = []
+        size = 0
+        async with self._client.stream(
+            request.method,
+            request.url,
+            json=request.json,
+            content=request.content,
+            headers=dict(request.headers),
+            params=dict(request.params) or None,
+        ) as response:
+            async for piece in response.aiter_bytes():
+                size += len(piece)
+                if size > BODY_BYTES_MAX:
+                    raise RemoteFault(f"the answer is longer than {BODY_BYTES_MAX} bytes", operation=request.operation)
+                pieces.append(piece)
+        # The pieces are decoded already; the headers that spoke of their coding no longer hold.
+        headers = [(name, value) for name, value in response.headers.multi_items() if name not in _CODING_HEADERS]
+        return httpx.Response(response.status_code, headers=headers, content=b"".join(pieces))
 
 
 def request_id(response: httpx.Response) -> str:

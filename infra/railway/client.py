@@ -35,9 +35,7 @@ class RailwayClient:
         except NotFound:
             return None
 
-    async def mutate(
-        self, operation: Operation, variables: Data, settled: Callable[[], Awaitable[Data | None]]
-    ) -> Data:
+    async def mutate(self, operation: Operation, variables: Data, settled: Callable[[], Awaitable[Data | None]]) -> Data:
         """Sends a change. `settled` tells after an unknown outcome whether it took effect: the data to go on with, or None."""
         return await self.transport.change(
             self._request(operation, variables), lambda answer: data_of(answer, operation.name), settled

@@ -4,9 +4,7 @@ from infra.provider.rules import Text
 
 PROJECT_NAME = Text(1, 50)
 ENVIRONMENT_NAME = Text(1, 50)
-SERVICE_NAME = Text(
-    1, 32, r"[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?", "letters, digits, spaces, dots, dashes and underscores"
-)
+SERVICE_NAME = Text(1, 32, r"[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?", "letters, digits, spaces, dots, dashes and underscores")
 """32 characters: Railway's documentation of services."""
 
 ID = Text(1, 64, r"[A-Za-z0-9-]+", "an id: letters, digits and dashes")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+import httpx
+
 from infra.provider.definition import Field
-from infra.provider.endpoints import require_private_way
+from infra.provider.endpoints import is_loopback, require_private_way
 from infra.provider.errors import ConfigurationError
 from infra.provider.native import NativeProvider, by_type
 from infra.provider.rules import Text
@@ -44,7 +46,9 @@ class RailwayProvider(NativeProvider[RailwayClient]):
             )
         require_private_way("railway:endpoint", endpoint)
         headers = {"authorization": f"Bearer {token}", "user-agent": f"cached-auth-railway-provider/{self.version}"}
-        return RailwayClient(Transport(headers, sleep=stopper.sleep), endpoint)
+        # A proxy has no way to this machine's loopback addresses.
+        transport = Transport(headers, sleep=stopper.sleep, use_proxies=not is_loopback(httpx.URL(endpoint).host))
+        return RailwayClient(transport, endpoint)
 
     async def disconnect(self, client: RailwayClient) -> None:
         await client.transport.close()

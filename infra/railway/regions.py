@@ -72,7 +72,5 @@ def placed(multi_region_config: Any) -> dict[str, int]:
     if not isinstance(multi_region_config, dict):
         return {}
     return {
-        region(name): int(entry.get("numReplicas") or 1)
-        for name, entry in multi_region_config.items()
-        if isinstance(entry, dict)
+        region(name): int(entry.get("numReplicas") or 1) for name, entry in multi_region_config.items() if isinstance(entry, dict)
     }

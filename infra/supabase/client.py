@@ -21,9 +21,7 @@ _BY_STATUS: Mapping[int, type[RemoteError]] = {
     422: InvalidInput,
     423: Busy,
 }
-_NEXT_STEP: Mapping[type[RemoteError], str] = {
-    NotAuthorized: "; check SUPABASE_ACCESS_TOKEN or the supabase:accessToken setting"
-}
+_NEXT_STEP: Mapping[type[RemoteError], str] = {NotAuthorized: "; check SUPABASE_ACCESS_TOKEN or the supabase:accessToken setting"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +43,7 @@ class SupabaseClient:
         except NotFound:
             return None
 
-    async def send(
-        self, operation: str, method: str, path: str, body: Any, settled: Callable[[], Awaitable[Any | None]]
-    ) -> Any:
+    async def send(self, operation: str, method: str, path: str, body: Any, settled: Callable[[], Awaitable[Any | None]]) -> Any:
         """Sends a change. `settled` tells after an unknown outcome whether it took effect."""
         request = Request(operation, method, self.endpoint + path, is_query=False, json=body)
         return await self.transport.change(request, lambda response: answer_of(response, operation), settled)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+import httpx
+
 from infra.provider.definition import Field
-from infra.provider.endpoints import require_private_way
+from infra.provider.endpoints import is_loopback, require_private_way
 from infra.provider.errors import ConfigurationError
 from infra.provider.native import NativeProvider, by_type
 from infra.provider.rules import Text
@@ -48,7 +50,9 @@ class SupabaseProvider(NativeProvider[SupabaseClient]):
                 'supabase:projectUrl: expected a template with {ref} or {database_host} only, such as "https://{ref}.supabase.co"'
             ) from None
         headers = {"authorization": f"Bearer {token}", "user-agent": f"cached-auth-supabase-provider/{self.version}"}
-        return SupabaseClient(Transport(headers, sleep=stopper.sleep), endpoint.rstrip("/"), template)
+        # A proxy has no way to this machine's loopback addresses.
+        transport = Transport(headers, sleep=stopper.sleep, use_proxies=not is_loopback(httpx.URL(endpoint).host))
+        return SupabaseClient(transport, endpoint.rstrip("/"), template)
 
     async def disconnect(self, client: SupabaseClient) -> None:
         await client.transport.close()

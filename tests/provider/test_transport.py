@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
-from infra.provider.errors import NotAuthorized, RemoteError, RemoteFault, Throttled, Unreachable
+from infra.provider.errors import Conflict, NotAuthorized, RemoteError, RemoteFault, Stopped, Throttled, Unreachable
 from infra.provider.retry import RetryPolicy
 from infra.provider.transport import Request, Transport, request_id, retry_after_s
 from infra.railway.faults import data_of
@@ -140,6 +141,65 @@ async def test_change_looks_before_it_repeats() -> None:
     assert len(line.sent) == 2
     assert len(line.waits) == 2, "a look comes after a wait, because reads may lag behind"
     await transport.close()
+
+
+async def test_refusal_after_a_lost_answer_is_looked_into() -> None:
+    """Lost, not to be seen yet, sent again, and refused as existing: what exists is ours."""
+    looks: list[dict[str, Any] | None] = [None, {"id": "ours"}]
+
+    async def settled() -> dict[str, Any] | None:
+        return looks.pop(0)
+
+    line = Line(httpx.ReadError("reset"), graphql_error('A service named "x" already exists in this project'))
+    transport = line.transport()
+    assert await transport.change(CHANGE, judge, settled) == {"id": "ours"}
+    await transport.close()
+
+
+async def test_first_refusal_is_final() -> None:
+    """Without a lost answer before it, `already exists` is somebody else's."""
+
+    async def settled() -> dict[str, Any] | None:
+        raise AssertionError("nothing to look for")
+
+    line = Line(graphql_error('A service named "x" already exists in this project'))
+    transport = line.transport()
+    with pytest.raises(Conflict):
+        await transport.change(CHANGE, judge, settled)
+    await transport.close()
+
+
+@pytest.mark.parametrize("found", [{"id": "ours"}, None])
+async def test_stop_in_the_wait_after_a_lost_answer_still_looks(found: dict[str, Any] | None) -> None:
+    """The engine cancels just then: what was made must not be lost with its id."""
+
+    async def stopped(seconds: float) -> None:
+        raise Stopped("cancelled")
+
+    async def settled() -> dict[str, Any] | None:
+        return found
+
+    line = Line(httpx.ReadError("reset"))
+    transport = Transport({}, sleep=stopped, dice=lambda: 0.5, wire=httpx.MockTransport(line.handle))
+    if found is None:
+        with pytest.raises(Stopped):
+            await transport.change(CHANGE, judge, settled)
+    else:
+        assert await transport.change(CHANGE, judge, settled) == found
+    await transport.close()
+
+
+async def test_endless_answers_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.provider.transport.BODY_BYTES_MAX", 1000)
+    line = Line(*[httpx.Response(200, content=b"x" * 1001) for _ in range(6)])
+    with pytest.raises(RemoteFault, match="longer than 1000 bytes"):
+        await ask(line, QUERY)
+
+
+async def test_compressed_answers_are_read() -> None:
+    content = gzip.compress(b'{"data": {"id": 1}}')
+    line = Line(httpx.Response(200, content=content, headers={"content-encoding": "gzip"}))
+    assert await ask(line, QUERY) == {"id": 1}
 
 
 @pytest.mark.parametrize(

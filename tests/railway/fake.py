@@ -46,6 +46,7 @@ class FakeRailway:
         self.volumes: dict[str, Json] = {}
         self.deployments: dict[str, Json] = {}
         self.faults: dict[str, list[str]] = {}
+        self.late_environment = False
         self.calls: list[str] = []
         self.bodies: list[Json] = []
         self.outcomes: list[str] = []
@@ -154,7 +155,8 @@ class FakeRailway:
     def _projectCreate(self, input: Json) -> Json:  # noqa: A002, N802
         project = {"id": self._id("project"), "name": input["name"], "workspaceId": input.get("workspaceId"), "deletedAt": None}
         self.projects[project["id"]] = project
-        self._new_environment(project["id"], "production")
+        if not self.late_environment:
+            self._new_environment(project["id"], "production")
         return {"projectCreate": self._of_project(project["id"])}
 
     def _projectUpdate(self, id: str, input: Json) -> Json:  # noqa: A002, N802

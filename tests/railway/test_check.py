@@ -14,9 +14,7 @@ from infra.provider.properties import UNKNOWN, Secret
 from infra.railway.provider import RailwayProvider
 from infra.railway.regions import ALIASES, REGIONS, patch, placed
 
-RESOURCES: dict[str, Resource[Any, Any]] = {
-    token.rpartition(":")[2]: each for token, each in RailwayProvider.resources.items()
-}
+RESOURCES: dict[str, Resource[Any, Any]] = {token.rpartition(":")[2]: each for token, each in RailwayProvider.resources.items()}
 AT = {"projectId": "p", "environmentId": "e", "serviceId": "s"}
 SERVICE = {"projectId": "p", "environmentId": "e", "name": "auth", "multiRegionConfig": {"us-west2": 1}}
 

@@ -153,6 +153,20 @@ async def test_half_made_service_is_kept_and_finished(driver: Driver, fake: Fake
     await unchanged(driver, kept)
 
 
+async def test_project_without_its_environment_is_kept_and_finished(driver: Driver, fake: FakeRailway) -> None:
+    """The first environment may be late; the project must not be made a second time for it."""
+    fake.late_environment = True
+    fake.faults["project"] = ["503"] * 12
+    kept = Kept(driver.urn("Project", "p"))
+    checked, _ = await driver.check(kept, {"name": "demo"})
+    with pytest.raises(InitFailed, match="run `up` again"):
+        await driver.create_into(kept, checked)
+    fake.faults.clear()
+    fake._new_environment(kept.identity, "production")
+    await driver.up(kept, name="demo")
+    assert kept.outputs["defaultEnvironmentId"] in fake.environments
+
+
 @pytest.mark.parametrize("fault", ["lost", "lost-problem"])
 async def test_lost_answer_never_makes_two(driver: Driver, fake: FakeRailway, fault: str) -> None:
     """Railway takes no idempotency keys: a change can succeed and still answer with an error."""
@@ -350,7 +364,10 @@ async def test_errors_are_one_line_with_a_trace_and_without_secrets(driver: Driv
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await driver.create("Variables", "v", **ground.at, variables={"A": Secret("Problem processing")})
     message = caught.value.details() or ""
-    assert message == "variableCollectionUpsert: Railway says: [secret] request (request trace-77)"
+    assert message == (
+        "variableCollectionUpsert: Railway says: [secret] request (request trace-77); "
+        "it may have been carried out all the same, so look before the next `up`"
+    )
 
 
 async def test_wrong_token_says_what_to_check(driver: Driver, fake: FakeRailway) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -66,6 +67,18 @@ async def test_lost_answers_never_make_two(driver: Driver, fake: FakeSupabase) -
     assert not fake.replicas[project.identity]
     await driver.delete(project)
     assert not fake.projects
+
+
+async def test_replicas_of_two_regions_do_not_take_each_others_place(driver: Driver) -> None:
+    """Set up at the same moment, as a stack of three regions does."""
+    project = await driver.create("Project", "p", **PROJECT)
+    regions = ("us-west-1", "ap-southeast-1")
+    async with asyncio.TaskGroup() as group:
+        made = [
+            group.create_task(driver.create("ReadReplica", region, projectRef=project.identity, region=region))
+            for region in regions
+        ]
+    assert [region in each.result().outputs["host"] for region, each in zip(regions, made, strict=True)] == [True, True]
 
 
 async def test_name_and_password_change_in_place(driver: Driver, fake: FakeSupabase) -> None:

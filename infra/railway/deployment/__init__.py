@@ -82,9 +82,7 @@ class Deployment(Resource[RailwayClient, DeploymentInputs]):
     async def create(self, call: Call[RailwayClient], inputs: DeploymentInputs) -> Made:
         return await self._deploy(call, inputs)
 
-    async def update(
-        self, call: Call[RailwayClient], recorded: Recorded[DeploymentInputs], inputs: DeploymentInputs
-    ) -> Made:
+    async def update(self, call: Call[RailwayClient], recorded: Recorded[DeploymentInputs], inputs: DeploymentInputs) -> Made:
         deployment_id = str(recorded.outputs.get("deploymentId") or "")
         if deployment_id and recorded.inputs is not None and _same_release(recorded.inputs, inputs):
             # It failed or was left last time. What is ready or on its way by now need not be deployed again.

@@ -48,8 +48,7 @@ class Environment(Resource[RailwayClient, EnvironmentInputs]):
         if existing is not None:
             identity = existing["environmentCreate"]["id"]
             raise Conflict(
-                f"environments/{inputs.name}: exists already; "
-                f"adopt it with `pulumi import {self.resource_type} NAME {identity}`"
+                f"environments/{inputs.name}: exists already; adopt it with `pulumi import {self.resource_type} NAME {identity}`"
             )
         wanted = {"projectId": inputs.project_id, "name": inputs.name, "skipInitialDeploys": True}
         made = (await call.client.mutate(CREATE, {"input": wanted}, named))["environmentCreate"]
@@ -62,9 +61,7 @@ class Environment(Resource[RailwayClient, EnvironmentInputs]):
         inputs = {"projectId": environment["projectId"], "name": environment["name"]}
         return Found(environment["id"], inputs, {})
 
-    async def update(
-        self, call: Call[RailwayClient], recorded: Recorded[EnvironmentInputs], inputs: EnvironmentInputs
-    ) -> Made:
+    async def update(self, call: Call[RailwayClient], recorded: Recorded[EnvironmentInputs], inputs: EnvironmentInputs) -> Made:
         async def settled() -> Data | None:
             environment = await _environment(call, recorded.identity)
             return {} if environment and environment["name"] == inputs.name else None

@@ -7,7 +7,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
-from infra.provider.errors import NotFound, RemoteFault
+from infra.provider.errors import HalfMade, NotFound, ProviderError
 from infra.provider.waiting import until
 from infra.railway.client import Data, RailwayClient, nodes, only
 from infra.railway.names import ID, PROJECT_NAME
@@ -20,6 +20,7 @@ UPDATE = load(__file__, "update.graphql")
 DELETE = load(__file__, "delete.graphql")
 
 DELETE_DEADLINE_S = 120.0
+ENVIRONMENT_DEADLINE_S = 60.0
 
 
 class ProjectInputs(Struct, frozen=True, rename="camel"):
@@ -54,13 +55,7 @@ class Project(Resource[RailwayClient, ProjectInputs]):
         if inputs.workspace_id is not None:
             wanted["workspaceId"] = inputs.workspace_id
         made = (await call.client.mutate(CREATE, {"input": wanted}, settled))["projectCreate"]
-        environment_id = _first_environment(made)
-        if not environment_id:
-            # The environment may follow the project by a moment.
-            environment_id = await until(
-                call, lambda: _environment_of(call, made["id"]), deadline_s=60, what=f"first environment of project {made['id']}"
-            )
-        return Made(made["id"], {"defaultEnvironmentId": environment_id})
+        return await _with_environment(call, made)
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[ProjectInputs]) -> Found | None:
         project = await _project(call, recorded.identity)
@@ -80,7 +75,10 @@ class Project(Resource[RailwayClient, ProjectInputs]):
             return {"projectUpdate": project} if project and project["name"] == inputs.name else None
 
         await call.client.mutate(UPDATE, {"id": recorded.identity, "input": {"name": inputs.name}}, settled)
-        return Made(recorded.identity, {"defaultEnvironmentId": recorded.outputs.get("defaultEnvironmentId")})
+        known = recorded.outputs.get("defaultEnvironmentId")
+        if known:
+            return Made(recorded.identity, {"defaultEnvironmentId": known})
+        return await _with_environment(call, {"id": recorded.identity})
 
     async def delete(self, call: Call[RailwayClient], recorded: Recorded[ProjectInputs]) -> None:
         async def gone() -> Data | None:
@@ -104,11 +102,22 @@ async def _ids_named(call: Call[RailwayClient], inputs: ProjectInputs) -> set[st
     return {each["id"] for each in nodes(found["projects"]) if each["name"] == inputs.name}
 
 
-async def _environment_of(call: Call[RailwayClient], project_id: str) -> str | None:
-    project = await _project(call, project_id)
-    if project is None:
-        raise RemoteFault(f"project {project_id} is gone just after it was made", operation="projectCreate")
-    return _first_environment(project) or None
+async def _with_environment(call: Call[RailwayClient], project: Data) -> Made:
+    """The project as made, once its first environment is there; it may follow by a moment."""
+    identity = project["id"]
+
+    async def first() -> str | None:
+        found = await _project(call, identity)
+        return (_first_environment(found) or None) if found else None
+
+    try:
+        environment_id = _first_environment(project) or await until(
+            call, first, deadline_s=ENVIRONMENT_DEADLINE_S, what=f"first environment of project {identity}"
+        )
+    except ProviderError as error:
+        reason = f"project {identity} was made, but has no environment yet: {error}; run `up` again"
+        raise HalfMade(identity, {}, (reason,)) from error
+    return Made(identity, {"defaultEnvironmentId": environment_id})
 
 
 def _first_environment(project: Data) -> str:

@@ -85,9 +85,7 @@ class Variables(Resource[RailwayClient, VariablesInputs]):
             return {} if not await _variables(call, place, {}) else None
 
         try:
-            await call.client.mutate(
-                UPSERT, {"input": {**place, "variables": {}, "replace": True, "skipDeploys": True}}, settled
-            )
+            await call.client.mutate(UPSERT, {"input": {**place, "variables": {}, "replace": True, "skipDeploys": True}}, settled)
         except NotFound:
             return  # the service went first, and took its variables along
 

@@ -119,6 +119,4 @@ async def _read(call: Call[RailwayClient], inputs: VolumeInputs, identity: str) 
 
 
 def _belongs(instance: Data | None, inputs: VolumeInputs) -> bool:
-    return (
-        instance is not None and instance["serviceId"] == inputs.service_id and instance["mountPath"] == inputs.mount_path
-    )
+    return instance is not None and instance["serviceId"] == inputs.service_id and instance["mountPath"] == inputs.mount_path

@@ -6,6 +6,7 @@ place where the Management API lists every database of a project with its host.
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from infra.supabase.sessions import session_of
 
 READY_DEADLINE_S = 900.0
 DELETE_DEADLINE_S = 300.0
+_REGION_NAME = re.compile(r"(?:us|ca|sa|eu|ap|me|af|il|mx)-[a-z]+-[0-9]")
 
 
 class ReadReplicaInputs(Struct, frozen=True, rename="camel"):
@@ -43,7 +45,7 @@ class ReadReplica(Resource[SupabaseClient, ReadReplicaInputs]):
 
         async def appeared() -> Any | None:
             fresh = [each for each in await _replicas(call, inputs.project_ref) or [] if each["identifier"] not in before]
-            fits = [each for each in fresh if _fits(each, inputs.region)] if len(fresh) > 1 else fresh
+            fits = [each for each in fresh if _fits(each, inputs.region)]
             return fits[0] if len(fits) == 1 else None
 
         async def waited_for() -> Any:
@@ -72,9 +74,7 @@ class ReadReplica(Resource[SupabaseClient, ReadReplicaInputs]):
         inputs = {"projectRef": recorded.inputs.project_ref, "region": recorded.inputs.region}
         return Found(recorded.identity, inputs, _outputs(entry))
 
-    async def update(
-        self, call: Call[SupabaseClient], recorded: Recorded[ReadReplicaInputs], inputs: ReadReplicaInputs
-    ) -> Made:
+    async def update(self, call: Call[SupabaseClient], recorded: Recorded[ReadReplicaInputs], inputs: ReadReplicaInputs) -> Made:
         entry = await _replica(call, inputs.project_ref, recorded.identity)
         if entry is None:
             raise NotFound(f"read_replicas/{inputs.region}: {recorded.identity} is gone; run a refresh", operation="update")
@@ -111,5 +111,9 @@ async def _replica(call: Call[SupabaseClient], ref: str, identifier: str) -> Any
 
 
 def _fits(entry: Any, region: str) -> bool:
-    """Two replicas set up at the same moment: Supabase names them by region (ref-rr-eu-central-1-abcde)."""
-    return region in entry["identifier"] or region in entry["db_host"]
+    """Whether an entry that appeared may be ours: replicas of several regions are set up at the same moment.
+
+    Supabase names a replica by its region (ref-rr-eu-central-1-abcde). An entry that names no region fits any.
+    """
+    named = set(_REGION_NAME.findall(f"{entry['identifier']} {entry['db_host']}"))
+    return not named or region in named
