@@ -233,6 +233,8 @@ class Databases:
     async def _write_roles(self, spec: DatabaseSpec) -> None:
         connection = await self._connect(spec.address)
         try:
+            # A statement that fails is logged with its text; this one holds a password.
+            await connection.execute("SET log_min_error_statement TO panic")
             async with connection.transaction():
                 if await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = 'postgres'") is None:
                     for statement in OWNER_STATEMENTS:
@@ -260,7 +262,7 @@ class Databases:
             host=address,
             port=PORT,
             user=user,
-            password=password or self._book.admin_password,
+            password=self._book.admin_password if password is None else password,
             database="postgres",
             timeout=QUERY_TIMEOUT_S,
             ssl=False,
@@ -272,9 +274,11 @@ class Databases:
         command = self._command((self._postgres.program(argv[0]), *argv[1:], *more), environment or {})
         child = await self._supervisor.start(key, command)
         child.is_wanted_end = True
-        exit_code = await ended_within(child, TOOL_TIMEOUT_S)
-        if exit_code is None:
+        try:
+            exit_code = await ended_within(child, TOOL_TIMEOUT_S)
+        finally:
             await self._supervisor.stop(key, 0.0)
+        if exit_code is None:
             raise start_failed(child, f"{argv[0]} did not end within {TOOL_TIMEOUT_S:g} s")
         if exit_code != 0:
             raise start_failed(child, f"{argv[0]} ended with exit code {exit_code}")

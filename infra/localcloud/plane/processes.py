@@ -74,10 +74,14 @@ class Supervisor:
         self._children[key] = child
         self._starts[key] = self._starts.get(key, 0) + 1
         self._forget_oldest()
-        assert process.stdout is not None
-        assert process.stderr is not None
-        drained = [await read_lines(process.stdout, child.log, "stdout"), await read_lines(process.stderr, child.log, "stderr")]
-        watch_exit(process, lambda exit_code: self._ended(child, drained, exit_code))
+        drained: list[asyncio.Future[None]] = [loop.create_future(), loop.create_future()]
+        watch_exit(process, lambda exit_code: self._ended(child, drained, exit_code))  # before anything that can be cancelled
+        try:
+            await read_lines(process.stdout, child.log, "stdout", drained[0])
+            await read_lines(process.stderr, child.log, "stderr", drained[1])
+        except BaseException:
+            signal_group(process.pid, signal.SIGKILL)
+            raise
         return child
 
     async def stop(self, key: str, drain_s: float) -> None:

@@ -151,9 +151,6 @@ class LineReader(asyncio.Protocol):
             self._log.append(self._stream, [line.decode("utf-8", "replace").rstrip("\r") for line in lines])
 
 
-async def read_lines(pipe: IO[bytes], log: LogFile, stream: str) -> asyncio.Future[None]:
-    """Reads `pipe` into `log` until its end; the future is done then."""
-    loop = asyncio.get_running_loop()
-    closed: asyncio.Future[None] = loop.create_future()
-    await loop.connect_read_pipe(lambda: LineReader(log, stream, closed), pipe)
-    return closed
+async def read_lines(pipe: IO[bytes] | None, log: LogFile, stream: str, closed: asyncio.Future[None]) -> None:
+    """Reads `pipe` into `log` until its end; `closed` is done then. Returns when the reading has begun."""
+    await asyncio.get_running_loop().connect_read_pipe(lambda: LineReader(log, stream, closed), pipe)

@@ -102,6 +102,23 @@ async def test_a_taken_address_names_its_holder(plane: LocalPlane, replica: Repl
         await plane.start_replica(other)
 
 
+async def test_a_start_that_is_given_up_leaves_no_process(plane: LocalPlane, replica: Replica) -> None:
+    """A deployment may be cancelled while its replica is still being asked for its health."""
+    starting = asyncio.create_task(plane.start_replica(replica(path="/missing")))
+    await eventually(lambda: any("asked" in line.text for line in plane.logs("replica")))
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert pid_of(plane, "replica") is None
+
+
+async def test_short_lived_processes_lose_no_line(plane: LocalPlane, replica: Replica) -> None:
+    for number in range(10):
+        code = f"import sys; print('out', {number}); print('err', {number}, file=sys.stderr, end='')"
+        await plane.run_once(replica(f"short-{number}", code=code, path=None), DEADLINE_S)
+        assert {line.text for line in plane.logs(f"short-{number}")} == {f"out {number}", f"err {number}"}
+
+
 async def test_stopping_what_does_not_run_is_nothing(plane: LocalPlane) -> None:
     await plane.stop_replica("never heard of", 1.0)
     await plane.stop("neither")
