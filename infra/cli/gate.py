@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from infra.cli.errors import GATE_FAILED, GATE_UNMEASURED, Interrupted, OperationFailed
 from infra.cli.home import ROOT, Home
 from infra.cli.screen import Screen
+from loadtests.verdict import Verdict, decode, encode
 
 SLO_FILE = ROOT / "loadtests" / "slo.yaml"
 RUN_TIMEOUT_S = 900
@@ -25,15 +25,15 @@ STOP_TIMEOUT_S = 20
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """The gate's exit code, its verdict as JSON and where its report lies."""
+    """The gate's exit code, its verdict and where its report lies."""
 
     exit_code: int
-    verdict: Mapping[str, Any]
+    verdict: Verdict
     report: Path
 
-    @property
-    def outcome(self) -> str:
-        return str(self.verdict.get("outcome", "invalid"))
+    def document(self) -> dict[str, Any]:
+        facts: dict[str, Any] = json.loads(encode(self.verdict))
+        return {"exit_code": self.exit_code, "report": str(self.report / "report.html"), **facts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +71,16 @@ def run_gate(screen: Screen, home: Home, stack: str, outputs: Mapping[str, Any],
             "--report",
             str(report),
         ]
-        exit_code = run_child([*command, *options.words(), *(["--json"] if screen.is_json else [])], screen)
-    return read_verdict(exit_code, report)
+        exit_code = run_child([*command, *options.words()])
+    return read_verdict(exit_code, report, f"./cached-auth loadtest {stack}")
 
 
-def run_child(command: list[str], screen: Screen) -> int:
-    """The child's exit code. Ctrl-C reaches it as well; it gets a bounded time to end by itself."""
-    with subprocess.Popen(command, cwd=ROOT, env={**os.environ}, stdout=subprocess.DEVNULL if screen.is_json else None) as child:
+def run_child(command: list[str]) -> int:
+    """The child's exit code. Its progress (stderr) goes to the screen, its table is ours to print.
+
+    Ctrl-C reaches the child as well; it gets a bounded time to end by itself.
+    """
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as child:
         try:
             return child.wait(timeout=RUN_TIMEOUT_S)
         except BaseException:
@@ -89,16 +92,15 @@ def run_child(command: list[str], screen: Screen) -> int:
             raise
 
 
-def read_verdict(exit_code: int, report: Path) -> GateResult:
+def read_verdict(exit_code: int, report: Path, again: str) -> GateResult:
+    """`again` is what a person types to measure once more; the gate itself only knows its own command line."""
     if exit_code in (-signal.SIGINT, -signal.SIGTERM, 130, 143):
-        raise Interrupted("the load gate was stopped before its verdict", "./cached-auth loadtest")
+        raise Interrupted("the load gate was stopped before its verdict", again)
     try:
-        verdict = json.loads((report / "verdict.json").read_text())
+        verdict = decode((report / "verdict.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise OperationFailed(
-            f"the load gate ended with exit code {exit_code} and no verdict", "./cached-auth loadtest"
-        ) from error
-    return GateResult(exit_code, verdict, report)
+        raise OperationFailed(f"the load gate ended with exit code {exit_code} and no verdict", again) from error
+    return GateResult(exit_code, replace(verdict, command=again), report)
 
 
 def exit_code_of(result: GateResult) -> int:

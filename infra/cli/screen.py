@@ -40,6 +40,10 @@ class Screen:
     def _words(self) -> IO[str]:
         return sys.stderr if self.is_json else sys.stdout
 
+    @property
+    def has_colour(self) -> bool:
+        return has_colour(self._words)
+
     def elapsed_s(self) -> float:
         return time.monotonic() - self._started
 

@@ -66,9 +66,7 @@ def conclude(session: Session, document: dict[str, Any], outputs: dict[str, Any]
     if gate is not None:
         show_verdict(screen, gate)
     if screen.is_json:
-        verdict = (
-            {"outcome": gate.outcome, "exit_code": gate.exit_code, "report": str(gate.report), **gate.verdict} if gate else None
-        )
+        verdict = gate.document() if gate else None
         shown = {key: value for key, value in outputs.items() if key in ("endpoint", "release", "regions")}
         screen.result(
             {

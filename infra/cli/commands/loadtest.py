@@ -34,7 +34,5 @@ def command(stack: str, region: str | None, duration_s: float | None, allow_remo
     gate = prove(session, outputs, GateOptions(region, duration_s, allow_remote))
     show_verdict(screen, gate)
     if is_json:
-        screen.result(
-            {"stack": stack, "operation": "loadtest", "exit_code": exit_code_of(gate), "report": str(gate.report), **gate.verdict}
-        )
+        screen.result({"stack": stack, "operation": "loadtest", **gate.document()})
     return exit_code_of(gate)
