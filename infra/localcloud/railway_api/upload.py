@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import uuid
+from collections import Counter
 from pathlib import Path
 
 from starlette.requests import Request
@@ -21,6 +22,10 @@ from infra.localcloud.world.model import World
 UPLOAD_BYTES_MAX = 64 * 1024 * 1024
 GZIP_MAGIC = b"\x1f\x8b"
 
+# Archives that are complete while their deployment is not yet on record: another upload that ends now must not take them
+# for unused. Several requests may bring the same archive, hence a count.
+_arriving: Counter[Path] = Counter()
+
 
 class UploadRefused(Exception):
     def __init__(self, message: str, status: int) -> None:
@@ -29,7 +34,8 @@ class UploadRefused(Exception):
 
 
 async def receive(request: Request, directory: Path) -> str:
-    """Streams the body to `directory`/<hex>.tar.gz; "sha256:<hex>". UploadRefused, OSError; leaves no partial file.
+    """Streams the body to `directory`/<hex>.tar.gz; "sha256:<hex>", and counts it as arriving. UploadRefused, OSError;
+    leaves no partial file.
 
     Writing a chunk to the page cache takes less time than a hop to a thread would; the one fsync goes to a thread.
     """
@@ -49,10 +55,16 @@ async def receive(request: Request, directory: Path) -> str:
             await asyncio.to_thread(os.fsync, file.fileno())
         if size == 0:
             raise UploadRefused("expected a gzip compressed tar archive, got an empty body", 400)
-        partial.replace(directory / f"{digest.hexdigest()}.tar.gz")
+        release = f"sha256:{digest.hexdigest()}"
+        partial.replace(archive_of(release, directory))
+        _arriving[archive_of(release, directory)] += 1
     finally:
         partial.unlink(missing_ok=True)
-    return f"sha256:{digest.hexdigest()}"
+    return release
+
+
+def archive_of(release: str, directory: Path) -> Path:
+    return directory / f"{release.removeprefix('sha256:')}.tar.gz"
 
 
 async def up(request: Request, call: Call, cloud_directory: Path, base_url: str) -> Response:
@@ -64,8 +76,14 @@ async def up(request: Request, call: Call, cloud_directory: Path, base_url: str)
         if call.access.instance(service_id, environment_id).project_id != project_id:
             raise NotFound("ServiceInstance")
         release = await receive(request, cloud_directory / "uploads")
+        archive = archive_of(release, cloud_directory / "uploads")
         stamp = new_stamp()
-        world = await call.apply(CreateDeployment(stamp, service_id, environment_id, release))
+        try:
+            world = await call.apply(CreateDeployment(stamp, service_id, environment_id, release))
+        finally:
+            _arriving[archive] -= 1
+            if not _arriving[archive]:
+                del _arriving[archive]
     except UploadRefused as exc:
         return JSONResponse({"message": str(exc)}, exc.status)
     except WorldError as exc:
@@ -93,5 +111,5 @@ def delete_unused(world: World, directory: Path) -> None:
     """Bundles that no deployment on record and no instance refers to any more."""
     used = {found.release for found in world.deployments.values()} | {found.release for found in world.instances.values()}
     for archive in directory.glob("*.tar.gz"):
-        if f"sha256:{archive.name.removesuffix('.tar.gz')}" not in used:
+        if f"sha256:{archive.name.removesuffix('.tar.gz')}" not in used and archive not in _arriving:
             archive.unlink(missing_ok=True)
