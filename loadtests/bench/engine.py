@@ -1,0 +1,109 @@
+"""How long the embedded engine takes: `python -m loadtests.bench.engine [--rounds 5]`.
+
+A stack of N resources of a provider that does nothing but answer; what is left is the engine, the SDK and gRPC. Prints a
+line of JSON per measurement: best, median and worst of the rounds, in seconds, process start included. Runs the engine as a
+command, as its users do, and so imports nothing of it.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TARGETS_S = {("preview", 20): 1.0, ("preview", 200): 1.5}
+TIMEOUT_S = 120
+PROJECT = "name: bench\nruntime: python\nplugins:\n  providers:\n    - name: null\n      path: plugin\n"
+PROGRAM = """
+import os, pulumi
+for n in range(int(os.environ["BENCH_RESOURCES"])):
+    pulumi.CustomResource("null:index:Thing", f"thing-{n}", {"n": n, "text": "x" * 200})
+"""
+PLUGIN = """
+import sys, uuid
+from concurrent import futures
+import grpc
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import provider_pb2 as p, provider_pb2_grpc
+class Null(provider_pb2_grpc.ResourceProviderServicer):
+    def Handshake(self, r, c): return p.ProviderHandshakeResponse(accept_secrets=True)
+    def CheckConfig(self, r, c): return p.CheckResponse(inputs=r.news)
+    def Configure(self, r, c): return p.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
+    def Check(self, r, c): return p.CheckResponse(inputs=r.news)
+    def Diff(self, r, c): return p.DiffResponse(changes=1 if r.old_inputs == r.news else 2)
+    def Create(self, r, c): return p.CreateResponse(id="" if r.preview else uuid.uuid4().hex, properties=r.properties)
+    def Delete(self, r, c): return empty_pb2.Empty()
+    def Cancel(self, r, c): return empty_pb2.Empty()
+server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
+provider_pb2_grpc.add_ResourceProviderServicer_to_server(Null(), server)
+print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+server.start()
+server.wait_for_termination()
+"""
+
+
+def make_project(folder: Path) -> None:
+    (folder / "plugin").mkdir()
+    (folder / "state").mkdir()
+    (folder / "Pulumi.yaml").write_text(PROJECT.replace("name: null", 'name: "null"'))
+    (folder / "__main__.py").write_text(PROGRAM)
+    (folder / "plugin/PulumiPlugin.yaml").write_text("runtime: python\n")
+    (folder / "plugin/__main__.py").write_text(PLUGIN)
+
+
+def timed_s(folder: Path, resources: int, *arguments: str) -> float:
+    """Seconds the command takes. Raises CalledProcessError with its output."""
+    environment = {
+        **os.environ,
+        "PULUMI_BACKEND_URL": f"file://{folder}/state",
+        "PULUMI_HOME": str(folder / "home"),
+        "PULUMI_CONFIG_PASSPHRASE": "bench",
+        "BENCH_RESOURCES": str(resources),
+    }
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "infra.engine", *arguments]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, timeout=TIMEOUT_S)
+    return time.perf_counter() - began
+
+
+def report(what: str, resources: int, seconds: list[float]) -> None:
+    median_s = statistics.median(seconds)
+    target_s = TARGETS_S.get((what, resources))
+    row = {
+        "what": what,
+        "resources": resources,
+        "median_s": round(median_s, 3),
+        "worst_s": round(max(seconds), 3),
+        "target_s": target_s,
+    }
+    sys.stdout.write(json.dumps({**row, "is_met": None if target_s is None else median_s <= target_s}) + "\n")
+    sys.stdout.flush()
+
+
+def measure(resources: int, rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        make_project(folder)
+        timed_s(folder, resources, "stack", "init", "bench")
+        report("stack ls", resources, [timed_s(folder, resources, "stack", "ls") for _ in range(rounds)])
+        report("up (create)", resources, [timed_s(folder, resources, "up", "--yes", "--skip-preview", "-s", "bench")])
+        report("preview", resources, [timed_s(folder, resources, "preview", "-s", "bench") for _ in range(rounds)])
+        again = [timed_s(folder, resources, "up", "--yes", "--skip-preview", "-s", "bench") for _ in range(rounds)]
+        report("up (unchanged)", resources, again)
+        report("destroy", resources, [timed_s(folder, resources, "destroy", "--yes", "--skip-preview", "-s", "bench")])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Times the embedded engine.")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    for resources in (20, 200):
+        measure(resources, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()
