@@ -99,8 +99,6 @@ class Exchange:
 
     def client_lost(self) -> None:
         """The client is gone: so is the reason to go on."""
-        if self._connecting is not None:
-            self._connecting.cancel()
         self._drop_upstream()
         self._log(self._status or 499)
 
@@ -308,6 +306,9 @@ class Exchange:
         self._client.exchange_ended()
 
     def _drop_upstream(self) -> None:
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
         connection, self._upstream = self._upstream, None
         if connection is not None:
             connection.abort()

@@ -366,6 +366,18 @@ async def test_a_smuggled_request_never_reaches_a_replica(edge: Edge, listen: Li
     assert seen == []
 
 
+async def test_a_request_refused_while_we_connect_is_never_sent(edge: Edge, listen: Listen) -> None:
+    seen: list[bytes] = []
+    edge.to(await listen(answering(OK, seen)))
+    client = await edge.connect()
+    await eventually(lambda: edge.shared.clients)
+    (connection,) = edge.shared.clients
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    connection.data_received(b"not a chunk\r\n")  # before the loop could connect
+    assert (await client.rest()).startswith(b"HTTP/1.1 400 ")
+    assert seen == []
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
