@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib.metadata
 import io
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -131,3 +133,35 @@ def test_a_pin_is_satisfied_by_version_and_marker(lock: str, missing: list[str])
 def test_a_line_that_is_no_requirement_fails_the_build() -> None:
     with pytest.raises(BuildFailed, match="requirements"):
         pins("== what\n")
+
+
+def wheel(directory: Path) -> tuple[Path, str]:
+    """A package that no environment has, and its digest."""
+    path = directory / "cached_auth_tiny-1.0-py3-none-any.whl"
+    info = "cached_auth_tiny-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cached_auth_tiny.py", "VALUE = 7\n")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: cached-auth-tiny\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return path, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.anyio
+@pytest.mark.story
+async def test_a_lock_that_this_environment_lacks_gets_one_of_its_own_by_hash(tmp_path: Path) -> None:
+    _, digest = wheel(tmp_path)
+
+    def bundle(name: str, hexadecimal: str) -> Path:
+        lock = f"--no-index\n--find-links {tmp_path}\ncached-auth-tiny==1.0 \\\n    --hash=sha256:{hexadecimal}\n"
+        return archive_of(tmp_path / name, (member("service/requirements.lock"), lock.encode()))
+
+    bundles = Bundles(tmp_path)
+    good, forged = bundle("good.tar.gz", digest), bundle("forged.tar.gz", "0" * 64)
+    unpacked = await bundles.prepare(good, digest_of(good))
+    python = bundles.python_for(unpacked)
+    assert python != Path(sys.executable)
+    process = await asyncio.create_subprocess_exec(python, "-c", "import cached_auth_tiny as t; raise SystemExit(t.VALUE)")
+    assert await process.wait() == 7
+    with pytest.raises(BuildFailed, match="pip"):
+        await bundles.prepare(forged, digest_of(forged))
