@@ -108,7 +108,7 @@ def _with_durations(slo: Slo, duration_s: float | None, warm_up_s: float | None)
             raise SloError(option, "seconds from 0 to 3600", value)
     if duration_s is not None:
         # A run that was asked to be short looks again for a short time as well.
-        run = replace(run, duration_s=duration_s, extension_s=min(run.extension_s, 2 * duration_s))
+        run = replace(run, duration_s=duration_s, extension_s=min(run.extension_s, 4 * duration_s))
     if warm_up_s is not None:
         run = replace(run, warm_up_s=warm_up_s)
     return replace(slo, run=run)

@@ -81,9 +81,10 @@ class Lateness:
         self.sent = 0
         self.cpu_percents: list[float] = []
 
-    def record(self, late_s: float) -> None:
+    def record(self, late_s: float, is_counted: bool) -> None:
         self.sent += 1
-        self._histogram.record_value(max(1, round(late_s * 1e6)))
+        if is_counted:
+            self._histogram.record_value(max(1, round(late_s * 1e6)))
 
     @property
     def distribution(self) -> Distribution:
@@ -153,7 +154,7 @@ class Dispatcher(FastHttpUser):
         return self.field.recorders[self.lane.scenario.name, region]
 
     def _arrive(self, intended_s: float, at_s: float, is_counted: bool, seed: str) -> None:
-        self.field.lateness.record(max(0.0, time.perf_counter() - intended_s))
+        self.field.lateness.record(max(0.0, time.perf_counter() - intended_s), is_counted)
         scenario = self.lane.scenario
         attempt = Attempt(self.lane.region, random.Random(seed))  # noqa: S311  choices must come again
         scenario.attempt(LaneSession(self, intended_s), attempt)

@@ -69,7 +69,7 @@ class RunSettings:
 
     warm_up_s: float = 3.0
     duration_s: float = 12.0
-    extension_s: float = 24.0
+    extension_s: float = 48.0
     arrivals: str = "poisson"
     seed: int = 1
     request_timeout_s: float = 3.0
