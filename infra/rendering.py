@@ -110,3 +110,8 @@ def render_railway_toml(file: railwaytoml.RailwayFile, service: str) -> str:
     if railwaytoml.parse(text) != file:
         raise RenderingError("templates/railway.toml.j2: the text does not read back as the file that it was made from")
     return text
+
+
+def render_dockerfile() -> str:
+    """The image of the service. Its Python is the oldest that the project supports: what runs there runs everywhere."""
+    return render("Dockerfile.j2", {"python": "3.11", "command": ["python", "-m", "service"]})

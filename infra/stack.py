@@ -16,17 +16,20 @@ from typing import cast
 import pulumi
 
 from infra.components.cache import Cache, CacheArguments
-from infra.components.cell import PORT, Cell, CellArguments
+from infra.components.cell import PORT, Cell, CellArguments, Serving, desired_state
 from infra.components.database import Database, DatabaseArguments
 from infra.components.image import ReleaseImage, tagged
 from infra.components.place import Place
 from infra.railwaytoml import RestartPolicyType
 from infra.release import Release, build_release, find_release
+from infra.rendering import render_railway_toml
 from infra.settings import SOURCE, Region, Settings
 
 LOCAL_ORGANIZATION = "local"
 AUDIENCE = "authenticated"  # what Supabase Auth writes into the tokens of signed-in users
 BUCKET = "users"
+POOL_SIZE_WARM = 2
+POOL_SIZE_MAX = 20  # more than a replica can use: its hot path does not touch the database
 # The service stops by itself a moment before the platform would kill it, so that its last lines are its own.
 DRAIN_MARGIN_S = 1
 
@@ -51,6 +54,7 @@ def database_arguments(settings: Settings, title: str) -> DatabaseArguments:
         password=settings.database_password,
         replica_regions={region.name: region.database_region for region in others if region.database_region},
         tls="disable" if settings.is_local else "require",
+        is_protected=settings.environment == "prod",
     )
 
 
@@ -94,12 +98,38 @@ def declare_cells(
     images: Mapping[str, pulumi.Input[str]],
 ) -> dict[str, Cell]:
     """Region -> the cell that serves it. In topology `shared` it is the same one for all."""
+    cells = {
+        name: declare_cell(name, settings, regions, place, database, releases, images)
+        for name, regions in cell_regions(settings).items()
+    }
+    return {region.name: cells[name] for name, regions in cell_regions(settings).items() for region in regions}
+
+
+def cell_regions(settings: Settings) -> dict[str, tuple[Region, ...]]:
+    """Cell -> the regions that it serves."""
     if settings.topology == "shared":
-        cell = declare_cell("auth", settings, settings.regions, place, database, releases, images)
-        return dict.fromkeys((region.name for region in settings.regions), cell)
+        return {"auth": settings.regions}
+    return {f"auth-{region.name}": (region,) for region in settings.regions}
+
+
+def serving(settings: Settings, regions: tuple[Region, ...]) -> Serving:
+    return Serving(
+        replicas={region.name: region.replicas for region in regions},
+        environment=settings.environment,
+        is_bundle=settings.image.builder == "bundle",
+        healthcheck_timeout_s=settings.healthcheck_timeout_s,
+        restart_policy_type=cast("RestartPolicyType", settings.restart_policy_type),
+        restart_policy_retries_max=settings.restart_policy_retries_max,
+        overlap_s=settings.overlap_s,
+        draining_s=settings.draining_s,
+    )
+
+
+def railway_files(settings: Settings) -> dict[str, str]:
+    """Cell -> the text of its railway.toml; needs no cloud and no engine."""
     return {
-        region.name: declare_cell(f"auth-{region.name}", settings, (region,), place, database, releases, images)
-        for region in settings.regions
+        name: render_railway_toml(desired_state(serving(settings, regions)), name)
+        for name, regions in cell_regions(settings).items()
     }
 
 
@@ -116,20 +146,14 @@ def declare_cell(
     # Railway runs an image's start command without a shell; the local cloud fills in variables itself and has no image.
     kept = CacheArguments(first.name, settings.cache_image, settings.cache_password, has_shell=not settings.is_local)
     cache = Cache(f"cache-{first.name}", place, kept)
-    is_bundle = settings.image.builder == "bundle"
+    shape = serving(settings, regions)
     arguments = CellArguments(
-        replicas={region.name: region.replicas for region in regions},
-        environment=settings.environment,
+        serving=shape,
         release=release.digest,
-        bundle=release.path if is_bundle else None,
+        bundle=release.path if shape.is_bundle else None,
         image=images.get(release.digest),
         variables=variables(settings, first if len(regions) == 1 else None, release, database, cache),
         others={"cache": cache.fingerprint},
-        healthcheck_timeout_s=settings.healthcheck_timeout_s,
-        restart_policy_type=cast("RestartPolicyType", settings.restart_policy_type),
-        restart_policy_retries_max=settings.restart_policy_retries_max,
-        overlap_s=settings.overlap_s,
-        draining_s=settings.draining_s,
     )
     return Cell(name, place, arguments, after=[database.project, cache.deployment])
 
@@ -139,6 +163,7 @@ def variables(
 ) -> dict[str, pulumi.Input[str]]:
     """The service's environment (its names: docs/service.md). `region` None: the platform tells each replica its own."""
     project = database.project
+    pool_size_max = min(settings.sessions_per_replica - 1, POOL_SIZE_MAX)  # one session listens, outside the pool
     found: dict[str, pulumi.Input[str]] = {
         "PORT": str(PORT),
         "ENVIRONMENT": settings.environment,
@@ -150,6 +175,8 @@ def variables(
         "JWT_AUDIENCE": AUDIENCE,
         "JWKS_URL": project.jwks_url,
         "DATABASE_URL": database.url,
+        "POOL_SIZE_MIN": str(min(POOL_SIZE_WARM, pool_size_max)),
+        "POOL_SIZE_MAX": str(pool_size_max),
         "REDIS_URL": cache.url,
         "CACHE_KEY": pulumi.Output.secret(settings.cache_key.text),
         "CACHE_TTL_S": str(settings.cache_ttl_s),

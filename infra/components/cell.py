@@ -21,17 +21,12 @@ BUILD_TIMEOUT_S = 900  # Railway's builders, cold; the local cloud needs seconds
 
 
 @dataclass(frozen=True, slots=True)
-class CellArguments:
-    """`variables` are the service's, `release` its digest; `bundle` or `image` is what runs. `others` are further triggers:
-    what the variables refer to without containing it, such as a password in another service."""
+class Serving:
+    """How a cell serves, whatever release it serves: all that its railway.toml says. Seconds."""
 
     replicas: Mapping[str, int]
     environment: str
-    release: str
-    bundle: Path | None
-    image: pulumi.Input[str] | None
-    variables: Mapping[str, pulumi.Input[str]]
-    others: Mapping[str, pulumi.Input[str]]
+    is_bundle: bool
     healthcheck_timeout_s: int
     restart_policy_type: railwaytoml.RestartPolicyType
     restart_policy_retries_max: int
@@ -39,23 +34,35 @@ class CellArguments:
     draining_s: int
 
 
-def desired_state(arguments: CellArguments) -> railwaytoml.RailwayFile:
+@dataclass(frozen=True, slots=True)
+class CellArguments:
+    """`variables` are the service's, `release` its digest; `bundle` or `image` is what runs. `others` are further triggers:
+    what the variables refer to without containing it, such as a password in another service."""
+
+    serving: Serving
+    release: str
+    bundle: Path | None
+    image: pulumi.Input[str] | None
+    variables: Mapping[str, pulumi.Input[str]]
+    others: Mapping[str, pulumi.Input[str]]
+
+
+def desired_state(serving: Serving) -> railwaytoml.RailwayFile:
     """What the cell's railway.toml says."""
     deploy = railwaytoml.Deploy(
         start_command=START,
         pre_deploy_command=(MIGRATE,),
         multi_region_config={
-            region: railwaytoml.RegionReplicas(num_replicas=replicas) for region, replicas in arguments.replicas.items()
+            region: railwaytoml.RegionReplicas(num_replicas=replicas) for region, replicas in serving.replicas.items()
         },
         healthcheck_path=HEALTH,
-        healthcheck_timeout=arguments.healthcheck_timeout_s,
-        restart_policy_type=arguments.restart_policy_type,
-        restart_policy_max_retries=arguments.restart_policy_retries_max,
-        overlap_seconds=arguments.overlap_s,
-        draining_seconds=arguments.draining_s,
+        healthcheck_timeout=serving.healthcheck_timeout_s,
+        restart_policy_type=serving.restart_policy_type,
+        restart_policy_max_retries=serving.restart_policy_retries_max,
+        overlap_seconds=serving.overlap_s,
+        draining_seconds=serving.draining_s,
     )
-    is_bundle = arguments.bundle is not None
-    build = railwaytoml.Build(builder="DOCKERFILE", dockerfile_path="service/Dockerfile") if is_bundle else None
+    build = railwaytoml.Build(builder="DOCKERFILE", dockerfile_path="service/Dockerfile") if serving.is_bundle else None
     return railwaytoml.RailwayFile(build=build, deploy=deploy)
 
 
@@ -72,7 +79,8 @@ class Cell(pulumi.ComponentResource):
     ):
         super().__init__("cached-auth:index:Cell", name, {}, opts)
         inside = pulumi.ResourceOptions(parent=self)
-        file = desired_state(arguments)
+        serving = arguments.serving
+        file = desired_state(serving)
         service = railway.Service(
             name,
             project_id=place.project_id,
@@ -81,14 +89,14 @@ class Cell(pulumi.ComponentResource):
             image=arguments.image,
             railway_toml=render_railway_toml(file, name),
             opts=inside,
-            **railwaytoml.service_arguments(file, arguments.environment),
+            **railwaytoml.service_arguments(file, serving.environment),
         )
         variables = railway.Variables(
             name,
             project_id=place.project_id,
             environment_id=place.environment_id,
             service_id=service.id,
-            variables={**arguments.variables, **railwaytoml.build_variables(file, arguments.environment)},
+            variables={**arguments.variables, **railwaytoml.build_variables(file, serving.environment)},
             opts=inside,
         )
         domain = railway.ServiceDomain(
@@ -108,10 +116,10 @@ class Cell(pulumi.ComponentResource):
             release=arguments.release,
             triggers={
                 "variables": variables.digest,
-                "settings": railwaytoml.redeploy_fingerprint(file, arguments.environment),
+                "settings": railwaytoml.redeploy_fingerprint(file, serving.environment),
                 **arguments.others,
             },
-            timeout_s=arguments.healthcheck_timeout_s + BUILD_TIMEOUT_S,
+            timeout_s=serving.healthcheck_timeout_s + BUILD_TIMEOUT_S,
             # The domain first: a replica is told its public address when it is deployed.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[service, variables, domain, *after]),
         )

@@ -16,7 +16,10 @@ PORT = 5432
 
 @dataclass(frozen=True, slots=True)
 class DatabaseArguments:
-    """`replica_regions`: region of the cell -> Supabase region of its read replica. `tls`: libpq's sslmode."""
+    """`replica_regions`: region of the cell -> Supabase region of its read replica. `tls`: libpq's sslmode.
+
+    `is_protected`: the engine refuses to delete or replace the project, and with it the users, before it is unprotected.
+    """
 
     title: str
     organization_id: str
@@ -25,6 +28,7 @@ class DatabaseArguments:
     password: Secret
     replica_regions: Mapping[str, str]
     tls: str
+    is_protected: bool
 
 
 class Database(pulumi.ComponentResource):
@@ -40,7 +44,7 @@ class Database(pulumi.ComponentResource):
             region=arguments.region,
             db_password=pulumi.Output.secret(arguments.password.text),
             instance_size=arguments.instance_size or None,
-            opts=inside,
+            opts=pulumi.ResourceOptions(parent=self, protect=arguments.is_protected),
         )
         replicas = {
             region: supabase.ReadReplica(f"{name}-{region}", project_ref=self.project.ref, region=place, opts=inside)
