@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
+import itertools
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.railway.fake import FakeRailway
 
 pytestmark = pytest.mark.anyio
 
+TWO_FAULTS = list(itertools.product(("lost", "lost-problem", "throttle", "503", "problem"), repeat=2))
 PLACE = {"us-west2": 2, "europe-west4-drams3a": 1}
 
 
@@ -183,6 +185,20 @@ async def test_lost_answer_never_makes_two(driver: Driver, fake: FakeRailway, fa
     made = (fake.projects, fake.services, fake.domains, fake.volumes, fake.deployments)
     assert [len(each) for each in made] == [1] * 5
     assert len(fake.environments) == 2
+
+
+@pytest.mark.parametrize("faults", TWO_FAULTS, ids="+".join)
+@pytest.mark.parametrize("operation", ["projectCreate", "serviceCreate", "serviceInstanceUpdate", "serviceDomainCreate"])
+async def test_any_two_faults_in_a_row_are_outlived(
+    driver: Driver, fake: FakeRailway, operation: str, faults: tuple[str, ...]
+) -> None:
+    """Whether the first try, the second, both or neither took effect: one of each in the end, and settled."""
+    fake.faults[operation] = list(faults)
+    ground = await grounded(driver)
+    domain = await driver.create("ServiceDomain", "d", **ground.at)
+    assert [len(each) for each in (fake.projects, fake.services, fake.domains)] == [1, 1, 1]
+    await unchanged(driver, ground.service)
+    await unchanged(driver, domain)
 
 
 async def test_refused_change_is_sent_again(driver: Driver, fake: FakeRailway) -> None:

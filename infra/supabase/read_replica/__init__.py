@@ -113,7 +113,8 @@ async def _replica(call: Call[SupabaseClient], ref: str, identifier: str) -> Any
 def _fits(entry: Any, region: str) -> bool:
     """Whether an entry that appeared may be ours: replicas of several regions are set up at the same moment.
 
-    Supabase names a replica by its region (ref-rr-eu-central-1-abcde). An entry that names no region fits any.
+    Supabase names a replica by its region (ref-rr-eu-central-1-abcde). One that names no region fits any. The host says
+    nothing: behind a pooler it may name the primary's region.
     """
-    named = set(_REGION_NAME.findall(f"{entry['identifier']} {entry['db_host']}"))
+    named = _REGION_NAME.findall(entry["identifier"])
     return not named or region in named
