@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.localcloud.supabase_api import admin_routes, auth_routes, storage
 from infra.localcloud.supabase_api.database import DatabaseErrors, DataError
@@ -71,10 +71,19 @@ class Gateway:
         if refusal is not None:
             await refusal(scope, receive, send)
             return
+        has_begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._app(scope, receive, send)
+                await self._app(scope, receive, noting)
         except TimeoutError:
+            if has_begun:  # a client that reads too slowly: the connection ends, there is no second answer
+                raise
             await render(TIMED_OUT, Headers(scope=scope))(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> Response | None:
@@ -111,6 +120,10 @@ async def on_bad_text(request: Request, error: Exception) -> Response:
 
 async def on_database_error(request: Request, error: Exception) -> Response:
     log.error("database: %s", type(error).__name__, exc_info=error)
+    return render(unexpected(), request.headers)
+
+
+async def on_our_mistake(request: Request, _: Exception) -> Response:
     return render(unexpected(), request.headers)
 
 
@@ -153,6 +166,7 @@ def create_app(settings: Settings) -> Starlette:
             DataError: on_bad_text,
             **dict.fromkeys(DatabaseErrors, on_database_error),
             HTTPException: on_http_exception,
+            Exception: on_our_mistake,  # rendered, then raised again by Starlette so that the server logs it
         },
         lifespan=lifespan,
     )

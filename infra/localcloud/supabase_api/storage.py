@@ -43,6 +43,9 @@ class ObjectFacts(msgspec.Struct, frozen=True):
     cache_control: str
 
 
+UNDESCRIBED = ObjectFacts("", "application/octet-stream", "no-cache")
+
+
 class NewBucket(msgspec.Struct, frozen=True):
     name: str
     id: str | None = None
@@ -115,10 +118,13 @@ def _place(request: Request) -> ObjectPlace:
 def _answer(where: ObjectPlace) -> Response:
     """The object. FileResponse does HEAD, ranges and conditional requests."""
     try:
-        facts = msgspec.json.decode(where.facts.read_bytes(), type=ObjectFacts)
         status = where.data.stat()
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise no_such_key() from exc
+    try:
+        facts = msgspec.json.decode(where.facts.read_bytes(), type=ObjectFacts)
+    except FileNotFoundError:
+        facts = UNDESCRIBED  # the upload has the bytes in place and not the rest yet, or never came that far
     headers = {"cache-control": facts.cache_control, "last-modified": formatdate(status.st_mtime, usegmt=True)}
     return FileResponse(where.data, headers=headers, media_type=facts.media_type, stat_result=status)
 
@@ -163,19 +169,17 @@ async def _received(request: Request, directory: Path) -> Path:
 
 
 def _publish(staged: Path, where: ObjectPlace, facts: ObjectFacts, replaces: bool) -> None:
-    """Facts first, then the bytes: an object without facts would not be found, facts without an object are harmless."""
-    if not replaces and where.data.exists():
-        raise duplicate("KeyAlreadyExists")
+    """The bytes first: of two uploads at once one wins, and only the winner may write the facts."""
+    if replaces:
+        staged.replace(where.data)
+    else:
+        try:
+            os.link(staged, where.data)  # refuses where rename would replace
+        except FileExistsError as exc:
+            raise duplicate("KeyAlreadyExists") from exc
     described = staged.with_name(f"{staged.name}.facts")
     described.write_bytes(msgspec.json.encode(facts))
     described.replace(where.facts)
-    if replaces:
-        staged.replace(where.data)
-        return
-    try:
-        os.link(staged, where.data)  # refuses where rename would replace: of two uploads at once one loses
-    except FileExistsError as exc:
-        raise duplicate("KeyAlreadyExists") from exc
 
 
 def _remove(where: ObjectPlace) -> Response:

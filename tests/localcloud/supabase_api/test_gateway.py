@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from infra.localcloud.supabase_api.errors import closest_version
+from infra.localcloud.supabase_api.settings import Settings
 from tests.localcloud.supabase_api.client import Client
+from tests.localcloud.supabase_api.conftest import running
 
 asynchronous = pytest.mark.anyio
 
@@ -105,3 +109,21 @@ async def test_the_discovery_document_names_the_issuer(client: Client) -> None:
 async def test_a_preflight_is_answered_without_a_key(client: Client) -> None:
     headers = {"origin": "https://app.example", "access-control-request-method": "POST", "apikey": ""}
     assert (await client.http.options("/auth/v1/token", headers=headers)).status_code == 200
+
+
+@asynchronous
+async def test_a_request_that_takes_too_long_is_ended(settings: Settings) -> None:
+    """bcrypt at cost 12 takes some 200 ms; a client must hear of the limit in GoTrue's words."""
+    async with running(replace(settings, bcrypt_cost=12, request_timeout_s=0.05)) as client:
+        answer = await client.http.post("/auth/v1/signup", json={"email": "a@example.com", "password": "a long password"})
+    assert (answer.status_code, answer.json()["error_code"]) == (504, "request_timeout")
+
+
+@asynchronous
+async def test_a_lost_database_is_our_fault_and_not_the_callers(client: Client) -> None:
+    """500, never 401 or 403: a client that is told its token is bad logs its user out."""
+    session = await client.signed_up()
+    await client.sql("drop schema auth cascade")
+    answer = await client.user(session["access_token"])
+    assert (answer.status_code, answer.json()["error_code"]) == (500, "unexpected_failure")
+    assert "auth.users" not in answer.text

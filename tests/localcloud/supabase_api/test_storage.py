@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,16 @@ async def test_an_object_is_replaced_only_on_request(bucket: Client) -> None:
     assert (refused.status_code, refused.json()["statusCode"], refused.json()["error"]) == (400, "409", "Duplicate")
     await bucket.storage("POST", "object/users/a", b"3", **{"x-upsert": "true"})
     assert (await bucket.storage("GET", "object/users/a")).content == b"3"
+
+
+@asynchronous
+async def test_of_two_first_uploads_at_once_one_wins_whole(bucket: Client) -> None:
+    uploads = [
+        bucket.storage("POST", "object/users/a", kind.encode(), **{"content-type": f"text/{kind}"}) for kind in ("plain", "html")
+    ]
+    assert sorted(answer.status_code for answer in await asyncio.gather(*uploads)) == [200, 400]
+    winner = await bucket.storage("GET", "object/users/a")
+    assert winner.headers["content-type"].startswith(f"text/{winner.text}")
 
 
 @asynchronous
