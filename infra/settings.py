@@ -69,6 +69,8 @@ class Settings:
     supabase_organization_id: str
     railway_workspace_id: str
     database_instance_size: str
+    database_sessions_max: int
+    pool_size_max: int
     cache_image: str
     image: Image
     log_level: str
@@ -82,6 +84,15 @@ class Settings:
     def primary(self) -> Region:
         """The first region: it has the database's primary and gives the stack its `endpoint`."""
         return self.regions[0]
+
+    @property
+    def replicas(self) -> int:
+        return sum(region.replicas for region in self.regions)
+
+    @property
+    def sessions_needed(self) -> int:
+        """Each replica has a pool and one session that listens; old and new ones stand side by side during a deployment."""
+        return 2 * self.replicas * (self.pool_size_max + 1)
 
     @property
     def is_local(self) -> bool:
@@ -200,6 +211,8 @@ RESTART_RETRIES = Key("restartPolicyMaxRetries", integer(0, 100), "10")
 SUPABASE_ORGANIZATION = Key("supabaseOrganizationId", IDENTIFIER, "")
 RAILWAY_WORKSPACE = Key("railwayWorkspaceId", IDENTIFIER, "")
 INSTANCE_SIZE = Key("databaseInstanceSize", text(r"[a-z0-9_]*", "one of Supabase's sizes, such as small"), "")
+POOL_SIZE = Key("poolSizeMax", integer(1, 100), "10")
+SESSIONS = Key("databaseSessionsMax", integer(4, 10_000), "200")
 CACHE_IMAGE = Key("cacheImage", text(r"[a-z0-9][a-z0-9._/-]*:[A-Za-z0-9._-]+", "an image with a tag"), "valkey/valkey:9-alpine")
 IMAGE = Key("image", image, '{"builder":"bundle"}')
 LOG_LEVEL = Key("logLevel", one_of("debug", "info", "warning", "error"), "info")
@@ -211,8 +224,8 @@ SMTP_URL = Key("smtpUrl", address_of_mail, "", is_secret=True)
 
 KEYS: tuple[Key[Any], ...] = (
     CLOUD, ENVIRONMENT, REGION_LIST, TOPOLOGY, RELEASE, RELEASES, CORS_ORIGINS, CACHE_TTL, CACHE_ENTRIES, OVERLAP, DRAINING,
-    HEALTHCHECK_TIMEOUT, RESTART_TYPE, RESTART_RETRIES, SUPABASE_ORGANIZATION, RAILWAY_WORKSPACE, INSTANCE_SIZE, CACHE_IMAGE,
-    IMAGE, LOG_LEVEL, CACHE_PASSWORD, DATABASE_PASSWORD, CACHE_KEY, SMTP_URL,
+    HEALTHCHECK_TIMEOUT, RESTART_TYPE, RESTART_RETRIES, SUPABASE_ORGANIZATION, RAILWAY_WORKSPACE, INSTANCE_SIZE, SESSIONS,
+    POOL_SIZE, CACHE_IMAGE, IMAGE, LOG_LEVEL, CACHE_PASSWORD, DATABASE_PASSWORD, CACHE_KEY, SMTP_URL,
 )  # fmt: skip
 
 
@@ -265,6 +278,8 @@ def parse_settings(values: Mapping[str, str], secret_keys: Collection[str]) -> S
         supabase_organization_id=source.read(SUPABASE_ORGANIZATION, findings, ""),
         railway_workspace_id=source.read(RAILWAY_WORKSPACE, findings, ""),
         database_instance_size=source.read(INSTANCE_SIZE, findings, ""),
+        database_sessions_max=source.read(SESSIONS, findings, 0),
+        pool_size_max=source.read(POOL_SIZE, findings, 0),
         cache_image=source.read(CACHE_IMAGE, findings, ""),
         image=source.read(IMAGE, findings, Image("", "")),
         log_level=source.read(LOG_LEVEL, findings, ""),
@@ -289,6 +304,11 @@ def contradictions(settings: Settings) -> list[str]:
             for name in settings.releases
             if name and name not in names
         ]
+    if settings.database_sessions_max and settings.sessions_needed > settings.database_sessions_max:
+        problems.append(
+            f"{NAMESPACE}:databaseSessionsMax: expected at least {settings.sessions_needed} (2 x {settings.replicas} replicas x "
+            f"(poolSizeMax {settings.pool_size_max} + 1)), got {settings.database_sessions_max}"
+        )
     if settings.topology == "shared" and settings.releases:
         problems.append(
             f"{NAMESPACE}:releases: topology shared has one service, which changes in all regions at once; "

@@ -29,7 +29,6 @@ LOCAL_ORGANIZATION = "local"
 AUDIENCE = "authenticated"  # what Supabase Auth writes into the tokens of signed-in users
 BUCKET = "users"
 POOL_SIZE_WARM = 2
-POOL_SIZE_MAX = 20  # more than a replica can use: its hot path does not touch the database
 # The service stops by itself a moment before the platform would kill it, so that its last lines are its own.
 DRAIN_MARGIN_S = 1
 
@@ -163,7 +162,6 @@ def variables(
 ) -> dict[str, pulumi.Input[str]]:
     """The service's environment (its names: docs/service.md). `region` None: the platform tells each replica its own."""
     project = database.project
-    pool_size_max = min(settings.sessions_per_replica - 1, POOL_SIZE_MAX)  # one session listens, outside the pool
     found: dict[str, pulumi.Input[str]] = {
         "PORT": str(PORT),
         "ENVIRONMENT": settings.environment,
@@ -175,8 +173,8 @@ def variables(
         "JWT_AUDIENCE": AUDIENCE,
         "JWKS_URL": project.jwks_url,
         "DATABASE_URL": database.url,
-        "POOL_SIZE_MIN": str(min(POOL_SIZE_WARM, pool_size_max)),
-        "POOL_SIZE_MAX": str(pool_size_max),
+        "POOL_SIZE_MIN": str(min(POOL_SIZE_WARM, settings.pool_size_max)),
+        "POOL_SIZE_MAX": str(settings.pool_size_max),
         "REDIS_URL": cache.url,
         "CACHE_KEY": pulumi.Output.secret(settings.cache_key.text),
         "CACHE_TTL_S": str(settings.cache_ttl_s),

@@ -44,6 +44,7 @@ class Declared:
     parent: str
     after: frozenset[str]
     inputs: Mapping[str, Any]
+    is_protected: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ async def _graph(settings: Settings, root: Path) -> Graph:
             parent=label(request.parent) if request.parent else "",
             after=frozenset(label(urn) for urn in request.dependencies),
             inputs=MessageToDict(request.object),
+            is_protected=request.protect,
         )
         for request in recorder.requests
     ]

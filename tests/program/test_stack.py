@@ -109,6 +109,8 @@ def test_a_cell_gets_the_variables_that_the_service_reads(root: Path) -> None:
         "DATABASE_REPLICA_URL": (
             f"postgresql://postgres.{replica}:{password}@{replica}.pooler.example:5432/postgres?sslmode=disable"
         ),
+        "POOL_SIZE_MIN": "2",
+        "POOL_SIZE_MAX": "10",
         "REDIS_URL": f"redis://default:${{{{cache-{EUROPE}.REDIS_PASSWORD}}}}@${{{{cache-{EUROPE}.RAILWAY_PRIVATE_DOMAIN}}}}:6379/0",
         "CACHE_KEY": SECRETS["cacheKey"],
         "CACHE_TTL_S": "300",
@@ -130,6 +132,21 @@ def test_on_railway_replicas_listen_everywhere_and_the_database_is_reached_with_
     variables = graph(settings(cloud="railway", supabaseOrganizationId="acme"), root).variables(f"auth-{US}")
     assert variables["HOST"] == "0.0.0.0"  # noqa: S104
     assert plain(variables["DATABASE_URL"]).endswith("?sslmode=require")
+
+
+@pytest.mark.parametrize(("pool", "warm"), [("1", "1"), ("2", "2"), ("8", "2")])
+def test_a_pool_is_never_warmed_beyond_its_size(root: Path, pool: str, warm: str) -> None:
+    """The service refuses to start with a minimum above the maximum."""
+    variables = graph(settings(poolSizeMax=pool), root).variables(f"auth-{US}")
+    assert (variables["POOL_SIZE_MIN"], variables["POOL_SIZE_MAX"]) == (warm, pool)
+
+
+def test_in_production_the_database_is_protected(root: Path) -> None:
+    """It holds the users; everything else can be made again."""
+    for environment in ("dev", "prod"):
+        found = graph(settings(environment=environment), root)
+        protected = {f"{kind} {name}" for (kind, name), each in found.resources.items() if each.is_protected}
+        assert protected == ({"supabase:index:Project database"} if environment == "prod" else set())
 
 
 def test_on_railway_a_shell_fills_in_the_caches_password(root: Path) -> None:
