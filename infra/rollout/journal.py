@@ -111,9 +111,9 @@ def _parsed(path: Path, number: int, line: bytes) -> Record:
     try:
         record = msgspec.json.decode(line, type=Record)
     except msgspec.MsgspecError as exc:
-        raise JournalDamaged(f"{path}:{number}: {exc}") from exc
+        raise _damaged(path, number, str(exc)) from exc
     if record.number != number:
-        raise JournalDamaged(f"{path}:{number}: expected record {number}, got {record.number}")
+        raise _damaged(path, number, f"expected record {number}, got {record.number}")
     return record
 
 
@@ -125,8 +125,13 @@ def _folded(path: Path, records: tuple[Record, ...]) -> State:
             number = record.number
             state = apply(state, record.event)
     except IllegalEvent as exc:
-        raise JournalDamaged(f"{path}:{number}: {exc}") from exc
+        raise _damaged(path, number, str(exc)) from exc
     return state
+
+
+def _damaged(path: Path, number: int, reason: str) -> JournalDamaged:
+    advice = "once every region is known to serve what it should, move the file out of its folder"
+    return JournalDamaged(f"{path}:{number}: {reason}; {advice}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -35,9 +35,11 @@ def only_one(folder: Path, who: str, now: datetime) -> Iterator[None]:
             raise PromotionRunning(f"a promotion of {folder.name} is running: {_described(descriptor)}") from exc
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, msgspec.json.encode(Holder(who, now, os.getpid())), 0)
-        yield
-        # Emptied, never removed: a waiting process may have the old file open, and would lock a file nobody else sees.
-        os.ftruncate(descriptor, 0)
+        try:
+            yield
+        finally:
+            # Emptied, never removed: a waiting process may have the old file open, and would lock a file nobody else sees.
+            os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
