@@ -37,7 +37,8 @@ class EmbeddedPulumiCommand(PulumiCommand):
         on_error: Callable[[str], Any] | None = None,
     ) -> CommandResult:
         """See PulumiCommand.run. Raises CommandError and its kinds by the texts the engine prints."""
-        # `-c` with the folder put first on sys.path: PYTHONPATH would also reach the program and the plugins.
+        # `-c` with the folder put first on sys.path: PYTHONPATH would also reach the program and the plugins. `-P` keeps
+        # the working folder off the path: a file `secrets.py` beside Pulumi.yaml must not stand for the standard module.
         start = f"import sys; sys.path.insert(0, {_ROOT!r}); from infra.engine.__main__ import main; sys.exit(main(sys.argv[1:]))"
         command = _Launcher(start)
         return command.run(args, cwd, additional_env, on_output, on_error)
@@ -53,4 +54,4 @@ class _Launcher(PulumiCommand):
     def run(self, args: list[str], *rest: Any) -> CommandResult:
         if "--non-interactive" not in args:
             args = ["--non-interactive", *args]
-        return super().run(["-c", self._start, *args], *rest)
+        return super().run(["-P", "-c", self._start, *args], *rest)

@@ -158,9 +158,10 @@ class Execution:
                 await self.guarded(
                     new.urn, f"{metadata['op']} failed", lambda: self._with_partial_state(new, perform, supersedes, condemns)
                 )
-            except ResourceError:
+            except ResourceError as exc:
                 deployment.events.step_failed(metadata)
-                deployment.snapshot.end(new)
+                if not _may_have_happened(exc):
+                    deployment.snapshot.end(new)
                 await deployment.snapshot.save()
                 raise
         deployment.snapshot.end(new)
@@ -232,3 +233,8 @@ class Execution:
     def _timeout(state: ResourceState, operation: str) -> float:
         """Seconds the provider may take; 0 leaves it to the provider."""
         return (state.custom_timeouts or {}).get(operation, 0)
+
+
+def _may_have_happened(exc: ResourceError) -> bool:
+    """Whether the plugin died during the call: then the pending operation stays, as after a death of our own."""
+    return isinstance(exc.__cause__, ProviderFailed) and exc.__cause__.code == "UNAVAILABLE"

@@ -93,7 +93,7 @@ class Replacement:
         deployment.events.step_started(deployment.metadata(op, old, new))
         new.id = goal.import_id
         new.created = new.modified = now_text()
-        found = await self._read(new, provider, goal.import_id)
+        found = await self._read(new.copy(inputs={}, outputs={}), provider, goal.import_id)
         if not found.id or found.outputs is None:
             self._failed(op, old, new, f"importing failed: resource '{goal.import_id}' does not exist")
         remote = new.copy(inputs=without_nulls(found.inputs or {}), outputs=without_nulls(found.outputs or {}))
@@ -142,7 +142,7 @@ class Replacement:
             new.outputs = {}
             await self._commit(op, old, new, old)
             return
-        found = await self._read(new, provider, new.id)
+        found = await self._read(new.copy(inputs={}, outputs=new.inputs), provider, new.id)
         if found.outputs is None:
             self._failed(op, old, new, f"reading failed: resource '{new.id}' does not exist")
         new.outputs = add_secret_outputs(without_nulls(found.outputs or {}), new.additional_secret_outputs)
@@ -156,16 +156,16 @@ class Replacement:
             self._condemn(old)
         await self._commit(op, old, new, None if is_replacing else old)
 
-    async def _read(self, new: ResourceState, provider: Provider, identity: str) -> ReadBack:
+    async def _read(self, asked: ResourceState, provider: Provider, identity: str) -> ReadBack:
+        """`asked` holds what the provider may know beforehand, which for an import is nothing but the id."""
         try:
             async with self._deployment.slots:
-                return await provider.read(new, identity, 0)
+                return await provider.read(asked, identity, 0)
         except InitFailed as exc:
-            new.init_errors = exc.reasons
-            return ReadBack(exc.identity, exc.outputs, exc.inputs)
+            return ReadBack(exc.identity, exc.outputs, exc.inputs)  # there, though not well
         except ProviderFailed as exc:
-            self._deployment.fail(new.urn, f"reading failed: {exc}")
-            raise ResourceError(new.urn) from exc
+            self._deployment.fail(asked.urn, f"reading failed: {exc}")
+            raise ResourceError(asked.urn) from exc
 
     def _failed(self, op: Op, old: ResourceState | None, new: ResourceState, message: str) -> None:
         self._deployment.fail(new.urn, message)

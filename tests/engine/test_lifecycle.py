@@ -166,3 +166,90 @@ def test_wrong_use_is_one_line_and_code_two(world: World, arguments: tuple[str, 
     text = world.run(*arguments, code=2)
     assert message in text
     assert len(text.splitlines()) == 1
+
+
+def test_dynamic_provider(world: World) -> None:
+    """A provider written inside the program, pickled into the state."""
+    world.program(
+        """
+from pulumi.dynamic import CreateResult, Resource, ResourceProvider
+class Doubler(ResourceProvider):
+    def create(self, props): return CreateResult("d1", {**props, "twice": props["text"] * 2})
+class Double(Resource):
+    twice: pulumi.Output[str]
+    def __init__(self, name, text): super().__init__(Doubler(), name, {"text": text, "twice": None})
+Thing("t", v=Double("d", "ab").twice)
+"""
+    )
+    world.up()
+    assert world.resources()["t"]["inputs"] == {"v": "abab"}
+    world.up("--expect-no-changes")
+
+
+COMPONENT = """
+from typing import Optional, TypedDict
+import pulumi
+from pulumi.provider.experimental import component_provider_host
+class Args(TypedDict):
+    who: pulumi.Input[str]
+class Inner(pulumi.CustomResource):
+    serial: pulumi.Output[str]
+    def __init__(self, name, opts=None, **inputs):
+        super().__init__("thing:index:Thing", name, {"serial": None, **inputs}, opts)
+class Greeter(pulumi.ComponentResource):
+    serial: pulumi.Output[str]
+    def __init__(self, name: str, args: Args, opts: Optional[pulumi.ResourceOptions] = None):
+        super().__init__("greet:index:Greeter", name, {}, opts)
+        inner = Inner(name + "-inner", who=args["who"], opts=pulumi.ResourceOptions(parent=self))
+        self.serial = inner.serial
+        self.register_outputs({"serial": inner.serial})
+component_provider_host(name="greet", components=[Greeter])
+"""
+
+
+def test_remote_component_registers_through_its_provider(world: World) -> None:
+    """Construct: the provider calls the monitor back for what is inside."""
+    folder = world.folder / "greet"
+    folder.mkdir()
+    (folder / "PulumiPlugin.yaml").write_text("runtime: python\n")
+    (folder / "__main__.py").write_text(COMPONENT)
+    project = world.folder / "program/Pulumi.yaml"
+    project.write_text(project.read_text() + "    - name: greet\n      path: ../greet\n")
+    world.program(
+        """
+class Greeter(pulumi.ComponentResource):
+    serial: pulumi.Output[str]
+    def __init__(self, name, who): super().__init__("greet:index:Greeter", name, {"who": who, "serial": None}, remote=True)
+Thing("after", s=Greeter("g", Thing("t").serial).serial)
+"""
+    )
+    world.up()
+    things = world.resources()
+    assert things["g-inner"]["parent"].endswith("::g")
+    assert things["after"]["inputs"]["s"] == things["g-inner"]["id"]
+    world.up("--expect-no-changes")
+
+
+def test_import_that_does_not_fit_is_refused(world: World) -> None:
+    """Taking over a resource must not change it."""
+    (world.folder / "store/known.json").write_text("{}")
+    world.program("Thing('t', v='1', opts=RO(import_='known'))\n")
+    text = world.up(code=1)
+    assert "do not match the existing resource; these differ: v" in text
+    assert "t" not in world.resources()
+    world.program("Thing('t', v='1', opts=RO(import_='unknown'))\n")
+    assert "resource 'unknown' does not exist" in world.up(code=1)
+
+
+def test_stack_reference_reads_and_reseals(world: World) -> None:
+    """Outputs of another stack, whose secrets have another key."""
+    world.program("pulumi.export('open', 1)\npulumi.export('closed', pulumi.Output.secret('hidden'))\n")
+    world.up()
+    world.run("stack", "init", "other")
+    reading = "pulumi.export('got', [r.get_output('open'), r.get_output('closed')])\n"
+    world.program("r = pulumi.StackReference('organization/shop/dev')\n" + reading)
+    for _ in range(2):
+        world.run("up", "--yes", "--skip-preview", "-s", "other")
+    assert json.loads(world.run("stack", "output", "got", "--show-secrets", "-s", "other")) == [1, "hidden"]
+    world.run("stack", "rename", "third", "-s", "other")
+    world.run("up", "--yes", "--skip-preview", "--expect-no-changes", "-s", "third")

@@ -140,3 +140,45 @@ def test_wrong_passphrase_is_refused(world: World) -> None:
     before = world.state_file.read_text()
     assert "incorrect passphrase" in world.up(code=1, PULUMI_CONFIG_PASSPHRASE="wrong")
     assert world.state_file.read_text() == before
+
+
+@pytest.mark.story
+def test_kill_during_replacement_leaves_one_life(world: World) -> None:
+    """Killed while the original is deleted: the replacement is live, the original is still known and goes next time."""
+    world.program("Thing('t', fixed=os.environ.get('V', '1'))\n")
+    world.up()
+    world.calls()
+    process = world.start("up", "--yes", "--skip-preview", "-s", "dev", V="2", DELETE_S="30")
+    wait_for('["delete", "t"]', world.folder / "store/calls.log")
+    process.kill()
+    process.communicate(timeout=TIMEOUT_S)
+    lives = [bool(r.get("delete")) for r in world.state()["resources"] if r["urn"].endswith("::t")]
+    assert sorted(lives) == [False, True]
+    world.calls()
+    world.up(V="2")
+    assert world.calls() == [["delete", "t"]]
+
+
+@pytest.mark.story
+def test_kill_between_delete_and_create_makes_it_anew(world: World) -> None:
+    """Deleted before its replacement was there: the state says so, and the next update creates."""
+    world.program("Thing('t', alone=True, fixed=os.environ.get('V', '1'), delay_s=float(os.environ.get('D', '0')))\n")
+    world.up()
+    world.calls()
+    process = world.start("up", "--yes", "--skip-preview", "-s", "dev", V="2", D="30")
+    wait_for('["create", "t"]', world.folder / "store/calls.log")
+    process.kill()
+    process.communicate(timeout=TIMEOUT_S)
+    (thing,) = [r for r in world.state()["resources"] if r["urn"].endswith("::t")]
+    assert thing["pendingReplacement"] is True
+    world.calls()
+    world.up(V="2")
+    assert world.calls() == [["create", "t"]]
+    assert "pendingReplacement" not in world.resources()["t"]
+
+
+def test_plugin_that_dies_leaves_a_pending_creation(world: World) -> None:
+    """Whether the resource exists nobody knows: it is not forgotten."""
+    world.program("Thing('t', fail='die')\n")
+    assert "the provider plugin stopped answering" in world.up(code=1)
+    assert [p["type"] for p in world.state()["pending_operations"]] == ["creating"]

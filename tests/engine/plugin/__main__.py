@@ -63,6 +63,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
             diffs=changed,
             replaces=[k for k in changed if k == "fixed"],
+            deleteBeforeReplace=bool(new.get("alone")),
             detailedDiff={
                 k: provider_pb2.PropertyDiff(kind=kinds.UPDATE_REPLACE if k == "fixed" else kinds.UPDATE, inputDiff=True)
                 for k in changed
@@ -76,6 +77,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.CreateResponse(properties=request.properties)
         log("create", request)
         time.sleep(float(inputs.get("delay_s", 0)))
+        if inputs.get("fail") == "die":
+            os._exit(9)
         if inputs.get("fail") == "create":
             context.abort(grpc.StatusCode.UNKNOWN, "refused on purpose")
         identity = uuid.uuid4().hex[:12]
@@ -103,6 +106,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def Delete(self, request, context):
         log("delete", request)
+        time.sleep(float(os.environ.get("DELETE_S", "0")))
         (STORE / f"{request.id}.json").unlink(missing_ok=True)
         return empty_pb2.Empty()
 
