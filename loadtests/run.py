@@ -140,7 +140,7 @@ def _load(outputs: Outputs, slo: Slo, cast: Cast, binding: Binding, tell: Tell) 
     # One second look, decided beforehand: looking until it passes would turn noise into a verdict. All lanes run again: a quieter
     # machine would flatter the lanes in question.
     tell(f"undecided: {', '.join(f'{scenario} in {region}' for scenario, region in open_pairs)}; {run.extension_s:g} s more")
-    second_look = replace(window, warm_up_s=0.0, duration_s=run.extension_s, offset_s=window.whole_s)
+    second_look = replace(window, warm_up_s=min(1.0, run.warm_up_s), duration_s=run.extension_s, offset_s=window.whole_s)
     run_window(lanes, field, second_look, lambda second: tell(progress(field.recorders, second)))
     return _freeze(field, before, outputs, 2)
 
