@@ -7,7 +7,6 @@ change, so that a promotion leaves nothing that a later `up` would undo.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ PINS = "cached-auth:releases"
 
 def pinned(session: Session, releases: Mapping[str, str]) -> None:
     """Writes the pins; what runs changes with the next `up`."""
-    session.deployment.set_config({PINS: json.dumps(dict(releases), sort_keys=True)})
+    session.deployment.set_config({f"{PINS}.{region}": digest for region, digest in releases.items()}, is_path=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -45,10 +46,10 @@ def deploy(session: Session, refresh: bool = False) -> dict[str, int]:
     """Applies the program to the stack with progress on the screen; the counts of what was done."""
     screen, stack = session.screen, session.file.name
     screen.heading(f"deploy of {stack}")
-    progress = Progress(screen)
+    progress, started = Progress(screen), time.monotonic()
     with progress.alive():
         session.deployment.up(progress.tally, progress, refresh)
-    screen.say(f"  {counts_text(progress.tally.counts, is_done=True)}  ({screen.elapsed_s():.1f} s since the start)")
+    screen.say(f"  {counts_text(progress.tally.counts, is_done=True)}  ({time.monotonic() - started:.1f} s)")
     return progress.tally.counts
 
 
@@ -56,6 +57,8 @@ def prove(session: Session, outputs: dict[str, Any], options: GateOptions | None
     screen = session.screen
     screen.heading(f"load gate on {session.file.name}")
     chosen = options or GateOptions(allow_remote=not session.file.is_local)
+    if chosen.region is not None:  # the verdict is about the release of the region that it measures
+        outputs = {**outputs, "release": outputs["regions"][chosen.region]["release"]}
     return run_gate(screen, session.home, session.file.name, outputs, chosen)
 
 

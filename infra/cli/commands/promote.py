@@ -14,7 +14,7 @@ from infra.cli.endpoints import short, stack_document
 from infra.cli.errors import DONE, FAILED, GATE_FAILED, GATE_UNMEASURED, CliError, OperationFailed, UsageError
 from infra.cli.home import Home
 from infra.cli.options import example, json_option, yes_option
-from infra.cli.promotion import RegionGate, StackDeployer, pinned, show_event
+from infra.cli.promotion import RegionGate, StackDeployer, show_event
 from infra.cli.screen import Screen
 from infra.cli.session import Session, open_session
 from infra.rollout.driver import Promoter, Request
@@ -72,7 +72,6 @@ def command(
         serving = {name: str(region["release"]) for name, region in outputs["regions"].items()}
         primary = next(name for name, region in outputs["regions"].items() if region["url"] == outputs["endpoint"])
         with_request = Request(digest, serving, primary, canary, hold_after, retry_failed)
-        pinned(session, serving)
     state = drive(promoter, with_request, send_back, stack)
     screen.say(screen.paint(why(state), "good" if state.phase in (Phase.PROMOTED, Phase.HELD) else "bad"))
     if is_json:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from infra.cli.home import ROOT, open_home
-from infra.cli.options import example, json_option
+from infra.cli.options import example, json_option, stack_argument
 from infra.cli.screen import Screen
 
 
@@ -51,4 +51,17 @@ def ls(is_json: bool) -> int:
         screen.table(("release", "built", "bytes"), [(str(r["release"]), str(r["built"]), str(r["bytes"])) for r in rows])
     else:
         screen.say("no release has been built here; next: ./cached-auth release build")
+    return 0
+
+
+@command.command("unpin", epilog=example("./cached-auth release unpin dev"))
+@stack_argument
+def unpin(stack: str) -> int:
+    """Let every region of STACK (default dev) follow its `release` again, instead of what a promotion pinned."""
+    from infra.cli.promotion import PINS
+    from infra.cli.session import open_session
+
+    screen = Screen()
+    open_session(screen, stack, create=False).deployment.remove_config([PINS])
+    screen.say(f"{stack} follows its `release` again; next: ./cached-auth preview {stack}")
     return 0
