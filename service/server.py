@@ -1,4 +1,4 @@
-"""uvicorn, one worker, uvloop and httptools, with two things of our own: bounded headers and an orderly end.
+"""uvicorn, one worker, uvloop and httptools (web/protocol.py), with an orderly end.
 
 SIGTERM: readiness answers 503 at once, no new connection is accepted, requests under way are finished within DRAIN_S, then
 the process ends with 0. (Railway's edge has stopped sending before it signals; the local cloud's edge does the same.)
@@ -15,44 +15,16 @@ from contextlib import contextmanager
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.replica import running
 from service.settings import Settings
+from service.web.protocol import Protocol
 
-HEADER_BYTES_MAX = 32_768
-HEADERS_MAX = 100
-TARGET_BYTES_MAX = 8_192
 # Longer than the edge keeps an idle connection, so that it is the edge that closes and no request meets a closing socket.
 KEEP_ALIVE_S = 75
 CONNECTIONS_MAX = 10_000
 
 log = structlog.get_logger("service.server")
-
-
-class HeadersTooLarge(Exception):
-    """The caller's mistake, found while parsing."""
-
-
-class BoundedProtocol(HttpToolsProtocol):
-    """llhttp itself sets no bound on headers; without one a single connection could fill our memory."""
-
-    _header_bytes = 0
-
-    def on_message_begin(self) -> None:
-        self._header_bytes = 0
-        super().on_message_begin()
-
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        if len(self.url) > TARGET_BYTES_MAX:
-            raise HeadersTooLarge
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > HEADER_BYTES_MAX or len(self.headers) >= HEADERS_MAX:
-            raise HeadersTooLarge
-        super().on_header(name, value)
 
 
 class DrainingServer(uvicorn.Server):
@@ -76,7 +48,7 @@ async def serve(settings: Settings) -> None:
                 application,
                 host=settings.host,
                 port=settings.port,
-                http=BoundedProtocol,
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 loop="none",

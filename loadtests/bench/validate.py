@@ -3,10 +3,10 @@
 Starts one real replica with real dependencies, logs in, and asks GET /api/v1/auth/verify with the one token:
 1. closed loop, as fast as answers come back: requests per second (with `wrk` where it is installed, else with our client);
 2. open loop at half that rate: latency from the moment a request was *due*, so that a stall is not hidden by waiting for it;
-3. resident memory of the replica afterwards.
+3. the replica's processor time per request in 1, which says what it could do with a processor to itself, and its memory.
 
-The client shares the machine's processors with the replica, so every figure is a lower bound. Exit code 0 if the targets
-are met, 10 if not, 12 if nothing could be measured.
+The client shares the machine's processors with the replica (and with whatever else runs), so the rates are lower
+bounds. Exit code 0 if the targets are met, 10 if not, 12 if nothing could be measured.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class Figures:
 
     client: str
     closed_rate: float
+    processor_us: float
     open_rate: float
     p50_ms: float
     p99_ms: float
@@ -168,22 +169,31 @@ def measure(stack: ReplicaStack, connections: int, duration_s: float) -> Figures
     assert address.port is not None
     host, port = address.hostname, address.port
     request = f"GET {PATH} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    process = psutil.Process(replica.program.process.pid)
     closed = Load(request, is_open=False)
+    used_before_s = _processor_s(process)
     if shutil.which("wrk"):
         client, closed_rate = "wrk", run_wrk(replica.url, token, connections, duration_s)
     else:
         client, closed_rate = "own asyncio client", _run(closed.run(host, port, connections, duration_s))
+    used_s = _processor_s(process) - used_before_s
     opened = Load(request, is_open=True)
     open_rate = _run(opened.run(host, port, connections, duration_s, closed_rate / 2))
     return Figures(
         client=client,
         closed_rate=closed_rate,
+        processor_us=used_s / (closed_rate * duration_s) * 1e6,
         open_rate=open_rate,
         p50_ms=percentile_ms(opened.latencies_s, 0.5),
         p99_ms=percentile_ms(opened.latencies_s, 0.99),
-        memory_bytes=psutil.Process(replica.program.process.pid).memory_info().rss,
+        memory_bytes=process.memory_info().rss,
         failures=closed.failures + opened.failures,
     )
+
+
+def _processor_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _run(work: Coroutine[None, None, float]) -> float:
@@ -206,6 +216,8 @@ def main(arguments: list[str]) -> int:
         return 12
     print(f"client          {figures.client}, {options.connections} connections, on the same processors as the replica")
     print(f"closed loop     {figures.closed_rate:,.0f} requests/s   (target {RATE_TARGET:,.0f})")
+    alone = 1e6 / figures.processor_us
+    print(f"processor time  {figures.processor_us:.1f} us per request: {alone:,.0f} requests/s with a processor to itself")
     latency = f"p50 {figures.p50_ms:.2f} ms, p99 {figures.p99_ms:.2f} ms"
     print(f"open loop       {figures.open_rate:,.0f} requests/s: {latency}   (target p99 {P99_TARGET_MS:g} ms)")
     print(f"memory          {figures.memory_bytes / 1e6:.0f} MB   (target {MEMORY_TARGET_BYTES / 1e6:.0f} MB)")

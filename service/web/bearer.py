@@ -17,6 +17,7 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
             found = value
     if found is None:
         raise TokenRejected("no_authorization", "this endpoint needs an Authorization header with a bearer token")
+    found = found.rstrip(b" \t")  # RFC 9110 section 5.5: white space around a field's value is no part of it
     if found[:7].lower() != b"bearer " or len(found) == 7:
         raise TokenRejected("no_authorization", "the Authorization header holds no bearer token")
     return found[7:]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -95,9 +96,9 @@ def metric(replica: Replica, line: str) -> float:
 
 
 @pytest.fixture
-def ann(request: pytest.FixtureRequest, replicas: tuple[Replica, Replica]) -> Iterator[Browser]:
+def ann(replicas: tuple[Replica, Replica]) -> Iterator[Browser]:
     """A fresh account, logged in at the first replica."""
-    browser = Browser(replicas[0], f"{request.node.name.lower().replace('[', '-').strip(']')}@example.com")
+    browser = Browser(replicas[0], f"{uuid4().hex}@example.com")
     with browser.http:
         assert browser.register().status_code == 201
         yield browser
@@ -283,6 +284,73 @@ def test_headers_are_bounded(replicas: tuple[Replica, Replica], flood: bytes):
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n" + flood + b"\r\n\r\n")
         assert connection.recv(1024).startswith(b"HTTP/1.1 400 ")
+
+
+def asked_raw(replica: Replica, request: bytes, answers: int = 1) -> list[bytes]:
+    """The answers (each without a body) to bytes on a fresh connection, without what differs each time."""
+    host, port = replica.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request)
+        received = b""
+        while received.count(b"\r\n\r\n") < answers and (data := connection.recv(65_536)):
+            received += data
+    return re.sub(rb"(date|x-process-time): [^\r]*\r\n", b"", received).split(b"\r\n\r\n")[:-1]
+
+
+ODD_WAYS = {
+    "scheme in lower case": lambda token: [b"Authorization: bearer " + token],
+    "two blanks before the end": lambda token: [b"Authorization: Bearer " + token + b"  "],
+    "with a body": lambda token: [b"Authorization: Bearer " + token, b"Content-Length: 0"],
+    "expecting to be asked": lambda token: [b"Authorization: Bearer " + token, b"Expect: 100-continue"],
+    "wanting an upgrade": lambda token: [b"Authorization: Bearer " + token, b"Connection: Upgrade", b"Upgrade: websocket"],
+}
+
+
+@pytest.mark.parametrize("fields", ODD_WAYS.values(), ids=ODD_WAYS.keys())
+def test_shortcut_and_long_way_give_the_same_answer(
+    ann: Browser, replicas: tuple[Replica, Replica], fields: Callable[[bytes], list[bytes]]
+):
+    """Byte for byte: the protocol answers plain requests itself, the front answers the odd ones."""
+    token = ann.tokens["access_token"].encode()
+    head = b"GET /api/v1/auth/verify HTTP/1.1\r\nHost: x\r\nOrigin: https://app.example.com\r\n"
+    plain = asked_raw(replicas[0], head + b"Authorization: Bearer " + token + b"\r\n\r\n")
+    odd = asked_raw(replicas[0], head + b"\r\n".join(fields(token)) + b"\r\n\r\n")
+    assert plain == odd
+    assert plain[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"access-control-allow-origin: https://app.example.com" in plain[0]
+
+
+def test_pipelined_requests_are_answered_in_order(ann: Browser, replicas: tuple[Replica, Replica]):
+    """A quick answer must not overtake a slow one on the same connection."""
+    bearer = b"Host: x\r\nAuthorization: Bearer " + ann.tokens["access_token"].encode() + b"\r\n\r\n"
+    slow = b"OPTIONS /api/v1/auth/login HTTP/1.1\r\nHost: x\r\n\r\n"
+    quick = b"GET /api/v1/auth/verify HTTP/1.1\r\n" + bearer
+    body = b"GET /api/v1/auth/verify HTTP/1.1\r\nContent-Length: 3\r\n" + bearer + b"abc"
+    answers = asked_raw(replicas[0], quick + slow + quick + body + slow + quick, answers=6)
+    assert [answer.split(b" ", 2)[1] for answer in answers] == [b"200", b"204", b"200", b"200", b"204", b"200"]
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"GET /api/v1/auth/verify HTTP/1.0", b"GET /api/v1/auth/verify HTTP/1.1\r\nConnection: close"]
+)
+def test_connection_that_shall_close_is_closed(ann: Browser, replicas: tuple[Replica, Replica], request_line: bytes):
+    request = request_line + b"\r\nHost: x\r\nAuthorization: Bearer " + ann.tokens["access_token"].encode() + b"\r\n\r\n"
+    answers = asked_raw(replicas[0], request, answers=2)
+    assert len(answers) == 1, "the second read ended because the server closed"
+    assert b"connection: close" in answers[0]
+
+
+def test_hit_cut_at_every_byte_is_answered_once_whole(ann: Browser, replicas: tuple[Replica, Replica]):
+    """Requests arrive in pieces; a shortcut taken too early would answer half a token."""
+    token = ann.tokens["access_token"].encode()
+    request = b"GET /api/v1/auth/verify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token + b"\r\n\r\n"
+    host, port = replicas[0].url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for cut in range(1, len(request), 7):
+            connection.sendall(request[:cut])
+            connection.sendall(request[cut:])
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
 def test_logs_hold_neither_tokens_nor_addresses(ann: Browser, stack: ReplicaStack):
