@@ -16,7 +16,7 @@ import msgspec
 
 from infra.provider.comparison import Change, compare
 from infra.provider.properties import UNKNOWN, Properties, Secret, as_secret, has_unknown, plain
-from infra.provider.rules import Problem, Rule, shown
+from infra.provider.rules import Problem, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +189,3 @@ class Resource(ABC, Generic[ClientT, InputsT]):
 def snake(name: str) -> str:
     """healthcheckPath -> healthcheck_path: messages speak the language of the program, not of the wire."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
-
-
-__all__ = [
-    "Call", "Change", "Checked", "Failure", "Field", "Found", "Made", "Output", "Recorded", "Resource", "shown", "snake",
-]  # fmt: skip

@@ -4,10 +4,13 @@ ProviderError
  +-- ConfigurationError       the user's mistake in the provider's own settings
  +-- HalfMade                 the resource exists (it has an id) but is not what was asked for; the engine keeps it
  +-- Stopped                  the engine asked us to stop; nothing more was started
+ +-- TimedOut                 (waiting.py) what was waited for did not happen in time
+ +-- NotReady                 (railway/deployment/progress.py) a deployment ended, or was left, without serving
  +-- RemoteError              the API answered, or failed to answer
       +-- NotFound            the thing is not there (any more)
       +-- NotAuthorized       the token is missing, wrong or too weak
-      +-- Conflict            a name is taken, or another operation is under way (then `is_transient`)
+      +-- Conflict            a name is taken
+           +-- Busy           another operation on the same thing is under way; worth another try
       +-- Throttled           refused before it was carried out; carries `retry_after_s`
       +-- InvalidInput        the API does not accept what we sent
       +-- RemoteFault         the API broke; a change may have happened all the same

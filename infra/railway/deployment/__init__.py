@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from infra.provider.comparison import Kind
-from infra.provider.definition import Call, Change, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.comparison import Change, Kind
+from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
 from infra.provider.errors import HalfMade, InvalidInput, NotFound
 from infra.provider.properties import Properties
 from infra.provider.rules import Anything, MapOf, Problem, Text, Whole

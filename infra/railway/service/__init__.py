@@ -11,8 +11,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from infra.provider.comparison import Kind
-from infra.provider.definition import Call, Change, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.comparison import Change, Kind
+from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
 from infra.provider.errors import Conflict, HalfMade, NotFound, ProviderError
 from infra.provider.properties import UNKNOWN, Properties, plain
 from infra.provider.rules import Choice, ListOf, Text, Whole
@@ -127,7 +127,7 @@ class Service(Resource[RailwayClient, ServiceInputs]):
         inputs = place | inputs_from(instance, recorded.inputs)
         if recorded.inputs is not None and recorded.inputs.railway_toml is not None:
             inputs["railwayToml"] = recorded.inputs.railway_toml
-        named = ServiceInputs(service["projectId"], environment_id, service["name"], instance.placement)
+        named = ServiceInputs(service["projectId"], environment_id, service["name"], multi_region_config={})
         return Found(recorded.identity, inputs, {"privateDomain": await _private_domain(call, named, recorded.identity)})
 
     async def delete(self, call: Call[RailwayClient], recorded: Recorded[ServiceInputs]) -> None:

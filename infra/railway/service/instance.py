@@ -58,23 +58,38 @@ _LEFT_ALONE = ("restartPolicyType", "restartPolicyMaxRetries")
 
 
 class Instance(Struct, frozen=True):
-    """What Railway reports; `settings` by Railway's names, None where unset."""
+    """What Railway reports; `settings` by Railway's names, None where unset. A placement of None: it does not say."""
 
     image: str | None
-    placement: dict[str, int]
+    placement: dict[str, int] | None
     settings: dict[str, Any]
 
 
 def parsed(answer: Data, service_id: str) -> Instance:
     """The answer to instance.graphql."""
     found = answer["serviceInstance"]
-    config = (answer.get("environment") or {}).get("config") or {}
-    deploy = ((config.get("services") or {}).get(service_id) or {}).get("deploy") or {}
     return Instance(
         (found.get("source") or {}).get("image"),
-        placed(deploy.get("multiRegionConfig")),
+        _placement(answer, service_id),
         {name: _normal(name, found.get(name)) for name in FIELDS},
     )
+
+
+def _placement(answer: Data, service_id: str) -> dict[str, int] | None:
+    """From the environment's configuration; else from the last deployment's manifest, where Railway's own CLI reads it."""
+    configured = _inner(answer, "environment", "config", "services", service_id, "deploy")
+    deployed = _inner(answer, "serviceInstance", "latestDeployment", "meta", "serviceManifest", "deploy")
+    for deploy in (configured, deployed):
+        if deploy.get("multiRegionConfig"):
+            return placed(deploy["multiRegionConfig"])
+    return None
+
+
+def _inner(value: Any, *path: str) -> Data:
+    """The object at the end of `path`, empty where the path ends early: these are JSON scalars without a schema."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
 def _normal(name: str, value: Any) -> Any:
@@ -97,13 +112,16 @@ def update_input(found: Instance, wanted: ServiceInputs) -> Data:
     if wanted.image is not None and wanted.image != found.image:
         change["source"] = {"image": wanted.image}
     if change or found.placement != wanted.multi_region_config:
-        change["multiRegionConfig"] = patch(found.placement, wanted.multi_region_config)
+        change["multiRegionConfig"] = patch(found.placement or {}, wanted.multi_region_config)
     return change
 
 
 def inputs_from(found: Instance, recorded: ServiceInputs | None) -> Data:
     """What the user would have to write to get `found`. Fields at their default are left out, as the user left them out."""
-    inputs: Data = {"multiRegionConfig": found.placement}
+    placement = found.placement
+    if placement is None:
+        placement = recorded.multi_region_config if recorded else {}
+    inputs: Data = {"multiRegionConfig": placement}
     if found.image is not None:
         inputs["image"] = found.image
     for name, ours in FIELDS.items():

@@ -1,0 +1,90 @@
+"""From what Railway reports to what is to be changed; and back to what the user would have written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.railway.regions import REGIONS
+from infra.railway.service.instance import FIELDS, Instance, ServiceInputs, inputs_from, parsed, update_input
+
+PLACED = {"us-west2": {"numReplicas": 2}}
+MANIFEST = {"meta": {"serviceManifest": {"deploy": {"multiRegionConfig": PLACED}}}}
+
+
+def answer(config: Any = None, deployment: Any = None, **instance: Any) -> dict[str, Any]:
+    return {"serviceInstance": {"latestDeployment": deployment, **instance}, "environment": {"config": config}}
+
+
+def configured(**deploy: Any) -> dict[str, Any]:
+    return {"services": {"s": {"deploy": deploy}}}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (answer(configured(multiRegionConfig=PLACED)), {"us-west2": 2}),
+        (answer(configured(multiRegionConfig={**PLACED, "us-east4-eqdc4a": None})), {"us-west2": 2}),
+        (answer(configured(multiRegionConfig={"us-west1": {}})), {"us-west2": 1}),
+        (answer({}, MANIFEST), {"us-west2": 2}),
+        (answer(configured(multiRegionConfig={"us-east4-eqdc4a": {"numReplicas": 1}}), MANIFEST), {"us-east4-eqdc4a": 1}),
+        (answer(), None),
+        (answer("not an object", {"meta": "nor this"}), None),
+        (answer({"services": None}, {"meta": {"serviceManifest": []}}), None),
+    ],
+)
+def test_placement_is_read_where_railway_tells_it(found: dict[str, Any], expected: dict[str, int] | None) -> None:
+    assert parsed(found, "s").placement == expected
+
+
+TEXTS = st.text(min_size=1, max_size=5)
+SETTINGS: dict[str, st.SearchStrategy[Any]] = {
+    "start_command": st.none() | TEXTS,
+    "pre_deploy_command": st.none() | st.lists(TEXTS, max_size=2),
+    "healthcheck_path": st.none() | TEXTS,
+    "healthcheck_timeout_s": st.none() | st.sampled_from([10, 300]),
+    "restart_policy_type": st.none() | st.sampled_from(["ON_FAILURE", "ALWAYS", "NEVER"]),
+    "restart_policy_max_retries": st.none() | st.integers(0, 10),
+    "overlap_seconds": st.none() | st.integers(0, 3),
+    "draining_seconds": st.none() | st.integers(0, 3),
+    "multi_region_config": st.dictionaries(st.sampled_from(REGIONS), st.integers(1, 3), min_size=1),
+}
+WISHES = st.builds(ServiceInputs, project_id=st.just("p"), environment_id=st.just("e"), name=st.just("n"), **SETTINGS)
+
+
+def applied(before: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Railway's own rule: what is named is set, and a null in the placement takes a region away."""
+    placement = {**before.get("multiRegionConfig", {}), **change.get("multiRegionConfig", {})}
+    return {**before, **change, "multiRegionConfig": {name: each for name, each in placement.items() if each is not None}}
+
+
+def reported(state: dict[str, Any]) -> Instance:
+    return parsed(answer(configured(multiRegionConfig=state["multiRegionConfig"]), **state), "s")
+
+
+FRESH = {"multiRegionConfig": {"us-west2": {"numReplicas": 1}}, "restartPolicyType": "ON_FAILURE", "restartPolicyMaxRetries": 10}
+
+
+@given(WISHES, WISHES)
+def test_every_change_arrives_and_settles(first: ServiceInputs, second: ServiceInputs) -> None:
+    """From fresh to one wish to another: afterwards nothing is left to do, and what is read back is what was wished."""
+    state: dict[str, Any] = dict(FRESH)
+    for wish in (first, second):
+        state = applied(state, update_input(reported(state), wish))
+        assert update_input(reported(state), wish) == {}
+        read = inputs_from(reported(state), wish)
+        for name, ours in FIELDS.items():
+            wire = "healthcheckTimeoutS" if name == "healthcheckTimeout" else name
+            assert read.get(wire) == getattr(wish, ours)
+        assert read["multiRegionConfig"] == wish.multi_region_config
+
+
+def test_placement_that_nobody_tells_is_sent_and_believed() -> None:
+    """Silence is no drift, or plans would never converge; and no proof either, so each change states the placement."""
+    wish = ServiceInputs("p", "e", "n", {"us-west2": 2})
+    silent = Instance(None, None, dict.fromkeys(FIELDS))
+    assert update_input(silent, wish) == {"multiRegionConfig": {"us-west2": {"numReplicas": 2}}}
+    assert inputs_from(silent, wish)["multiRegionConfig"] == {"us-west2": 2}
