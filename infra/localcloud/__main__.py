@@ -1,6 +1,7 @@
 """python -m infra.localcloud serve|start|stop|status|reset --home DIR [--rtt-ms 20] [--json]
 
-Exit codes: 0 done, 1 failed (one line on stderr with the next step), 2 wrong usage, 3 status: not running.
+Exit codes: 0 done, 1 failed (one line on stderr with the next step), 2 wrong usage, 3 status: not running,
+4 serve: another daemon has this home.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 import msgspec
 
 from infra.localcloud import lifecycle
+from infra.localcloud.claiming import DaemonRefused, RunsAlready
 from infra.localcloud.conducting.store import StoreError
-from infra.localcloud.daemon import DaemonRefused, serve
 from infra.localcloud.plane.interface import PlaneError
 
 RTT_MS_DEFAULT = 20.0
@@ -44,9 +45,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    from infra.localcloud.daemon import serve  # here, because the other commands should not wait for the server's imports
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     try:
         asyncio.run(serve(arguments.home.resolve(), arguments.rtt_ms))
+    except RunsAlready as exc:
+        print(exc, file=sys.stderr)
+        return lifecycle.RUNS_ALREADY
     except BaseExceptionGroup as group:  # a refusal inside the daemon's task group
         expected, unexpected = group.split((DaemonRefused, StoreError, PlaneError, OSError))
         if unexpected is not None or expected is None:

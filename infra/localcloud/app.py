@@ -18,6 +18,7 @@ from infra.localcloud.local_endpoints import Links
 from infra.localcloud.plane.interface import PlaneError
 from infra.localcloud.railway_api.call import Call, Cloud
 from infra.localcloud.railway_api.endpoint import answer
+from infra.localcloud.railway_api.executable import executable_schema
 from infra.localcloud.railway_api.principal import Principal, identify
 from infra.localcloud.railway_api.upload import up
 from infra.localcloud.status_view import status_view
@@ -38,6 +39,8 @@ class Surroundings:
 
 
 def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
+    executable_schema()  # now rather than during the first request
+
     def who(request: Request) -> Principal | None:
         return identify(request.headers, around.token, cloud.keeper.world)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import hashlib
 import logging
 import os
@@ -20,6 +19,7 @@ import psutil
 import uvicorn
 
 from infra.localcloud.app import Surroundings, build_app
+from infra.localcloud.claiming import DaemonRefused, only_one, private_directory
 from infra.localcloud.conducting.clock import timestamp
 from infra.localcloud.conducting.conductor import Conductor
 from infra.localcloud.conducting.keeper import Keeper
@@ -38,32 +38,6 @@ MAIL_OWNER = "mail"
 MAIL_REGION = "us-west2"
 STOP_TIMEOUT_S = 60.0
 _logger = logging.getLogger("localcloud")
-
-
-class DaemonRefused(Exception):
-    """The daemon cannot run; one line with the next command."""
-
-
-def private_directory(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.chmod(0o700)
-    return path
-
-
-@contextlib.contextmanager
-def only_one(cloud: Path) -> Iterator[None]:
-    """A lock that the operating system gives back whatever way we end. DaemonRefused when another daemon has it."""
-    descriptor = os.open(cloud / "daemon.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            home = cloud.parent
-            hint = f"python -m infra.localcloud status --home {home}"
-            raise DaemonRefused(f"a local cloud for {home} runs already; see {hint}") from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def ensure_token(path: Path) -> str:

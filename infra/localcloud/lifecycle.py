@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from infra.localcloud.daemon import DaemonRefused, only_one, private_directory
+from infra.localcloud.claiming import DaemonRefused, only_one, private_directory
 from infra.localcloud.daemon_file import DaemonRecord, living_process, living_record, remove_record
 from infra.localcloud.plane.interface import PlaneError
-from infra.localcloud.plane.local import LocalPlane
 
 READY_TIMEOUT_S = 15.0
 RESTORED_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 75.0
 POLL_S = 0.02
+RUNS_ALREADY = 4  # exit code of `serve` where another daemon has the home
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -70,10 +70,10 @@ def _spawn(home: Path, cloud: Path, rtt_ms: float) -> DaemonRecord:
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         record = living_record(cloud)
-        if record is not None and record.pid == process.pid:
+        if record is not None and (record.pid == process.pid or process.returncode == RUNS_ALREADY):
             process.returncode = 0  # it outlives us on purpose; Popen would otherwise warn that it still runs
             return record
-        if process.poll() is not None:
+        if process.poll() not in (None, RUNS_ALREADY):  # somebody else's start may have been faster: then that one is it
             raise DaemonRefused(_last_line(log_path, offset) or f"the local cloud ended at once; see {log_path}")
         time.sleep(POLL_S)
     process.terminate()
@@ -135,6 +135,8 @@ def reset(home: Path) -> None:
 
 
 async def _end_leftovers(home: Path) -> None:
+    from infra.localcloud.plane.local import LocalPlane  # here, because `status` and `stop` should not wait for its imports
+
     plane = LocalPlane(home, 0.0)
     try:
         await plane.start()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 from infra.localcloud.conducting.build_log import BuildLogs
 from infra.localcloud.conducting.clock import new_stamp
@@ -16,6 +17,7 @@ from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.replicas import Replicas, present, together
 from infra.localcloud.conducting.restarting import Restarting
 from infra.localcloud.conducting.router import Router
+from infra.localcloud.conducting.store import StoreError
 from infra.localcloud.conducting.workers import Job, Workers
 from infra.localcloud.plane.interface import Plane, PlaneError
 from infra.localcloud.world import effects as e
@@ -46,10 +48,21 @@ class Conductor:
 
     def start(self) -> None:
         """The standing tasks, and what an earlier run left to do."""
-        self._tasks.create_task(self.router.follow(), name="router")
-        self._tasks.create_task(self._watch(), name="watch")
+        self._own("router", self.router.follow())
+        self._own("watch", self._watch())
         self.is_restoring = True
-        self._tasks.create_task(self._restore(), name="restore")
+        self._own("restore", self._restore())
+
+    def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """A task of the daemon's group that cannot take the others with it: what it did not expect is logged."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception:
+                _logger.exception("%s ended", name)
+
+        self._tasks.create_task(guarded(), name=name)
 
     def _accept(self, effects: tuple[e.Effect, ...]) -> None:
         for effect in effects:
@@ -87,7 +100,7 @@ class Conductor:
         self._submit(scope, effect.identifier, lambda: self.databases.bring_up_replica(effect.ref, effect.identifier))
 
     def _end(self, effect: e.RunEnding) -> None:
-        self._tasks.create_task(self._run_ending(effect.scope, effect.ending), name=f"ending-{effect.ending.id}")
+        self._own(f"ending of {effect.ending.id}", self._run_ending(effect.scope, effect.ending))
 
     async def _run_ending(self, scope: str | None, ending: Ending) -> None:
         """Bounded and repeatable: what does not end now is ended when the local cloud starts the next time."""
@@ -105,10 +118,9 @@ class Conductor:
                 for owner in ending.owners:
                     self._plane.free(owner)
                 await asyncio.to_thread(self._delete_directories, ending.directories)
-        except (PlaneError, TimeoutError, OSError) as exc:
+            await self._keeper.apply(FinishEnding(ending.id))
+        except (PlaneError, StoreError, TimeoutError, OSError) as exc:
             _logger.warning("ending of %s is not complete (%s); it goes on at the next start", ending.id, exc)
-            return
-        await self._keeper.apply(FinishEnding(ending.id))
 
     def _delete_directories(self, names: tuple[str, ...]) -> None:
         for name in names:

@@ -39,7 +39,9 @@ from infra.localcloud.world.deployments import (
 from infra.localcloud.world.errors import WorldError
 from infra.localcloud.world.model import Deployment, DeploymentStatus, Replica, ReplicaStatus
 from infra.localcloud.world.provided import rendered_variables
+from infra.localcloud.world.restarts import backoff_s
 
+STORE_ATTEMPTS_MAX = 10
 FAILURES = (PlaneError, CommandLineError, WorkloadRefused, StoreError, OSError)
 _logger = logging.getLogger("localcloud")
 
@@ -120,11 +122,17 @@ class Deployments:
         if isinstance(failure, StartFailed):
             for line in failure.last_lines[-50:]:
                 self._build_logs.add(deployment_id, line, "error")
-        try:
-            await self.discard(deployment_id)
-            await self._move(deployment_id, DeploymentStatus.FAILED)
-        except WorldError:
-            _logger.info("deployment %s was deleted while it failed", deployment_id)
+        for attempt in range(STORE_ATTEMPTS_MAX):
+            try:
+                await self.discard(deployment_id)
+                await self._move(deployment_id, DeploymentStatus.FAILED)
+            except WorldError:
+                _logger.info("deployment %s was deleted while it failed", deployment_id)
+            except StoreError as exc:  # a disk that was full a moment ago; whoever waits for the status must get it
+                _logger.warning("deployment %s: %s", deployment_id, exc)
+                await asyncio.sleep(backoff_s(attempt))
+                continue
+            return
 
     async def discard(self, deployment_id: str) -> None:
         """Ends what a failed or cancelled deployment has started. Unknown: nothing to do."""

@@ -58,7 +58,7 @@ class Router:
             try:
                 await self.settle()
                 pause_s = RETRY_FIRST_S
-            except PlaneError as exc:
+            except (PlaneError, OSError) as exc:
                 _logger.warning("routes: %s; trying again in %.1f s", exc, pause_s)
                 self._changed.set()
                 await asyncio.sleep(pause_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import uuid
@@ -58,6 +59,10 @@ async def receive(request: Request, directory: Path) -> str:
         release = f"sha256:{digest.hexdigest()}"
         partial.replace(archive_of(release, directory))
         _arriving[archive_of(release, directory)] += 1
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UploadRefused("no space left for the bundle: free some disk space and try again", 507) from exc
+        raise
     finally:
         partial.unlink(missing_ok=True)
     return release

@@ -72,7 +72,7 @@ def environment_view(call: Call, found: Environment) -> View:
         return [one for one in call.world.volume_instances.values() if one.environment_id == found.id]
 
     def config(info: object, decryptVariables: bool | None = None) -> View:
-        return config_of(call, found)
+        return config_of(call, found, is_decrypted=bool(decryptVariables))
 
     def source(info: object) -> View | None:
         origin = call.world.environments.get(found.source_environment_id or "")
@@ -87,14 +87,23 @@ def environment_view(call: Call, found: Environment) -> View:
         "updatedAt": found.updated_at,
         "sourceEnvironment": source,
         "config": config,
-        "configEtag": lambda info: hashlib.sha256(msgspec.json.encode(config_of(call, found), order="sorted")).hexdigest()[:32],
+        "configEtag": lambda info: etag_of(config_of(call, found, is_decrypted=True)),
         "serviceInstances": pages(instances(), lambda one: one.id, lambda one: instance_view(call, one)),
         "volumeInstances": pages(volumes(), lambda one: one.id, lambda one: volume_instance_view(call, one)),
     }
 
 
-def config_of(call: Call, environment: Environment) -> View:
+def etag_of(config: View) -> str:
+    return hashlib.sha256(msgspec.json.encode(config, order="sorted")).hexdigest()[:32]
+
+
+def config_of(call: Call, environment: Environment, *, is_decrypted: bool) -> View:
     """Environment.config: the one place in Railway's API that shows multiRegionConfig. Only what is set appears."""
+
+    def shown(variables: dict[str, str]) -> View:
+        """Values only for who asked to have them decrypted."""
+        return {name: {"value": value} if is_decrypted else {} for name, value in variables.items()}
+
     services = {}
     for one in call.world.instances.values():
         if one.environment_id != environment.id:
@@ -103,11 +112,11 @@ def config_of(call: Call, environment: Environment) -> View:
         domains = lookup.domains_of(call.world, one.service_id, environment.id)
         services[one.service_id] = {
             **manifest(one.settings),
-            "variables": {name: {"value": value} for name, value in own.items()},
+            "variables": shown(own),
             "networking": {"serviceDomains": {domain.domain: {"port": domain.target_port} for domain in domains}},
         }
     shared = lookup.variables_of(call.world, environment.id, None)
-    return {"services": services, "sharedVariables": {name: {"value": value} for name, value in shared.items()}}
+    return {"services": services, "sharedVariables": shown(shared)}
 
 
 def manifest(settings: Settings) -> View:

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from infra.localcloud.world import lookup
+from infra.localcloud.world.deployments import SERVING, UNDER_WAY
 from infra.localcloud.world.effects import Change, Effect, RoutesChanged, ScaleInstance, with_items
 from infra.localcloud.world.endings import end_instances
 from infra.localcloud.world.errors import BadInput, Refused
@@ -136,7 +137,9 @@ def update_instance(world: World, command: UpdateInstance) -> Change:
     _check_placement(settings, has_volume=has_volume)
     updated = structs.replace(instance, settings=settings, updated_at=command.stamp.at)
     world = with_items(world, instances={instance.id: updated})
-    is_scaled = settings.placement != before.placement and instance.active_deployment_id is not None
+    # One that is on its way has the old placement in its snapshot; its scaling waits behind it.
+    is_deployed = any(found.status in (*UNDER_WAY, *SERVING) for found in lookup.deployments_of(world, instance.id))
+    is_scaled = is_deployed and settings.placement != before.placement
     effects: tuple[Effect, ...] = (ScaleInstance(instance_id=instance.id),) if is_scaled else ()
     return Change(world, effects)
 

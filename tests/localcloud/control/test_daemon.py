@@ -114,7 +114,7 @@ def test_damaged_world_is_refused_with_the_next_step(home: Path):
 def test_second_daemon_of_a_home_is_refused(home: Path):
     start(home)
     refused = run("serve", home)
-    assert refused.returncode == 1
+    assert refused.returncode == 4
     assert "runs already" in refused.stderr
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.localcloud.conducting.store import StoreFull
+from infra.localcloud.world.model import World
 from tests.localcloud.control.harness import BUNDLE, ApiError, Harness, running
 from tests.localcloud.control.recording_plane import RecordingPlane
 
@@ -373,3 +375,39 @@ async def test_upload_over_the_bound_is_refused(cloud: Harness, monkeypatch: pyt
     assert (await cloud.client.post(url.replace(place[0], "other"), content=BUNDLE)).status_code == 404
     assert (await cloud.client.post(url, content=BUNDLE, headers={"Authorization": "Bearer no"})).status_code == 401
     assert list((cloud.directory / "uploads").iterdir()) == []
+
+
+async def test_placement_changed_during_a_deployment_is_reached_after_it(cloud: Harness):
+    """The deployment's snapshot has the old placement; nobody would ever scale it otherwise."""
+    place = await cloud.project()
+    service_id = await cloud.service(place)
+    await cloud.update(place, service_id, startCommand="run")
+    cloud.plane.starts_held = asyncio.Event()
+    deployment_id = await cloud.upload(place, service_id)
+    await cloud.until(lambda: cloud.world.deployments[deployment_id].replicas)
+    await cloud.update(place, service_id, multiRegionConfig={"us-west2": {"numReplicas": 3}})
+    cloud.plane.starts_held.set()
+    await cloud.until(lambda: len(cloud.plane.running) == 3)
+
+
+async def test_disk_that_is_full_for_a_while_does_not_leave_a_deployment_between(cloud: Harness, monkeypatch: pytest.MonkeyPatch):
+    """Whoever waits for its status must get one."""
+    place, service_id, first = await cloud.web()
+    cloud.plane.starts_held = asyncio.Event()
+    cloud.plane.start_fails = True
+    deployment_id = await cloud.deploy(place, service_id)
+    await cloud.until(lambda: cloud.world.deployments[deployment_id].replicas)
+    store, refused = cloud.keeper._store, []
+    real_write = store.write
+
+    def write(world: World) -> None:
+        if len(refused) < 2:
+            refused.append(True)
+            raise StoreFull("no space left")
+        real_write(world)
+
+    monkeypatch.setattr("infra.localcloud.world.restarts.BACKOFF_FIRST_S", 0.001)
+    monkeypatch.setattr(store, "write", write)
+    cloud.plane.starts_held.set()
+    await cloud.reached(deployment_id, "FAILED")
+    assert (len(refused), cloud.status(first)) == (2, "SUCCESS")

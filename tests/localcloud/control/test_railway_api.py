@@ -330,3 +330,20 @@ async def test_our_own_mistake_shows_a_trace_id_and_nothing_else(cloud: Harness,
     assert failed.value.body["data"] is None
     assert failed.value.body["traceId"]
     assert "secret" not in str(failed.value.body)
+
+
+async def test_environments_config_shows_values_only_when_asked_to(cloud: Harness):
+    """Who reads the config for its regions should not carry passwords around; the etag still follows them."""
+    place = await cloud.project()
+    service_id = await cloud.service(place, variables={"PASSWORD": "hunter2"})
+    query = "query ($e: String!, $d: Boolean) { environment(id: $e) { config(decryptVariables: $d) configEtag } }"
+
+    async def read(is_decrypted: bool) -> tuple[dict[str, Any], str]:
+        found = (await cloud.gql(query, e=place[1], d=is_decrypted))["environment"]
+        return found["config"]["services"][service_id]["variables"], found["configEtag"]
+
+    hidden, before = await read(False)
+    assert hidden == {"PASSWORD": {}}
+    assert (await read(True))[0] == {"PASSWORD": {"value": "hunter2"}}
+    await cloud.set_variables(place, service_id, {"PASSWORD": "hunter3"})
+    assert (await read(False))[1] != before
