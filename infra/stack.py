@@ -10,6 +10,7 @@ take it region by region is promotion's work, which pins `releases`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -33,14 +34,25 @@ POOL_SIZE_WARM = 2
 DRAIN_MARGIN_S = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the cells stand on. `releases`: region -> what it runs; `images`: digest -> image, where images are built here."""
+
+    settings: Settings
+    place: Place
+    database: Database
+    releases: Mapping[str, Release]
+    images: Mapping[str, pulumi.Input[str]]
+
+
 def declare(settings: Settings, root: Path) -> dict[str, object]:
-    """Declares every resource of the stack; the exports, by name."""
+    """Declares every resource of the stack; the exports, by name. ReleaseError, RenderingError."""
     releases = find_releases(settings, root)  # first: what is missing must be missed before anything is declared
     title = f"cached-auth-{pulumi.get_stack()}"
     place = Place("place", title=title, environment=settings.environment, workspace_id=settings.railway_workspace_id)
     database = Database("database", database_arguments(settings, title))
-    images = declare_images(settings, releases, root)
-    return exports(settings, place, database, declare_cells(settings, place, database, releases, images))
+    ground = Ground(settings, place, database, releases, declare_images(settings, releases, root))
+    return exports(ground, declare_cells(ground))
 
 
 def database_arguments(settings: Settings, title: str) -> DatabaseArguments:
@@ -89,19 +101,11 @@ def is_source(settings: Settings, region: Region) -> bool:
     return settings.release_of(region.name) == SOURCE
 
 
-def declare_cells(
-    settings: Settings,
-    place: Place,
-    database: Database,
-    releases: Mapping[str, Release],
-    images: Mapping[str, pulumi.Input[str]],
-) -> dict[str, Cell]:
+def declare_cells(ground: Ground) -> dict[str, Cell]:
     """Region -> the cell that serves it. In topology `shared` it is the same one for all."""
-    cells = {
-        name: declare_cell(name, settings, regions, place, database, releases, images)
-        for name, regions in cell_regions(settings).items()
-    }
-    return {region.name: cells[name] for name, regions in cell_regions(settings).items() for region in regions}
+    served = cell_regions(ground.settings)
+    cells = {name: declare_cell(name, ground, regions) for name, regions in served.items()}
+    return {region.name: cells[name] for name, regions in served.items() for region in regions}
 
 
 def cell_regions(settings: Settings) -> dict[str, tuple[Region, ...]]:
@@ -132,36 +136,27 @@ def railway_files(settings: Settings) -> dict[str, str]:
     }
 
 
-def declare_cell(
-    name: str,
-    settings: Settings,
-    regions: tuple[Region, ...],
-    place: Place,
-    database: Database,
-    releases: Mapping[str, Release],
-    images: Mapping[str, pulumi.Input[str]],
-) -> Cell:
-    first, release = regions[0], releases[regions[0].name]
+def declare_cell(name: str, ground: Ground, regions: tuple[Region, ...]) -> Cell:
+    settings = ground.settings
+    first, release = regions[0], ground.releases[regions[0].name]
     # Railway runs an image's start command without a shell; the local cloud fills in variables itself and has no image.
     kept = CacheArguments(first.name, settings.cache_image, settings.cache_password, has_shell=not settings.is_local)
-    cache = Cache(f"cache-{first.name}", place, kept)
+    cache = Cache(f"cache-{first.name}", ground.place, kept)
     shape = serving(settings, regions)
     arguments = CellArguments(
         serving=shape,
         release=release.digest,
         bundle=release.path if shape.is_bundle else None,
-        image=images.get(release.digest),
-        variables=variables(settings, first if len(regions) == 1 else None, release, database, cache),
+        image=ground.images.get(release.digest),
+        variables=variables(ground, first if len(regions) == 1 else None, release, cache),
         others={"cache": cache.fingerprint},
     )
-    return Cell(name, place, arguments, after=[database.project, cache.deployment])
+    return Cell(name, ground.place, arguments, after=[ground.database.project, cache.deployment])
 
 
-def variables(
-    settings: Settings, region: Region | None, release: Release, database: Database, cache: Cache
-) -> dict[str, pulumi.Input[str]]:
+def variables(ground: Ground, region: Region | None, release: Release, cache: Cache) -> dict[str, pulumi.Input[str]]:
     """The service's environment (its names: docs/service.md). `region` None: the platform tells each replica its own."""
-    project = database.project
+    settings, database, project = ground.settings, ground.database, ground.database.project
     found: dict[str, pulumi.Input[str]] = {
         "PORT": str(PORT),
         "ENVIRONMENT": settings.environment,
@@ -196,16 +191,17 @@ def variables(
     return found
 
 
-def exports(settings: Settings, place: Place, database: Database, cells: Mapping[str, Cell]) -> dict[str, object]:
-    project = database.project
+def exports(ground: Ground, cells: Mapping[str, Cell]) -> dict[str, object]:
+    """What the commands, the gate and promotion read. Names and shapes are public API."""
+    settings, project = ground.settings, ground.database.project
     return {
         "endpoint": cells[settings.primary.name].url,
         "release": cells[settings.primary.name].facts["release"],
         "regions": {region.name: {**cells[region.name].facts, "replicas": region.replicas} for region in settings.regions},
-        "project_id": place.project_id,
+        "project_id": ground.place.project_id,
         "supabase_url": project.url,
         # Secret already, like everything that is made of them.
         "anon_key": project.anon_key,
         "service_role_key": project.service_role_key,
-        "database_url": database.url,
+        "database_url": ground.database.url,
     }

@@ -10,6 +10,7 @@ import pytest
 from infra import railwaytoml
 from infra.release import ReleaseMissing, build_release
 from infra.settings import Settings, parse_settings
+from infra.stack import railway_files
 from tests.program.graph import Graph, graph, is_secret, plain
 from tests.program.stack_values import REGIONS, SECRETS, values
 
@@ -211,6 +212,14 @@ def test_a_service_carries_its_reviewed_desired_state_and_its_fields(root: Path)
     assert service["multiRegionConfig"] == arguments["multi_region_config"] == {US: 2}
     assert (service["overlapSeconds"], service["drainingSeconds"]) == (2, 10)
     assert (service["healthcheckPath"], service["restartPolicyType"]) == ("/health/ready", "ON_FAILURE")
+
+
+@pytest.mark.parametrize("topology", ["cells", "shared"])
+def test_what_is_rendered_without_a_cloud_is_what_is_declared(root: Path, topology: str) -> None:
+    """`render` shows a file for review; the program must not deploy another."""
+    found = graph(settings(topology=topology), root)
+    for name, text in railway_files(settings(topology=topology)).items():
+        assert found.one("railway:index:Service", name).inputs["railwayToml"] == text
 
 
 def changed_inputs(before: Graph, after: Graph) -> set[str]:
