@@ -44,6 +44,9 @@ from infra.provider.stopping import Stopper
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
 
+_ENGINE_KEYS = ("version", "pluginDownloadURL")
+"""What engines put among a provider's settings for themselves."""
+
 _SECRET_CHARS_MIN = 4
 """Shorter secrets are not blotted out of messages: that would tell more than it hides."""
 
@@ -138,7 +141,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
             if key in known:
                 problems.extend((key, problem) for problem in known[key].rule.problems(value))
                 given[key] = as_secret(value) if known[key].is_secret and value is not None else value
-            elif key != "version" and not key.startswith("__"):
+            elif key not in _ENGINE_KEYS and not key.startswith("__"):
                 problems.append((key, Problem("", "one of " + ", ".join(sorted(known)), f'"{key}"')))
         return provider_pb2.CheckResponse(
             inputs=to_struct(given),

@@ -14,6 +14,7 @@ from infra.railway.faults import kind_of
         ("BAD_USER_INPUT", "numReplicas must be positive", InvalidInput),
         ("GRAPHQL_VALIDATION_FAILED", "Cannot query field", InvalidInput),
         ("INTERNAL_SERVER_ERROR", "Not Authorized", NotAuthorized),
+        ("INTERNAL_SERVER_ERROR", "Project Token not found", NotAuthorized),
         ("INTERNAL_SERVER_ERROR", "ServiceInstance not found", NotFound),
         ("INTERNAL_SERVER_ERROR", 'A service named "x" already exists in this project', Conflict),
         ("INTERNAL_SERVER_ERROR", "operation is already in progress", Busy),
