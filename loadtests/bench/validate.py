@@ -36,6 +36,8 @@ PATH = "/api/v1/auth/verify"
 RATE_TARGET = 15_000.0
 P99_TARGET_MS = 5.0
 MEMORY_TARGET_BYTES = 120_000_000
+# A client that the system does not let run in time measures the machine's other users, not the replica.
+LATENESS_MS_MAX = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Figures:
     closed_rate: float
     processor_us: float
     open_rate: float
+    lateness_p99_ms: float
     p50_ms: float
     p99_ms: float
     memory_bytes: int
@@ -88,6 +91,7 @@ class Load:
     def __init__(self, request: bytes, *, is_open: bool) -> None:
         self.request = request
         self.latencies_s: list[float] = []
+        self.lateness_s: list[float] = []
         self.failures = 0
         self._is_open = is_open
         self._is_over = False
@@ -131,6 +135,7 @@ class Load:
         while (elapsed := time.perf_counter() - began) < duration_s:
             while sent < elapsed * rate:
                 due_at = began + sent / rate
+                self.lateness_s.append(time.perf_counter() - due_at)
                 if self._free:
                     self._free.popleft().ask(due_at)
                 else:
@@ -184,6 +189,7 @@ def measure(stack: ReplicaStack, connections: int, duration_s: float) -> Figures
         closed_rate=closed_rate,
         processor_us=used_s / (closed_rate * duration_s) * 1e6,
         open_rate=open_rate,
+        lateness_p99_ms=percentile_ms(opened.lateness_s, 0.99),
         p50_ms=percentile_ms(opened.latencies_s, 0.5),
         p99_ms=percentile_ms(opened.latencies_s, 0.99),
         memory_bytes=process.memory_info().rss,
@@ -222,7 +228,13 @@ def main(arguments: list[str]) -> int:
     print(f"open loop       {figures.open_rate:,.0f} requests/s: {latency}   (target p99 {P99_TARGET_MS:g} ms)")
     print(f"memory          {figures.memory_bytes / 1e6:.0f} MB   (target {MEMORY_TARGET_BYTES / 1e6:.0f} MB)")
     print(f"failures        {figures.failures}")
-    return 0 if figures.meets_targets else 10
+    if figures.meets_targets:
+        return 0
+    if figures.lateness_p99_ms > LATENESS_MS_MAX:
+        late = f"the client itself was {figures.lateness_p99_ms:.1f} ms late (p99)"
+        print(f"could not measure: the machine is too busy, {late}; try again when it is quiet", file=sys.stderr)
+        return 12
+    return 10
 
 
 if __name__ == "__main__":

@@ -141,7 +141,9 @@ class Authenticator:
 
     async def warm(self, token: bytes, user: IssuerUser, confirmed_at: float) -> Entry:
         """Remembers a token that the issuer has just handed out, checked like any other. TokenRejected, Unavailable."""
-        return self.remember(token, await self._verify(parse(token)), user, confirmed_at)
+        identity = await self._verify(parse(token))
+        _check_same_user(identity, user)
+        return self.remember(token, identity, user, confirmed_at)
 
     async def identify(self, token: bytes) -> Identity:
         """Claims and signature only: enough to log out, whether or not the session lives. TokenRejected, Unavailable."""
@@ -218,8 +220,7 @@ class Authenticator:
             self.forget(token)
             self._rejections[name] = (self._monotonic() + REJECTION_TTL_S, rejection)
             raise
-        if user.user_id != identity.user_id:
-            raise Unavailable("upstream", "the issuer answered for another user")
+        _check_same_user(identity, user)
         standing = self._standing(identity, confirmed_at)
         if standing is Standing.REVOKED:
             raise _revoked()
@@ -236,6 +237,11 @@ class Authenticator:
         if found is not None and self._monotonic() < found[0]:
             self._counters.rejections_remembered += 1
             raise TokenRejected(found[1].code, found[1].message)
+
+
+def _check_same_user(identity: Identity, user: IssuerUser) -> None:
+    if user.user_id != identity.user_id:
+        raise Unavailable("upstream", "the issuer answered for another user")
 
 
 def _revoked() -> TokenRejected:

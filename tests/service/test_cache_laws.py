@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.cache.entries import TOKEN_LIFE_MAX_S, Record, good_until
 from service.errors import TokenRejected, Unavailable
-from service.tokens.identity import Identity
+from service.tokens.identity import Identity, IssuerUser
 from tests.service import issuing
 from tests.service.parts import Hands, Parts, outcome_of
 
@@ -232,6 +232,17 @@ async def test_law_4_issuer_that_answers_for_another_user_is_not_believed(parts:
     parts.issuer.user_id = issuing.OTHER_USER
     assert await outcome_of(parts.verify(TOKEN)) is Unavailable
     assert parts.authenticator.cached(TOKEN) is None
+
+
+async def test_law_4_new_token_is_not_remembered_with_another_user(parts: Parts):
+    """As after a log-in whose answer was mixed up on its way."""
+    mixed_up = issuing.token(jti="mixed up")
+    other = IssuerUser(issuing.OTHER_USER, b"{}")
+    assert await outcome_of(parts.authenticator.warm(mixed_up, other, parts.clock.monotonic())) is Unavailable
+    assert parts.authenticator.cached(mixed_up) is None
+    mine = issuing.token(jti="mine")
+    await parts.authenticator.warm(mine, IssuerUser(issuing.USER, b"{}"), parts.clock.monotonic())
+    assert await parts.verify(mine) == "l1"
 
 
 # Law 5: faults are 503.
