@@ -18,6 +18,12 @@ SHORT: Final = {
     "-j": "--json",
     "-m": "--message",
     "-p": "--parallel",
+    "-r": "--refresh",
+    "-c": "--config",
+    "-d": "--debug",
+    "-v": "--verbose",
+    "-C": "--cwd",
+    "-h": "--help",
 }
 SHORT_OF_COMMAND: Final = {("preview", "-j"): "--json", ("stack export", "-f"): "--file", ("config set", "-f"): "--file"}
 
@@ -47,6 +53,7 @@ WITHOUT_MEANING: Final = {
     "--show-full-output": False,
     "--show-sames": False,
     "--no-color": False,
+    "--debug": False,
 }
 UPDATE: Final = {
     "--yes": False,
@@ -70,8 +77,6 @@ UPDATE: Final = {
     "--continue-on-error": False,
     "--clear-pending-creates": False,
     "--exclude-protected": False,
-    "--show-secrets": False,
-    "--debug": False,
     "--run-program": False,
     "--remove": False,
     "--config": True,
@@ -117,6 +122,27 @@ COMMANDS: Final[dict[str, dict[str, bool]]] = {
     "config rm-all": {"--path": False},
     "config refresh": {"--force": False},
     "plugin ls": {"--json": False, "--project": False},
+}
+# How many arguments a command takes at most besides its flags; those not named take none.
+POSITIONAL_MAX: Final = {
+    "login": 1,
+    "logout": 1,
+    "cancel": 1,
+    "stack init": 1,
+    "stack select": 1,
+    "stack rm": 1,
+    "stack rename": 1,
+    "stack output": 1,
+    "stack tag get": 1,
+    "stack tag set": 2,
+    "stack tag rm": 1,
+    "stack change-secrets-provider": 1,
+    "state unprotect": 1000,
+    "state delete": 1000,
+    "config get": 1,
+    "config set": 2,
+    "config rm": 1,
+    "config rm-all": 1000,
 }
 ALIASES: Final = {
     "update": "up",
@@ -182,6 +208,8 @@ def parse(argv: list[str]) -> Arguments:
     arguments = Arguments(command)
     _read(options, known, arguments)
     arguments.positional = [*arguments.positional[count:], *rest]
+    if len(arguments.positional) > POSITIONAL_MAX.get(command, 0):
+        raise UsageError(f"{command}: unexpected argument {arguments.positional[POSITIONAL_MAX.get(command, 0)]!r}; see `--help`")
     return arguments
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: N802 - methods are named by the protocol
-"""The gRPC server the program and the providers talk to: resource monitor and engine services on one port."""
+"""The resource monitor: the gRPC service through which a program, and remote components, make resources."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, resource_pb2, resource_pb2_grpc
+from pulumi.runtime.proto import resource_pb2, resource_pb2_grpc
 
 from infra.engine.callbacks import Callbacks, Hooks, transform
+from infra.engine.component_requests import call_request, construct_request
 from infra.engine.deployment import Deployment
 from infra.engine.errors import EngineError, ResourceError
-from infra.engine.goals import Goal, parse_goal
+from infra.engine.goals import Goal, alias_urns, parse_goal
 from infra.engine.providers import Providers
 from infra.engine.registration import Registered, Registrar
 from infra.engine.remote import ProviderFailed, RemoteProvider
@@ -50,7 +51,7 @@ _FEATURE_NAMES = {
 }
 
 
-class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineServicer):
+class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     """Answers the program. `finish` is called once, when the program says that it has registered everything."""
 
     def __init__(
@@ -71,7 +72,6 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         self.address = ""
         self.work: set[asyncio.Task[Any]] = set()
         self.stack_outputs: Properties | None = None
-        self._root_urn = ""
         self._stack_transforms: list[Any] = []
         self._transforms: dict[str, list[Any]] = {}
         self._parents: dict[str, str] = {}
@@ -97,8 +97,6 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         except (ProviderFailed, EngineError) as exc:
             await context.abort(grpc.StatusCode.UNKNOWN, str(exc))
         raise AssertionError("abort never returns")
-
-    # -- resource monitor -------------------------------------------------------------------------------------------
 
     async def GetDeploymentInfo(self, request: Any, context: Any) -> Any:
         deployment = self._deployment
@@ -134,8 +132,6 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
             if self._deployment.options.continue_on_error and request.supportsResultReporting:
                 return resource_pb2.RegisterResourceResponse(urn=self._registrar.urn_of(goal), result=resource_pb2.FAIL)
             raise
-        if request.type == STACK_TYPE:
-            self._root_urn = registered.state.urn
         return self._answer(request, registered)
 
     def _answer(self, request: Any, registered: Registered) -> Any:
@@ -171,25 +167,9 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         provider = await self._providers.get(reference)
         if not isinstance(provider, RemoteProvider):
             raise ProviderFailed(f"{goal.type}: its provider has no components")
-        request = provider_pb2.ConstructRequest(
-            project=deployment.name.project,
-            stack=deployment.name.stack,
-            organization="organization",
-            config={k: item.text for k, item in deployment.config.items()},
-            configSecretKeys=[k for k, item in deployment.config.items() if item.is_secret],
-            dryRun=deployment.is_preview,
-            parallel=deployment.options.parallel or 128,
-            monitorEndpoint=self.address,
-            type=goal.type,
-            name=goal.name,
-            parent=goal.parent,
-            inputs=to_struct(goal.properties),
-            providers=goal.providers,
-            dependencies=goal.dependencies,
-            protect=goal.protect,
-        )
-        for name, urns in goal.property_dependencies.items():
-            request.inputDependencies[name].urns.extend(urns)
+        name = deployment.name
+        aliases = alias_urns(goal, name.stack, name.project, self._registrar.aliases.get(goal.parent, []))
+        request = construct_request(deployment, goal, aliases, self.address)
         try:
             constructed = await provider.call("Construct", request)
         except ProviderFailed as exc:
@@ -202,7 +182,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
 
     async def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:
         outputs = without_nulls(flatten_outputs(from_struct(request.outputs)))
-        if request.urn == self._root_urn:
+        if request.urn == self._deployment.stack_urn:
             self.stack_outputs = outputs  # kept for the end: a failed update keeps the outputs of the one before
         else:
             self._registrar.apply_outputs(request.urn, outputs)
@@ -265,27 +245,13 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         return await self._run(context, self._call(request))
 
     async def _call(self, request: Any) -> Any:
-        deployment = self._deployment
         reference = request.provider or await self._registrar.provider_resources.default(
             request.tok.split(":", 1)[0], request.version
         )
         provider = await self._providers.get(reference)
         if not isinstance(provider, RemoteProvider):
             raise ProviderFailed(f"{request.tok}: its provider has no methods")
-        message = provider_pb2.CallRequest(
-            tok=request.tok,
-            args=request.args,
-            project=deployment.name.project,
-            stack=deployment.name.stack,
-            organization="organization",
-            config={k: item.text for k, item in deployment.config.items()},
-            configSecretKeys=[k for k, item in deployment.config.items() if item.is_secret],
-            dryRun=deployment.is_preview,
-            parallel=deployment.options.parallel or 128,
-            monitorEndpoint=self.address,
-        )
-        for name, dependencies in request.argDependencies.items():
-            message.argDependencies[name].urns.extend(dependencies.urns)
+        message = call_request(self._deployment, request, self.address)
         return await provider.call("Call", message)
 
     async def RegisterStackTransform(self, request: Any, context: Any) -> Any:
@@ -309,25 +275,3 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         while others := self.work - ({current} if current else set()):
             await asyncio.wait(others)
         await self._finish()
-
-    # -- engine -----------------------------------------------------------------------------------------------------
-
-    async def Log(self, request: Any, context: Any) -> Any:
-        severity = ("debug", "info", "warning", "error")[request.severity]
-        if severity == "error":
-            self._deployment.has_failed = True
-        if severity != "debug":
-            self._deployment.events.diagnostic(
-                severity, request.message.rstrip("\n"), request.urn, request.streamId, request.ephemeral
-            )
-        return empty_pb2.Empty()
-
-    async def GetRootResource(self, request: Any, context: Any) -> Any:
-        return engine_pb2.GetRootResourceResponse(urn=self._root_urn)
-
-    async def SetRootResource(self, request: Any, context: Any) -> Any:
-        self._root_urn = request.urn
-        return engine_pb2.SetRootResourceResponse()
-
-    async def RequirePulumiVersion(self, request: Any, context: Any) -> Any:
-        return engine_pb2.RequirePulumiVersionResponse()

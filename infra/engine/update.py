@@ -23,6 +23,7 @@ from infra.engine.callbacks import Callbacks, Hooks
 from infra.engine.config import secret_texts
 from infra.engine.deployment import Deployment
 from infra.engine.deployment_options import Options
+from infra.engine.engine_service import EngineService
 from infra.engine.errors import EngineError
 from infra.engine.events import EventFile, Events, EventStream
 from infra.engine.execution import Execution
@@ -138,7 +139,7 @@ class Update:
         monitor = Monitor(deployment, providers, registrar, hooks, callbacks, lambda: self._finish(execution, monitor))
         server = grpc.aio.server(options=CHANNEL_OPTIONS)
         resource_pb2_grpc.add_ResourceMonitorServicer_to_server(monitor, server)
-        engine_pb2_grpc.add_EngineServicer_to_server(monitor, server)
+        engine_pb2_grpc.add_EngineServicer_to_server(EngineService(deployment), server)
         monitor.address = prepared.processes.engine_address
         server.add_insecure_port(monitor.address)
         await server.start()

@@ -48,6 +48,8 @@ def run_update(arguments: Arguments) -> int:
 def _refuse_unsupported(arguments: Arguments) -> None:
     if arguments.has("--run-program") and arguments.command in ("destroy", "refresh"):
         raise UsageError(f"{arguments.command}: --run-program is not supported; it works from the state alone")
+    if arguments.has("--json") and arguments.command != "preview":
+        raise UsageError(f"{arguments.command}: --json is not supported; use --event-log FILE for the events as JSON")
     if arguments.has("--remove") and arguments.command != "destroy":
         raise UsageError(f"{arguments.command}: unknown or unsupported flag --remove")
 

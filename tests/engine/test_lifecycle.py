@@ -154,6 +154,9 @@ def test_failed_program_names_the_users_line(world: World) -> None:
     [
         (("up", "--yes", "-s", "dev", "--plan", "x"), "unknown or unsupported flag --plan"),
         (("fly",), "unknown command 'fly'"),
+        (("config", "env", "add", "x", "-s", "dev"), "config: unexpected argument 'env'"),
+        (("up", "--yes", "-s", "dev", "--json"), "--json is not supported"),
+        (("up", "--yes", "-s", "dev", "elsewhere"), "up: unexpected argument 'elsewhere'"),
         (("up", "--yes", "-s", "nope"), "no stack named 'nope' found"),
         (("stack", "init", "dev"), "stack 'organization/shop/dev' already exists"),
         (("up", "-s", "dev", "--non-interactive"), "--yes must be passed"),

@@ -1,0 +1,39 @@
+# ruff: noqa: N802 - methods are named by the protocol
+"""The engine service: what programs and plugins log, and the few questions they ask beside resources."""
+
+from typing import Any
+
+from google.protobuf import empty_pb2  # type: ignore[import-untyped]
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
+
+from infra.engine.deployment import Deployment
+
+SEVERITIES = ("debug", "info", "warning", "error")
+
+
+class EngineService(engine_pb2_grpc.EngineServicer):
+    """Answers pulumirpc.Engine for one deployment."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._root_urn = ""
+
+    async def Log(self, request: Any, context: Any) -> Any:
+        severity = SEVERITIES[request.severity]
+        if severity == "error":
+            self._deployment.has_failed = True
+        if severity != "debug":
+            self._deployment.events.diagnostic(
+                severity, request.message.rstrip("\n"), request.urn, request.streamId, request.ephemeral
+            )
+        return empty_pb2.Empty()
+
+    async def GetRootResource(self, request: Any, context: Any) -> Any:
+        return engine_pb2.GetRootResourceResponse(urn=self._root_urn)
+
+    async def SetRootResource(self, request: Any, context: Any) -> Any:
+        self._root_urn = request.urn
+        return engine_pb2.SetRootResourceResponse()
+
+    async def RequirePulumiVersion(self, request: Any, context: Any) -> Any:
+        return engine_pb2.RequirePulumiVersionResponse()
