@@ -107,10 +107,9 @@ def require_cloud(home: Home) -> LocalCloud:
 
 
 def remove_cloud(home: Home) -> None:
-    """Ends the daemon and all its processes and deletes its data; its logs move to <home>/logs."""
-    run_daemon_command(home, "reset")
+    """Ends the daemon and all its processes and deletes its data; what its processes wrote is kept in <home>/logs."""
     logs = home.cloud / "logs"
     if logs.is_dir():
-        target = home.logs / f"cloud-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        shutil.move(str(logs), target)
+        shutil.copytree(logs, home.logs / f"cloud-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}", copy_function=shutil.copyfile)
+    run_daemon_command(home, "reset")
     shutil.rmtree(home.cloud, ignore_errors=True)

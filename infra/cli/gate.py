@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from infra.cli.errors import GATE_FAILED, GATE_UNMEASURED, Interrupted, OperationFailed
-from infra.cli.home import ROOT, Home
+from infra.cli.home import ROOT, SLO_FILE, Home
 from infra.cli.screen import Screen
 from loadtests.verdict import Verdict, decode, encode
 
-SLO_FILE = ROOT / "loadtests" / "slo.yaml"
 RUN_TIMEOUT_S = 900
 STOP_TIMEOUT_S = 20
 
@@ -40,6 +39,7 @@ class GateResult:
 class GateOptions:
     """None means the SLO file's own value. `region` limits the run to one region."""
 
+    slo: Path = SLO_FILE
     region: str | None = None
     duration_s: float | None = None
     allow_remote: bool = False
@@ -67,7 +67,7 @@ def run_gate(screen: Screen, home: Home, stack: str, outputs: Mapping[str, Any],
             "--outputs",
             file.name,
             "--slo",
-            str(SLO_FILE),
+            str(options.slo),
             "--report",
             str(report),
         ]

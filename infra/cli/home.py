@@ -11,6 +11,7 @@ from pathlib import Path
 from infra.cli.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
+SLO_FILE = ROOT / "loadtests" / "slo.yaml"
 FREE_BYTES_MIN = 500 * 1024 * 1024  # a deploy writes two database clusters (40 MB each), bundles and logs
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from infra.cli.commands.deploy_up import deploy, prove
 from infra.cli.endpoints import short, stack_document
@@ -61,6 +62,7 @@ class RegionGate:
     """`infra.rollout.driver.Gate`: the load gate on one region."""
 
     session: Session
+    slo: Path
 
     async def judge(self, stack: str, region: str, release: str) -> Judgement:
         """A gate that could not run is an invalid verdict."""
@@ -74,7 +76,7 @@ class RegionGate:
         serving = outputs["regions"][region]["release"]
         if serving != release:
             return Judgement(Outcome.INVALID, f"{region} serves {short(serving)}, not {short(release)}")
-        options = GateOptions(region=region, allow_remote=not self.session.file.is_local)
+        options = GateOptions(self.slo, region, allow_remote=not self.session.file.is_local)
         gate = prove(self.session, outputs, options)
         show_verdict(self.session.screen, gate)
         return Judgement(gate.verdict.outcome, summary_of(gate.verdict))
@@ -96,7 +98,7 @@ def summary_of(verdict: Verdict) -> str:
     return verdict.reasons[0] if verdict.reasons else f"{failed[0].scenario} {failed[0].target}: {failed[0].outcome}"
 
 
-def show_event(screen: Screen, event: ev.Event) -> None:
+def show_event(screen: Screen, stack: str, event: ev.Event) -> None:
     """One line per thing that happened, after it is in the journal."""
     match event:
         case ev.Begun(release=release, waves=waves):
@@ -112,7 +114,7 @@ def show_event(screen: Screen, event: ev.Event) -> None:
         case ev.Judged(region=region, outcome=outcome, summary=summary):
             line = screen.paint(f"{region}: {outcome}: {summary}", "good" if outcome is ev.Outcome.PASS else "bad")
         case ev.Held(region=region):
-            line = f"held after {region}; next: ./cached-auth promote --resume, or --send-back REASON"
+            line = f"held after {region}; next: ./cached-auth promote {stack} --resume, or --send-back REASON"
         case ev.ReturnStarted(region=region):
             line = screen.paint(f"{region}: returning to its previous release", "warn")
         case ev.ReturnFinished(region=region):

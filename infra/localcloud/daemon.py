@@ -66,7 +66,8 @@ def ports_to_try(home: Path) -> list[int]:
 def listening_socket(address: str, known: int | None, home: Path) -> socket.socket:
     """On the port this home has, or on the first free one if it has none yet. DaemonRefused."""
     for port in [known] if known is not None else ports_to_try(home):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # Without IPPROTO_TCP asyncio does not see a TCP socket and leaves Nagle on: 45 ms an answer on kept-alive connections.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((address, port))

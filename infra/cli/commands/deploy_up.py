@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from infra.cli.commands.deploy_preview import plan, plan_document
 from infra.cli.confirm import confirm
 from infra.cli.endpoints import show_endpoints, stack_document
 from infra.cli.gate import GateOptions, GateResult, exit_code_of, run_gate
-from infra.cli.options import example, json_option, stack_argument, yes_option
+from infra.cli.options import example, json_option, slo_option, stack_argument, yes_option
 from infra.cli.plan import counts_text
 from infra.cli.progress import Progress
 from infra.cli.screen import Screen
@@ -24,8 +25,9 @@ from infra.cli.verdict_table import show_verdict
 @yes_option
 @click.option("--skip-gate", is_flag=True, help="Deploy only; prove it later with `loadtest`.")
 @click.option("--refresh", is_flag=True, help="Compare with what really runs first, and repair what drifted.")
+@slo_option
 @json_option
-def command(stack: str, is_sure: bool, skip_gate: bool, refresh: bool, is_json: bool) -> int:
+def command(stack: str, is_sure: bool, skip_gate: bool, refresh: bool, slo: Path, is_json: bool) -> int:
     """Preview, deploy and prove STACK (default dev).
 
     On the local cloud nothing is asked. Exit code 0 only if the deploy and every target of the gate held; 10 when the
@@ -38,7 +40,7 @@ def command(stack: str, is_sure: bool, skip_gate: bool, refresh: bool, is_json: 
         confirm(screen, f"Deploy these changes to {stack}?", is_sure, f"./cached-auth up {stack} --yes")
     counts = deploy(session, refresh)
     outputs = stack_document(session)
-    gate = None if skip_gate else prove(session, outputs)
+    gate = None if skip_gate else prove(session, outputs, GateOptions(slo, allow_remote=not session.file.is_local))
     return conclude(session, {**plan_document(tally), "changes": counts}, outputs, gate)
 
 
@@ -53,10 +55,10 @@ def deploy(session: Session, refresh: bool = False) -> dict[str, int]:
     return progress.tally.counts
 
 
-def prove(session: Session, outputs: dict[str, Any], options: GateOptions | None = None) -> GateResult:
+def prove(session: Session, outputs: dict[str, Any], chosen: GateOptions) -> GateResult:
+    """Sends load and returns what it showed; progress on the screen."""
     screen = session.screen
     screen.heading(f"load gate on {session.file.name}")
-    chosen = options or GateOptions(allow_remote=not session.file.is_local)
     if chosen.region is not None:  # the verdict is about the release of the region that it measures
         outputs = {**outputs, "release": outputs["regions"][chosen.region]["release"]}
     return run_gate(screen, session.home, session.file.name, outputs, chosen)

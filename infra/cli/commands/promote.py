@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import re
 import socket
+from pathlib import Path
 
 import click
 
@@ -13,7 +14,7 @@ from infra.cli.confirm import confirm
 from infra.cli.endpoints import short, stack_document
 from infra.cli.errors import DONE, FAILED, GATE_FAILED, GATE_UNMEASURED, CliError, OperationFailed, UsageError
 from infra.cli.home import Home
-from infra.cli.options import example, json_option, yes_option
+from infra.cli.options import example, json_option, slo_option, yes_option
 from infra.cli.promotion import RegionGate, StackDeployer, show_event
 from infra.cli.screen import Screen
 from infra.cli.session import Session, open_session
@@ -39,6 +40,7 @@ EPILOG = example(
 @click.option("--resume", is_flag=True, help="Go on with a promotion that was interrupted or is held.")
 @click.option("--send-back", metavar="REASON", help="Return an unfinished promotion to the releases before it.")
 @click.option("--retry-failed", is_flag=True, help="Promote a release although it failed a gate here.")
+@slo_option
 @yes_option
 @json_option
 def command(
@@ -49,6 +51,7 @@ def command(
     resume: bool,
     send_back: str | None,
     retry_failed: bool,
+    slo: Path,
     is_sure: bool,
     is_json: bool,
 ) -> int:
@@ -66,7 +69,7 @@ def command(
     if digest is not None:
         check_release(session.home, digest)
     outputs = stack_document(session)
-    promoter = build_promoter(session)
+    promoter = build_promoter(session, slo)
     with_request = None
     if digest is not None:
         serving = {name: str(region["release"]) for name, region in outputs["regions"].items()}
@@ -87,7 +90,7 @@ def check_release(home: Home, digest: str) -> None:
         raise UsageError(f"--release: {short(digest)}.. is not on this machine", "./cached-auth release build, or release ls")
 
 
-def build_promoter(session: Session) -> Promoter:
+def build_promoter(session: Session, slo: Path) -> Promoter:
     who = f"{getpass.getuser()}@{socket.gethostname()}"
     rollouts = session.home.rollouts
     rollouts.mkdir(mode=0o700, exist_ok=True)
@@ -96,8 +99,8 @@ def build_promoter(session: Session) -> Promoter:
         session.file.name,
         who,
         StackDeployer(session),
-        RegionGate(session),
-        lambda event: show_event(session.screen, event),
+        RegionGate(session, slo),
+        lambda event: show_event(session.screen, session.file.name, event),
     )
 
 
