@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ import asyncpg  # type: ignore[import-untyped]
 import msgspec
 
 from infra.localcloud.plane.claim import require_free
-from infra.localcloud.plane.documents import read_document, write_document
+from infra.localcloud.plane.documents import flush_filesystem, read_document, write_document
 from infra.localcloud.plane.health import until_ready
 from infra.localcloud.plane.interface import DatabaseSpec, PlaneError
 from infra.localcloud.plane.postgres_programs import Postgres, locate_postgres
@@ -46,6 +47,7 @@ SETTINGS = {
     "max_wal_senders": "10",
     "max_replication_slots": "10",
     "max_slot_wal_keep_size": "256MB",
+    "recovery_init_sync_method": "syncfs" if sys.platform == "linux" else "fsync",  # after a crash: all files at once
     "hot_standby": "on",
     "hot_standby_feedback": "on",
     "wal_receiver_status_interval": "1s",
@@ -67,6 +69,9 @@ OWNER_STATEMENTS = (
     f"CREATE ROLE {REPLICATOR} LOGIN REPLICATION",
 )
 
+# Ends whoever uses the slot, and says whether somebody did.
+SLOT_IN_USE = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active"
+DROP_SLOT = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1"
 ALTER_STATEMENT = "SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)"
 
 
@@ -92,6 +97,7 @@ class Databases:
         self._located: Postgres | None = None
         self._book = DatabaseBook(secrets.token_urlsafe(24), secrets.token_urlsafe(24), {})
         self._locks: dict[str, asyncio.Lock] = {}
+        self._flushing: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
         """Reads what an earlier daemon knew, once the home is claimed."""
@@ -110,9 +116,12 @@ class Databases:
                 require_free(spec.address, PORT)
                 if spec.primary_key is not None and not await self._can_follow(spec.primary_key, spec.key):
                     await asyncio.to_thread(shutil.rmtree, self._data_of(spec.key), ignore_errors=True)
-                if not (self._data_of(spec.key) / "PG_VERSION").exists():
+                is_new = not (self._data_of(spec.key) / "PG_VERSION").exists()
+                if is_new:
                     await self._create(spec)
                 await self._run(spec)
+                if is_new:
+                    self._flush_later(spec.key)
             if spec.primary_key is None:
                 await self._set_password(spec)
 
@@ -127,8 +136,19 @@ class Databases:
                 await self._drop_slot(known.primary_key, key)
             self._remember({name: stored for name, stored in self._book.databases.items() if name != key})
 
+    def _flush_later(self, key: str) -> None:
+        """Brings a new cluster's files to the disk beside its first use.
+
+        initdb and pg_basebackup would do that first, file by file: up to two seconds each on a busy disk. Every commit is
+        still flushed; a power cut in these first moments may lose the whole new cluster, which can be made again.
+        """
+        task = asyncio.get_running_loop().create_task(asyncio.to_thread(flush_filesystem, self._data_of(key)))
+        self._flushing.add(task)
+        task.add_done_callback(self._flushing.discard)
+
     async def close(self) -> None:
         """After all servers ended: leaves nothing outside the home when no database is left."""
+        await asyncio.gather(*self._flushing)
         await asyncio.to_thread(sweep_stagings)
         if not self._book.databases:
             await asyncio.to_thread(discard_staging, self._directory)
@@ -164,7 +184,7 @@ class Databases:
             await self._tool(
                 f"{spec.key}.initdb",
                 ("initdb", "-D", str(target), "-U", ADMIN, "--auth=scram-sha-256", f"--pwfile={password_file}"),
-                ("--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions"),
+                ("--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions", "--no-sync"),
             )
         finally:
             password_file.unlink(missing_ok=True)
@@ -193,7 +213,7 @@ class Databases:
         await self._tool(
             f"{spec.key}.pg_basebackup",
             ("pg_basebackup", "-D", str(target), "-d", conninfo, "--write-recovery-conf", "--wal-method=stream"),
-            ("--create-slot", f"--slot={_slot(spec.key)}", "--checkpoint=fast", "--no-password"),
+            ("--create-slot", f"--slot={_slot(spec.key)}", "--checkpoint=fast", "--no-password", "--no-sync"),
             {"PGPASSWORD": self._book.replicator_password},
         )
 
@@ -207,7 +227,7 @@ class Databases:
         child = await self._supervisor.start(spec.key, self._command(tuple(argv), {}))
         child.is_wanted_end = True
         try:
-            await until_ready(child, lambda: self._question(spec.address), READY_TIMEOUT_S, interval_s=0.02)
+            await until_ready(child, lambda: self._question(spec.address), READY_TIMEOUT_S, interval_s=0.05)
         except BaseException:
             await self._supervisor.stop(spec.key, STOP_S)
             raise
@@ -250,10 +270,13 @@ class Databases:
             return
         connection = await self._connect(primary.address)
         try:
-            await connection.execute(
-                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active",
-                _slot(standby_key),
-            )
+            async with asyncio.timeout(QUERY_TIMEOUT_S):
+                # The sender may not have noticed the end yet; the server offers nothing to wait for.
+                while await connection.fetchrow(SLOT_IN_USE, _slot(standby_key)) is not None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+            await connection.execute(DROP_SLOT, _slot(standby_key))
+        except TimeoutError:
+            raise PlaneError(f"{standby_key}: its replication slot on {primary_key} is still in use; remove it again") from None
         finally:
             await connection.close()
 

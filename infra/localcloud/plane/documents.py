@@ -1,7 +1,8 @@
-"""Small JSON documents on disk, replaced whole so that a reader never sees half of one."""
+"""What we keep on disk: small JSON documents, replaced whole so that a reader never sees half of one."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +21,20 @@ def write_document(path: Path, document: object, mode: int = 0o600) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(document), indent=1))
     beside.replace(path)
+
+
+def flush_filesystem(path: Path) -> None:
+    """Brings everything written so far on the file system of `path` to its disk. Blocks; a path that is gone is nothing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        syncfs = getattr(ctypes.CDLL(None), "syncfs", None)
+        if syncfs is None or syncfs(descriptor) != 0:
+            os.sync()
+    finally:
+        os.close(descriptor)
 
 
 def read_document(path: Path, kind: type[Kind], default: Kind) -> Kind:
