@@ -61,4 +61,4 @@ def _changed(path: str, kind: str, before: Any, after: Any) -> Iterator[str]:
 
 
 def _show(value: Any) -> str:
-    return "[unknown]" if value == UNKNOWN_TEXT else json.dumps(value).replace(f'"{UNKNOWN_TEXT}"', "[unknown]")
+    return "[unknown]" if value == UNKNOWN_TEXT else json.dumps(value, sort_keys=True).replace(f'"{UNKNOWN_TEXT}"', "[unknown]")

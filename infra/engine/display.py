@@ -108,4 +108,4 @@ class Display:
 def show(value: Any) -> str:
     import json
 
-    return json.dumps(value)
+    return json.dumps(value, sort_keys=True)
