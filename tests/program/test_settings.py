@@ -27,7 +27,12 @@ def problems(**changes: Any) -> tuple[str, ...]:
 def test_a_stack_with_only_its_required_keys_gets_every_default() -> None:
     settings = parsed()
     assert settings.regions == (Region("us-west2", 2, "us-west-1"), Region("europe-west4-drams3a", 2, "eu-central-1"))
-    assert (settings.topology, settings.release, dict(settings.releases), settings.image) == ("cells", "source", {}, Image("bundle", ""))
+    assert (settings.topology, settings.release, dict(settings.releases), settings.image) == (
+        "cells",
+        "source",
+        {},
+        Image("bundle", ""),
+    )
     assert (settings.cache_ttl_s, settings.cache_entries_max, settings.overlap_s, settings.draining_s) == (300, 5000, 2, 10)
     assert settings.primary.name == "us-west2"
     assert settings.smtp_url is None
@@ -60,11 +65,18 @@ def test_a_secret_shows_neither_in_the_settings_nor_in_a_message() -> None:
     assert repr(settings.cache_key) == "[secret]"
     assert f"{Secret('x')}" == "[secret]"
     short = problems(cachePassword="short!")
-    assert short == ("cached-auth:cachePassword: expected 16 to 128 letters, digits, _ and -, got something else of 6 characters",)
+    assert short == (
+        "cached-auth:cachePassword: expected 16 to 128 letters, digits, _ and -, got something else of 6 characters",
+    )
 
 
 def test_every_problem_is_reported_in_one_go() -> None:
-    found = problems(cloud="azure", regions=[{"name": "us-west2", "replicas": 0, "databaseRegion": "mars-1"}], cacheTtlSeconds="soon", colour="red")
+    found = problems(
+        cloud="azure",
+        regions=[{"name": "us-west2", "replicas": 0, "databaseRegion": "mars-1"}],
+        cacheTtlSeconds="soon",
+        colour="red",
+    )
     assert len(found) == 5
     assert "cached-auth:regions[0].replicas: expected 1 to 50, got 0" in found
 
@@ -132,7 +144,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("changes", "expected"), WRONG, ids=[expected.partition(", got")[0][:70] + str(i) for i, (_, expected) in enumerate(WRONG)])
+@pytest.mark.parametrize(
+    ("changes", "expected"), WRONG, ids=[expected.partition(", got")[0][:70] + str(i) for i, (_, expected) in enumerate(WRONG)]
+)
 def test_a_wrong_value_is_named_by_its_path_with_what_was_expected(changes: dict[str, Any], expected: str) -> None:
     found = problems(**changes)
     assert [problem for problem in found if problem.startswith(expected)] == list(found)
@@ -154,7 +168,9 @@ def test_numbers_may_be_text_or_numbers() -> None:
 
 def test_docker_images_need_a_name() -> None:
     found = problems(cloud="railway", supabaseOrganizationId="org", image={"builder": "docker"})
-    assert found == ("cached-auth:image.name: required where image.builder is docker; next: pulumi config set cached-auth:image ...",)
+    assert found == (
+        "cached-auth:image.name: required where image.builder is docker; next: pulumi config set cached-auth:image ...",
+    )
 
 
 def test_an_unused_read_replica_is_pointed_out() -> None:
