@@ -37,7 +37,8 @@ def command(stack: str, is_sure: bool, is_json: bool) -> int:
     if session.cloud is not None and not other_local_stacks(session.home):
         with screen.step("ending the local cloud"):
             remove_cloud(session.home)
-        shutil.rmtree(session.home.releases, ignore_errors=True)
+        for folder in (session.home.releases, session.home.path / "workspaces"):
+            shutil.rmtree(folder, ignore_errors=True)
         session.home.passphrase.unlink(missing_ok=True)
     screen.say(f"  {counts_text(progress.tally.counts, is_done=True)}; kept: {session.home.path}/{{state,logs,reports}}")
     if is_json:
