@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from infra.cli.errors import Interrupted, OperationFailed, UsageError
 from infra.cli.home import Home
 from infra.cli.plan import Tally
-from infra.cli.workspace import Workspace, missing_local_secrets
+from infra.cli.workspace import Workspace
 
 if TYPE_CHECKING:
     from pulumi.automation import PulumiCommand, Stack
@@ -111,7 +111,7 @@ def wire(on_event: OnEvent) -> Callable[[Any], None]:
 
 
 def open_deployment(home: Home, workspace: Workspace, environment: Mapping[str, str], create: bool = True) -> Deployment:
-    """The stack, selected (and made with its secrets where `create`). UsageError where it does not exist."""
+    """The stack, selected (and made where `create`). UsageError where it does not exist."""
     from pulumi.automation import LocalWorkspace, Stack
     from pulumi.automation.errors import StackNotFoundError
 
@@ -132,10 +132,7 @@ def open_deployment(home: Home, workspace: Workspace, environment: Mapping[str, 
                     f"stack {workspace.stack!r} has not been deployed from here", f"./cached-auth up {workspace.stack}"
                 ) from None
             stack = Stack.create(workspace.stack, local)
-    deployment = Deployment(stack, workspace.stack)
-    if create and workspace.environment and (missing := missing_local_secrets(workspace)):
-        deployment.set_config(missing, is_secret=True)
-    return deployment
+    return Deployment(stack, workspace.stack)
 
 
 @contextmanager

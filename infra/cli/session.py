@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from infra.cli.cloud import LocalCloud, find_cloud, start_cloud
 from infra.cli.engine import Deployment, open_deployment
 from infra.cli.errors import OperationFailed
-from infra.cli.home import Home, open_home
+from infra.cli.home import ROOT, Home, open_home
 from infra.cli.project import StackFile, read_stack_file
 from infra.cli.screen import Screen
-from infra.cli.workspace import prepare_workspace
+from infra.cli.workspace import missing_local_secrets, prepare_workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,12 @@ def open_session(screen: Screen, stack: str, starts_cloud: bool = True, create: 
     cloud = open_cloud(screen, home, starts_cloud) if file.is_local else None
     workspace = prepare_workspace(home, file)
     environment = cloud.environment() if cloud else {}
-    return Session(screen, home, file, cloud, open_deployment(home, workspace, environment, create))
+    deployment = open_deployment(home, workspace, environment, create)
+    if create and cloud and workspace.folder != ROOT:
+        missing = missing_local_secrets(workspace, cloud.status().get("mail"))
+        if missing:
+            deployment.set_config(missing, is_secret=True)
+    return Session(screen, home, file, cloud, deployment)
 
 
 def open_cloud(screen: Screen, home: Home, starts_cloud: bool) -> LocalCloud:

@@ -21,7 +21,8 @@ from infra.cli.home import ROOT, Home, ensure_passphrase
 from infra.cli.project import StackFile, read_yaml_mapping
 
 LOCAL_SECRETS = ("cached-auth:cachePassword", "cached-auth:databasePassword", "cached-auth:cacheKey")
-MACHINE_OWNED = (*LOCAL_SECRETS, "cached-auth:release", "cached-auth:releases")
+MAIL_URL = "cached-auth:smtpUrl"
+MACHINE_OWNED = (*LOCAL_SECRETS, MAIL_URL, "cached-auth:release", "cached-auth:releases")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,11 @@ def passphrase_environment(home: Home) -> dict[str, str]:
     return {"PULUMI_CONFIG_PASSPHRASE_FILE": str(ensure_passphrase(home))}
 
 
-def missing_local_secrets(workspace: Workspace) -> dict[str, str]:
-    """New random values for the secrets that a local stack's workspace still lacks; key -> value."""
+def missing_local_secrets(workspace: Workspace, mail: str | None) -> dict[str, str]:
+    """Values for the secrets that a local stack's workspace still lacks; key -> value.
+
+    New random ones, and the local cloud's mail sink at `mail` (host:port), so that welcome mails have somewhere to go.
+    """
     config = read_yaml_mapping(workspace.stack_file).get("config") or {}
-    return {key: secrets.token_urlsafe(32) for key in LOCAL_SECRETS if key not in config}
+    found = {key: secrets.token_urlsafe(32) for key in LOCAL_SECRETS if key not in config}
+    return {**found, MAIL_URL: f"smtp://{mail}"} if mail and MAIL_URL not in config else found

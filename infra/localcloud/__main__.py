@@ -22,7 +22,6 @@ from infra.localcloud.claiming import DaemonRefused, RunsAlready
 from infra.localcloud.conducting.store import StoreError
 from infra.localcloud.plane.interface import PlaneError
 
-RTT_MS_DEFAULT = 20.0
 NOT_RUNNING = 3
 
 
@@ -39,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m infra.localcloud", description="The local cloud's daemon.")
     made.add_argument("command", choices=sorted(COMMANDS))
     made.add_argument("--home", type=Path, required=True, help="the home directory; the cloud lives in <home>/cloud")
-    made.add_argument("--rtt-ms", type=float, default=RTT_MS_DEFAULT, help="round trip between regions (serve, start)")
+    made.add_argument("--rtt-ms", type=float, help="round trip between regions (serve, start); default: what it was, at first 20")
     made.add_argument("--json", action="store_true", help="print JSON")
     return made
 
@@ -49,7 +48,8 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     try:
-        asyncio.run(serve(arguments.home.resolve(), arguments.rtt_ms))
+        rtt_ms = lifecycle.RTT_MS_DEFAULT if arguments.rtt_ms is None else arguments.rtt_ms
+        asyncio.run(serve(arguments.home.resolve(), rtt_ms))
     except RunsAlready as exc:
         print(exc, file=sys.stderr)
         return lifecycle.RUNS_ALREADY

@@ -22,40 +22,59 @@ READY_TIMEOUT_S = 15.0
 RESTORED_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 75.0
 POLL_S = 0.02
+ASK_TIMEOUT_S = 30.0
+RTT_MS_DEFAULT = 20.0
+RTT_FILE = "rtt_ms"
 RUNS_ALREADY = 4  # exit code of `serve` where another daemon has the home
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def ask(record: DaemonRecord, method: str, path: str, timeout_s: float = 30.0) -> dict[str, Any]:
+def ask(record: DaemonRecord, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """One request to the daemon with its own token. DaemonRefused when it does not answer as it should."""
     place = urlsplit(record.url)
     assert place.hostname is not None
-    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=timeout_s)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=ASK_TIMEOUT_S)
     try:
         token = Path(record.token_file).read_text(encoding="ascii").strip()
-        connection.request(method, path, headers={"Authorization": f"Bearer {token}"})
+        sent = json.dumps(body) if body is not None else None
+        connection.request(method, path, body=sent, headers={"Authorization": f"Bearer {token}"})
         response = connection.getresponse()
-        body = response.read()
+        content = response.read()
     except OSError as exc:
         raise DaemonRefused(f"the local cloud at {record.url} does not answer ({exc}); stop it and start it again") from exc
     finally:
         connection.close()
     if response.status != 200:
         raise DaemonRefused(f"the local cloud at {record.url} answered {method} {path} with {response.status}")
-    answer: dict[str, Any] = json.loads(body)
+    answer: dict[str, Any] = json.loads(content)
     return answer
 
 
-def start(home: Path, rtt_ms: float) -> DaemonRecord:
-    """The running daemon's record, started if need be; returns when all that was deployed before is back. DaemonRefused."""
+def start(home: Path, rtt_ms: float | None) -> DaemonRecord:
+    """The running daemon's record, started if need be; returns when all that was deployed before is back. DaemonRefused.
+
+    `rtt_ms` None keeps the round-trip time that this home had last; a number also reaches a daemon that runs already.
+    """
     home = home.resolve()
     cloud = private_directory(private_directory(home) / "cloud")
     record = living_record(cloud)
     if record is None:
         remove_record(cloud)  # of a daemon that was killed
-        record = _spawn(home, cloud, rtt_ms)
+        record = _spawn(home, cloud, remembered_rtt_ms(cloud) if rtt_ms is None else rtt_ms)
+    elif rtt_ms is not None:
+        ask(record, "POST", "/_local/links", {"rtt_ms": rtt_ms})
+    if rtt_ms is not None:
+        (cloud / RTT_FILE).write_text(f"{rtt_ms:g}", encoding="ascii")
     _await_restored(record)
     return record
+
+
+def remembered_rtt_ms(cloud: Path) -> float:
+    """Milliseconds; the default where none was ever chosen, or where the file was damaged."""
+    try:
+        return float((cloud / RTT_FILE).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return RTT_MS_DEFAULT
 
 
 def _spawn(home: Path, cloud: Path, rtt_ms: float) -> DaemonRecord:

@@ -55,7 +55,8 @@ def test_a_local_stack_works_outside_the_clone_and_a_real_one_inside(clone, tmp_
     local = prepare_workspace(home, read_stack_file("dev", clone), clone)
     assert local.folder == home.workspace("dev")
     assert stat.S_IMODE(local.stack_file.stat().st_mode) == 0o600
-    assert set(missing_local_secrets(local)) == set(LOCAL_SECRETS)
+    assert set(missing_local_secrets(local, None)) == set(LOCAL_SECRETS)
+    assert missing_local_secrets(local, "127.64.1.9:2525")["cached-auth:smtpUrl"] == "smtp://127.64.1.9:2525"
     assert prepare_workspace(home, read_stack_file("prod", clone), clone).folder == clone
 
 
@@ -70,7 +71,7 @@ def test_an_edit_of_the_committed_file_takes_effect_and_secrets_stay(clone, tmp_
     config = yaml.safe_load(again.stack_file.read_text())["config"]
     assert config["cached-auth:cacheTtlSeconds"] == 60
     assert config["cached-auth:cacheKey"] == {"secure": "kept"}
-    assert "cached-auth:cacheKey" not in missing_local_secrets(again)
+    assert "cached-auth:cacheKey" not in missing_local_secrets(again, None)
 
 
 def test_a_stack_file_with_its_own_encryption_is_used_as_it_stands(clone, tmp_path):
