@@ -8,14 +8,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infra.cli.errors import GATE_FAILED, GATE_UNMEASURED, Interrupted, OperationFailed
+from infra.cli.errors import GATE_FAILED, GATE_UNMEASURED, USAGE, Interrupted, OperationFailed, UsageError
 from infra.cli.home import ROOT, SLO_FILE, Home
-from infra.cli.screen import Screen
 from loadtests.verdict import Verdict, decode, encode
 
 RUN_TIMEOUT_S = 900
@@ -43,43 +42,32 @@ class GateOptions:
     region: str | None = None
     duration_s: float | None = None
     allow_remote: bool = False
+    allow_seeding: bool = False
 
     def words(self) -> list[str]:
-        words = ["--region", self.region] if self.region else []
+        words = ["--slo", str(self.slo)]
+        words += ["--region", self.region] if self.region else []
         words += ["--duration-s", str(self.duration_s)] if self.duration_s is not None else []
-        return words + (["--allow-remote"] if self.allow_remote else [])
+        words += ["--allow-remote"] if self.allow_remote else []
+        return words + (["--allow-seeding"] if self.allow_seeding else [])
 
 
-def run_gate(screen: Screen, home: Home, stack: str, outputs: Mapping[str, Any], options: GateOptions) -> GateResult:
+def run_gate(home: Home, stack: str, outputs: Mapping[str, Any], options: GateOptions) -> GateResult:
     """Runs the scenarios; their progress goes to the screen. OperationFailed where no verdict was written."""
-    report = home.reports(stack) / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    report = home.reports(stack) / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
     report.mkdir(mode=0o700, parents=True)
-    with tempfile.NamedTemporaryFile(
-        "w", suffix=".json", dir=home.path, prefix=".outputs-"
-    ) as file:  # made 0600, gone at the end
+    again = f"./cached-auth loadtest {stack}"
+    # The outputs hold secrets: a file made 0600 and gone at the end, never a command line.
+    with tempfile.NamedTemporaryFile("w", suffix=".json", dir=home.path, prefix=".outputs-") as file:
         json.dump(outputs, file)
         file.flush()
-        command = [
-            sys.executable,
-            "-m",
-            "loadtests",
-            "run",
-            "--outputs",
-            file.name,
-            "--slo",
-            str(options.slo),
-            "--report",
-            str(report),
-        ]
-        exit_code = run_child([*command, *options.words()])
-    return read_verdict(exit_code, report, f"./cached-auth loadtest {stack}")
+        command = [sys.executable, "-m", "loadtests", "run", "--no-table", "--again", again]
+        exit_code = run_child([*command, "--outputs", file.name, "--report", str(report), *options.words()])
+    return read_verdict(exit_code, report, again)
 
 
 def run_child(command: list[str]) -> int:
-    """The child's exit code. Its progress (stderr) goes to the screen, its table is ours to print.
-
-    Ctrl-C reaches the child as well; it gets a bounded time to end by itself.
-    """
+    """The child's exit code; its progress goes to stderr. Ctrl-C reaches it as well; it gets a bounded time to end by itself."""
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as child:
         try:
             return child.wait(timeout=RUN_TIMEOUT_S)
@@ -93,14 +81,15 @@ def run_child(command: list[str]) -> int:
 
 
 def read_verdict(exit_code: int, report: Path, again: str) -> GateResult:
-    """`again` is what a person types to measure once more; the gate itself only knows its own command line."""
+    """What the run wrote. `again` is what a person types to measure once more."""
     if exit_code in (-signal.SIGINT, -signal.SIGTERM, 130, 143):
         raise Interrupted("the load gate was stopped before its verdict", again)
+    if exit_code == USAGE:
+        raise UsageError("the load gate refused what it was given (the line above says what)", again)
     try:
-        verdict = decode((report / "verdict.json").read_bytes())
+        return GateResult(exit_code, decode((report / "verdict.json").read_bytes()), report)
     except (OSError, ValueError) as error:
         raise OperationFailed(f"the load gate ended with exit code {exit_code} and no verdict", again) from error
-    return GateResult(exit_code, replace(verdict, command=again), report)
 
 
 def exit_code_of(result: GateResult) -> int:

@@ -21,6 +21,9 @@ slo_option: Decorator = click.option(
     default=SLO_FILE,
     help="Targets and rates; loadtests/slo.yaml where not given.",
 )
+seeding_option: Decorator = click.option(
+    "--allow-seeding", is_flag=True, help="Make the test users in a stack that is not on this machine."
+)
 
 
 def example(*lines: str) -> str:

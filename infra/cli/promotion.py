@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from infra.cli.commands.deploy_up import deploy, prove
 from infra.cli.endpoints import short, stack_document
@@ -62,7 +61,7 @@ class RegionGate:
     """`infra.rollout.driver.Gate`: the load gate on one region."""
 
     session: Session
-    slo: Path
+    options: GateOptions
 
     async def judge(self, stack: str, region: str, release: str) -> Judgement:
         """A gate that could not run is an invalid verdict."""
@@ -76,8 +75,7 @@ class RegionGate:
         serving = outputs["regions"][region]["release"]
         if serving != release:
             return Judgement(Outcome.INVALID, f"{region} serves {short(serving)}, not {short(release)}")
-        options = GateOptions(self.slo, region, allow_remote=not self.session.file.is_local)
-        gate = prove(self.session, outputs, options)
+        gate = prove(self.session, outputs, replace(self.options, region=region))
         show_verdict(self.session.screen, gate)
         return Judgement(gate.verdict.outcome, summary_of(gate.verdict))
 

@@ -12,7 +12,7 @@ from infra.cli.commands.deploy_preview import plan, plan_document
 from infra.cli.confirm import confirm
 from infra.cli.endpoints import show_endpoints, stack_document
 from infra.cli.gate import GateOptions, GateResult, exit_code_of, run_gate
-from infra.cli.options import example, json_option, slo_option, stack_argument, yes_option
+from infra.cli.options import example, json_option, seeding_option, slo_option, stack_argument, yes_option
 from infra.cli.plan import counts_text
 from infra.cli.progress import Progress
 from infra.cli.screen import Screen
@@ -26,8 +26,9 @@ from infra.cli.verdict_table import show_verdict
 @click.option("--skip-gate", is_flag=True, help="Deploy only; prove it later with `loadtest`.")
 @click.option("--refresh", is_flag=True, help="Compare with what really runs first, and repair what drifted.")
 @slo_option
+@seeding_option
 @json_option
-def command(stack: str, is_sure: bool, skip_gate: bool, refresh: bool, slo: Path, is_json: bool) -> int:
+def command(stack: str, is_sure: bool, skip_gate: bool, refresh: bool, slo: Path, allow_seeding: bool, is_json: bool) -> int:
     """Preview, deploy and prove STACK (default dev).
 
     On the local cloud nothing is asked. Exit code 0 only if the deploy and every target of the gate held; 10 when the
@@ -40,7 +41,11 @@ def command(stack: str, is_sure: bool, skip_gate: bool, refresh: bool, slo: Path
         confirm(screen, f"Deploy these changes to {stack}?", is_sure, f"./cached-auth up {stack} --yes")
     counts = deploy(session, refresh)
     outputs = stack_document(session)
-    gate = None if skip_gate else prove(session, outputs, GateOptions(slo, allow_remote=not session.file.is_local))
+    gate = (
+        None
+        if skip_gate
+        else prove(session, outputs, GateOptions(slo, allow_remote=not session.file.is_local, allow_seeding=allow_seeding))
+    )
     return conclude(session, {**plan_document(tally), "changes": counts}, outputs, gate)
 
 
@@ -61,7 +66,7 @@ def prove(session: Session, outputs: dict[str, Any], chosen: GateOptions) -> Gat
     screen.heading(f"load gate on {session.file.name}")
     if chosen.region is not None:  # the verdict is about the release of the region that it measures
         outputs = {**outputs, "release": outputs["regions"][chosen.region]["release"]}
-    return run_gate(screen, session.home, session.file.name, outputs, chosen)
+    return run_gate(session.home, session.file.name, outputs, chosen)
 
 
 def conclude(session: Session, document: dict[str, Any], outputs: dict[str, Any], gate: GateResult | None) -> int:

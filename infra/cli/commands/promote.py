@@ -13,8 +13,9 @@ import click
 from infra.cli.confirm import confirm
 from infra.cli.endpoints import short, stack_document
 from infra.cli.errors import DONE, FAILED, GATE_FAILED, GATE_UNMEASURED, CliError, OperationFailed, UsageError
+from infra.cli.gate import GateOptions
 from infra.cli.home import Home
-from infra.cli.options import example, json_option, slo_option, yes_option
+from infra.cli.options import example, json_option, seeding_option, slo_option, yes_option
 from infra.cli.promotion import RegionGate, StackDeployer, show_event
 from infra.cli.screen import Screen
 from infra.cli.session import Session, open_session
@@ -41,6 +42,7 @@ EPILOG = example(
 @click.option("--send-back", metavar="REASON", help="Return an unfinished promotion to the releases before it.")
 @click.option("--retry-failed", is_flag=True, help="Promote a release although it failed a gate here.")
 @slo_option
+@seeding_option
 @yes_option
 @json_option
 def command(
@@ -52,6 +54,7 @@ def command(
     send_back: str | None,
     retry_failed: bool,
     slo: Path,
+    allow_seeding: bool,
     is_sure: bool,
     is_json: bool,
 ) -> int:
@@ -69,7 +72,7 @@ def command(
     if digest is not None:
         check_release(session.home, digest)
     outputs = stack_document(session)
-    promoter = build_promoter(session, slo)
+    promoter = build_promoter(session, GateOptions(slo, allow_remote=not session.file.is_local, allow_seeding=allow_seeding))
     with_request = None
     if digest is not None:
         serving = {name: str(region["release"]) for name, region in outputs["regions"].items()}
@@ -90,7 +93,7 @@ def check_release(home: Home, digest: str) -> None:
         raise UsageError(f"--release: {short(digest)}.. is not on this machine", "./cached-auth release build, or release ls")
 
 
-def build_promoter(session: Session, slo: Path) -> Promoter:
+def build_promoter(session: Session, options: GateOptions) -> Promoter:
     who = f"{getpass.getuser()}@{socket.gethostname()}"
     rollouts = session.home.rollouts
     rollouts.mkdir(mode=0o700, exist_ok=True)
@@ -99,7 +102,7 @@ def build_promoter(session: Session, slo: Path) -> Promoter:
         session.file.name,
         who,
         StackDeployer(session),
-        RegionGate(session, slo),
+        RegionGate(session, options),
         lambda event: show_event(session.screen, session.file.name, event),
     )
 
