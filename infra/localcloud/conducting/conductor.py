@@ -41,7 +41,7 @@ class Conductor:
         self.workers = Workers(tasks)
         self.replicas = Replicas(keeper, plane, self.router, self.build_logs, cloud, base)
         self._restarting = Restarting(keeper, self.replicas, self.build_logs, tasks)
-        self._deployments = Deployments(keeper, self.replicas, self._restarting, self.router, self.build_logs)
+        self.deployments = Deployments(keeper, self.replicas, self._restarting, self.router, self.build_logs)
         self.databases = Databases(keeper, plane, cloud, mail)
         self.is_restoring = False
         keeper.on_effects = self._accept
@@ -72,22 +72,22 @@ class Conductor:
         self.workers.submit(scope, Job(subject, run))
 
     def _run_deployment(self, effect: e.RunDeployment) -> None:
-        self._submit(effect.instance_id, effect.deployment_id, lambda: self._deployments.run(effect.deployment_id))
+        self._submit(effect.instance_id, effect.deployment_id, lambda: self.deployments.run(effect.deployment_id))
 
     def _scale(self, effect: e.ScaleInstance) -> None:
-        self._submit(effect.instance_id, effect.instance_id, lambda: self._deployments.scale(effect.instance_id))
+        self._submit(effect.instance_id, effect.instance_id, lambda: self.deployments.scale(effect.instance_id))
 
     def _remove(self, effect: e.RemoveDeployment) -> None:
-        self._submit(effect.instance_id, f"remove:{effect.deployment_id}", lambda: self._deployments.retire(effect.deployment_id))
+        self._submit(effect.instance_id, f"remove:{effect.deployment_id}", lambda: self.deployments.retire(effect.deployment_id))
 
     def _restart(self, effect: e.RestartDeployment) -> None:
         subject = f"restart:{effect.deployment_id}"
-        self._submit(effect.instance_id, subject, lambda: self._deployments.restart(effect.deployment_id))
+        self._submit(effect.instance_id, subject, lambda: self.deployments.restart(effect.deployment_id))
 
     def _cancel(self, effect: e.CancelDeployment) -> None:
         self.workers.cancel(effect.instance_id, effect.deployment_id)
         subject = f"discard:{effect.deployment_id}"
-        self._submit(effect.instance_id, subject, lambda: self._deployments.discard(effect.deployment_id))
+        self._submit(effect.instance_id, subject, lambda: self.deployments.discard(effect.deployment_id))
 
     def _routes(self, effect: e.RoutesChanged) -> None:
         self.router.touch()
@@ -177,7 +177,7 @@ class Conductor:
         replicas = [found for found in present(deployment) if found.status is not ReplicaStatus.EXITED]
         for replica in replicas:
             await self._keeper.apply(SetReplica(deployment_id, replica.key, ReplicaStatus.INITIALIZING, 0))
-        await together(self._deployments.start_again(deployment, replica) for replica in replicas)
+        await together(self.deployments.start_again(deployment, replica) for replica in replicas)
 
 
 _HANDLERS: dict[type[e.Effect], Callable[[Conductor, e.Effect], None]] = {

@@ -50,6 +50,8 @@ class Deployments:
     def __init__(self, keeper: Keeper, replicas: Replicas, restarting: Restarting, router: Router, build_logs: BuildLogs) -> None:
         self._keeper, self._replicas, self._restarting = keeper, replicas, restarting
         self._router, self._build_logs = router, build_logs
+        # Active in the world, but the edges do not show it yet. Whoever waits for SUCCESS must find it served.
+        self.switching: set[str] = set()
 
     async def run(self, deployment_id: str) -> None:
         deployment = self._keeper.world.deployments.get(deployment_id)
@@ -58,18 +60,25 @@ class Deployments:
         old = lookup.active_deployment(self._keeper.world, self._keeper.world.instances[deployment.instance_id])
         try:
             await self._bring_up(deployment, old)
-            await self._keeper.apply(Activate(new_stamp(), deployment_id))
+            await self._switch(deployment_id)
         except FAILURES as failure:
             await self._fail(deployment_id, failure)
             return
         except WorldError:
             return  # deleted or cancelled under our hands; the conductor cleans up
-        self._build_logs.add(deployment_id, "deployment is live")
-        await self._restarting.started([found.key for found in present(self._deployment(deployment_id))])
-        await self._settle_routes()
         if old is not None:
             await asyncio.sleep(self._deployment(deployment_id).settings.overlap_s or 0)
             await self.retire(old.id)
+
+    async def _switch(self, deployment_id: str) -> None:
+        self.switching.add(deployment_id)
+        try:
+            await self._keeper.apply(Activate(new_stamp(), deployment_id))
+            await self._restarting.started([found.key for found in present(self._deployment(deployment_id))])
+            await self._settle_routes()
+        finally:
+            self.switching.discard(deployment_id)
+        self._build_logs.add(deployment_id, "deployment is live")
 
     async def _bring_up(self, deployment: Deployment, old: Deployment | None) -> None:
         await self._move(deployment.id, DeploymentStatus.INITIALIZING)

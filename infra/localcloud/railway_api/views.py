@@ -15,6 +15,7 @@ from infra.localcloud.world import lookup
 from infra.localcloud.world.deployments import SERVING, can_roll_back
 from infra.localcloud.world.model import (
     Deployment,
+    DeploymentStatus,
     Domain,
     Environment,
     Instance,
@@ -202,6 +203,7 @@ def instance_view(call: Call, found: Instance) -> View:
 def deployment_view(call: Call, found: Deployment) -> View:
     domains = lookup.domains_of(call.world, found.service_id, found.environment_id)
     url = domains[0].domain if domains else None
+    is_switching = found.id in call.cloud.conductor.deployments.switching
     return {
         "id": found.id,
         "projectId": found.project_id,
@@ -209,7 +211,7 @@ def deployment_view(call: Call, found: Deployment) -> View:
         "environment": lambda info: environment_view(call, call.access.environment(found.environment_id)),
         "serviceId": found.service_id,
         "service": lambda info: service_view(call, call.access.service(found.service_id)),
-        "status": found.status.value,
+        "status": (DeploymentStatus.DEPLOYING if is_switching else found.status).value,
         "statusUpdatedAt": found.status_updated_at,
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,
