@@ -65,6 +65,9 @@ def build_app(
         docs_url="/docs" if has_docs else None,
         openapi_url="/openapi.json" if has_docs else None,
         redoc_url=None,
+        # Starlette would send `/login/` to `/login` with an absolute URL made from the caller's Host and our own scheme: behind
+        # an edge that ends TLS, a password posted again in the clear, or to whatever host the request named (CVE-2026-48710).
+        redirect_slashes=False,
     )
     _add_auth_routes(app, endpoints)
     _add_operations_routes(app, endpoints, readiness, exposition, performance)

@@ -122,6 +122,15 @@ async def test_front_and_framework_answer_alike(web: Web, path: str, headers: li
     assert set(front.headers) >= DRESSING
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/api/v1/auth/login/"), ("GET", f"{VERIFY}/"), ("GET", "/metrics/")])
+async def test_nobody_is_sent_elsewhere(web: Web, method: str, path: str):
+    """A redirect would carry the caller's Host (CVE-2026-48710) and, behind an edge that ends TLS, http: a password in clear."""
+    answer = await web.client.request(method, path, headers={"Host": "evil.example"}, json={"email": "a@b.c", "password": "p"})
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+    assert "evil.example" not in answer.text
+
+
 async def test_verify_tells_who_it_is(web: Web):
     answer = await web.client.get(VERIFY, headers=bearer())
     assert answer.status_code == 200
