@@ -24,6 +24,10 @@ from service.tokens.identity import Identity
 
 WATERMARK_GREY_S = 2.0
 SUBJECTS_MAX = 200_000
+# Marks of one user spare different sessions. The one that reaches furthest speaks for every session but the one it spares,
+# the second for that one; were all others kept, each log-out of "others" would make every later hit of that user slower.
+# Two are enough while the primary's clock never goes back; the rest is for when it does.
+MARKS_MAX = 8
 
 
 class Standing(enum.Enum):
@@ -98,7 +102,12 @@ class Revocations:
         if twin is not None and twin.watermark_iat >= revocation.watermark_iat:
             return  # a replay must not move applied_at: it would make confirmed tokens doubtful again
         mark = _Mark(revocation.watermark_iat, now_monotonic, revocation.expires_at, revocation.except_session)
-        self._users[revocation.subject] = (*(other for other in marks if other is not twin), mark)
+        kept = sorted((*(other for other in marks if other is not twin), mark), key=_reach, reverse=True)
+        self._users[revocation.subject] = tuple(kept[:MARKS_MAX])
+
+
+def _reach(mark: _Mark) -> tuple[float, float]:
+    return mark.watermark_iat, mark.applied_at
 
 
 def _standing_by(marks: tuple[_Mark, ...], identity: Identity, confirmed_at: float) -> Standing:

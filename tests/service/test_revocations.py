@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from service.revocation.records import Revocation, Revocations, Standing
+from service.revocation.records import MARKS_MAX, Revocation, Revocations, Standing
 from service.tokens.identity import Identity
 
 NEVER = float("-inf")
@@ -67,6 +67,29 @@ def test_replay_does_not_make_confirmed_tokens_doubtful_again():
     assert revocations.standing(identity(), 60.0) is Standing.GOOD
     revocations.apply(line("user", "u", 100.0), 70.0)
     assert revocations.standing(identity(), 60.0) is Standing.GOOD
+
+
+def test_log_outs_of_others_do_not_pile_up():
+    """One account that logs out "others" from a thousand sessions must slow nobody down, and lose none of its meaning."""
+    revocations = Revocations()
+    for number in range(1000):
+        revocations.apply(line("user", "u", 1000.0 + number, spared=f"s{number}"), float(number))
+    assert len(revocations._users["u"]) == MARKS_MAX  # the bound is not to be seen from outside
+    last, one_before = 1999.0, 1998.0
+    assert revocations.standing(identity(session="new", issued_at=last - 2), 1e9) is Standing.REVOKED
+    assert revocations.standing(identity(session="new", issued_at=last), 998.5) is Standing.DOUBTFUL
+    assert revocations.standing(identity(session="s999", issued_at=one_before - 2), 1e9) is Standing.REVOKED
+    assert revocations.standing(identity(session="s999", issued_at=one_before + 3), NEVER) is Standing.GOOD
+    assert revocations.standing(identity(session="s998", issued_at=last - 2), 1e9) is Standing.REVOKED
+
+
+def test_of_log_outs_in_one_second_the_latest_counts():
+    """A watermark has whole seconds: a session confirmed between the first and the third of them was ended by the third."""
+    revocations = Revocations()
+    for number in range(3):
+        revocations.apply(line("user", "u", 100.0, spared=f"s{number}"), 50.0 + number / 10)
+    assert revocations.standing(identity(session="between", issued_at=100.0), 50.15) is Standing.DOUBTFUL
+    assert revocations.standing(identity(session="s2", issued_at=100.0), 50.05) is Standing.DOUBTFUL
 
 
 def test_expired_lines_leave():
