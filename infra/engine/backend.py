@@ -37,16 +37,22 @@ class StackName:
         if len(parts) > 3 or not all(parts):
             raise UsageError(f"stack {text!r}: expected STACK or organization/PROJECT/STACK")
         name = cls(parts[-2] if len(parts) > 1 else project, parts[-1])
-        if not all(c.isalnum() or c in "-_." for c in name.stack) or name.stack.startswith("."):
-            raise UsageError(f"stack {name.stack!r}: a name has only letters, digits, hyphens, underscores and periods")
+        # Both become folders: `..` as a project made `stack rm` delete what lies beside the stack's own history.
+        for kind, part in (("stack", name.stack), ("project", name.project)):
+            if not all(c.isalnum() or c in "-_." for c in part) or part.startswith("."):
+                raise UsageError(f"{kind} {part!r}: a name has only letters, digits, hyphens, underscores and periods")
         return name
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes beside, syncs, renames: a reader sees the old text or the new, also after a power cut."""
+def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
+    """Writes beside, syncs, renames: a reader sees the old text or the new, also after a power cut.
+
+    `mode` holds from the first byte on (less the umask): an export may have secrets in the clear.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w") as file:
+    temporary.unlink(missing_ok=True)  # a process of this number that was killed: O_EXCL makes sure that the mode is ours
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -103,7 +109,7 @@ class FileBackend:
     def back_up(self, name: StackName) -> None:
         """Keeps the checkpoint as it is before an update as .bak."""
         source = self.stack_file(name)
-        shutil.copyfile(source, source.with_name(source.name + ".bak"))
+        shutil.copy(source, source.with_name(source.name + ".bak"))  # with its mode
 
     def write(self, name: StackName, text: str) -> None:
         write_atomically(self.stack_file(name), text)
@@ -133,7 +139,7 @@ class FileBackend:
         folder = self.history_folder(name)
         stem = f"{name.stack}-{time.time_ns()}"
         write_atomically(folder / f"{stem}.history.json", json.dumps(entry, indent=4))
-        shutil.copyfile(self.stack_file(name), folder / f"{stem}.checkpoint.json")
+        shutil.copy(self.stack_file(name), folder / f"{stem}.checkpoint.json")
 
     def history(self, name: StackName) -> list[dict[str, Any]]:
         """Updates, newest first."""

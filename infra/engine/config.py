@@ -45,7 +45,8 @@ class StackSettings:
         document.update(self.rest)
         if self.config:
             document["config"] = self.config
-        write_atomically(self.path, yaml.safe_dump(document, sort_keys=False, width=4096) if document else "")
+        text = yaml.safe_dump(document, sort_keys=False, width=4096) if document else ""
+        write_atomically(self.path, text, 0o644)  # committed and read by others; its secrets are sealed
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,7 @@ class Execution:
             new.id = exc.identity or new.id
             new.outputs = add_secret_outputs(without_nulls(exc.outputs), new.additional_secret_outputs)
             new.inputs = exc.inputs if exc.inputs is not None else new.inputs
+            self._deployment.events.never_show(secret_strings([new.inputs, new.outputs]))
             new.init_errors = [self._deployment.events.redact(reason) for reason in exc.reasons or [str(exc)]]
             self._deployment.snapshot.end(new)
             self._commit(new, supersedes, condemns)

@@ -10,7 +10,7 @@ from infra.engine.providers import Providers
 from infra.engine.remote import InitFailed, Provider, ProviderFailed, ReadBack
 from infra.engine.resource_state import ResourceState, now_text
 from infra.engine.urns import is_provider_type
-from infra.engine.values import add_secret_outputs, without_nulls
+from infra.engine.values import add_secret_outputs, secret_strings, without_nulls
 
 
 class Refresh:
@@ -52,10 +52,13 @@ class Refresh:
             deployment.events.step_done(deployment.metadata(Op.DELETE, old, None))
             return
         # Property dependencies are the program's knowledge, which a refresh drops (recorded behaviour of Pulumi's engine).
-        new = old.copy(id=found.id, init_errors=init_errors, property_dependencies=None)
+        new = old.copy(id=found.id, property_dependencies=None)
         new.outputs = add_secret_outputs(without_nulls(found.outputs or {}), old.additional_secret_outputs)
         if found.inputs is not None:
             new.inputs = without_nulls(found.inputs)
+        # The state keeps these reasons in the clear, and a provider may quote in them what it was given or has just read.
+        deployment.events.never_show(secret_strings([new.inputs, new.outputs]))
+        new.init_errors = [deployment.events.redact(reason) for reason in init_errors]
         is_changed = new.outputs != old.outputs or new.inputs != old.inputs
         if is_changed:
             new.modified = now_text()

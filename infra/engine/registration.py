@@ -19,7 +19,7 @@ from infra.engine.remote import Provider
 from infra.engine.replacement import Replacement
 from infra.engine.resource_state import ResourceState
 from infra.engine.urns import is_default_provider, is_provider_type, make_urn, split_reference
-from infra.engine.values import Properties, add_secret_outputs, same_value, without_nulls
+from infra.engine.values import Properties, add_secret_outputs, same_value, secret_strings, without_nulls
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +198,8 @@ class Registrar:
 
     async def checked(self, new: ResourceState, provider: Provider, olds: Properties, news: Properties) -> Properties:
         """Inputs as the provider completes them. Reports each failure and raises ResourceError."""
+        events = self._deployment.events
+        events.never_show(secret_strings(news))  # from here on the provider may quote them in its errors
         if not provider.is_configured:
             return news
         seed = os.urandom(32)
@@ -207,6 +209,7 @@ class Registrar:
             self._deployment.fail(new.urn, f"{where}{reason}")
         if answer.failures:
             raise ResourceError(new.urn)
+        events.never_show(secret_strings(answer.inputs))
         return without_nulls(answer.inputs)
 
     async def read(self, goal: Goal, identity: str) -> Registered:

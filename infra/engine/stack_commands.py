@@ -178,7 +178,6 @@ def _export(arguments: Arguments) -> None:
     text = json.dumps({"version": document["version"], **_features(document), "deployment": latest}, indent=4)
     if path := arguments.value("--file"):
         write_atomically(Path(path), text + "\n")
-        Path(path).chmod(0o600)
     else:
         print(text)
 

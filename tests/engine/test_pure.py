@@ -5,6 +5,7 @@ import json
 import pytest
 
 from infra.engine import arguments, config, property_paths
+from infra.engine.backend import StackName
 from infra.engine.checkpoint import decode_resource, encode_resource
 from infra.engine.config import StackSettings
 from infra.engine.crypter import Crypter
@@ -180,6 +181,18 @@ def test_urns() -> None:
     assert package_of("pulumi:providers:railway") == "railway"
     assert is_default_provider(f"{ROOT}pulumi:providers:aws::default_5_2_0")
     assert not is_default_provider(f"{ROOT}pulumi:providers:aws::mine")
+
+
+@pytest.mark.parametrize(
+    "text", ["..", ".hidden", "organization/../stacks", "../dev", "a b/dev", "shop/de\\v", "shop/", "x/shop/dev"]
+)
+def test_stack_name_stays_within_its_folder(text: str) -> None:
+    """Its parts become folders: with `..` for a project, `stack rm` deleted the folder of all stacks."""
+    with pytest.raises(UsageError):
+        StackName.parse(text, "shop")
+    with pytest.raises(UsageError):
+        StackName.parse("dev", "../shop")
+    assert StackName.parse("shop-2/dev_1.x", "other") == StackName("shop-2", "dev_1.x")
 
 
 def test_child_of_a_renamed_component_follows_it() -> None:

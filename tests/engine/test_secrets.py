@@ -53,6 +53,38 @@ def test_canary_is_nowhere(world: World, tmp_path: Path, environment: dict[str, 
     assert CANARY + "2" in world.run("stack", "output", "token", "--show-secrets", "-s", "dev")
 
 
+def test_secret_that_a_provider_quotes_is_blotted_out(world: World, tmp_path: Path) -> None:
+    """Also one that no state and no configuration held before: made by the program, or found by a refresh."""
+    word = "Thing('a', password=pulumi.Output.secret('c4n4ry' + '-7f3a'){})\n"
+    log = tmp_path / "events"
+    text = ""
+    for fault in (", fail='create'", ", fail='init'"):
+        world.program(word.format(fault))
+        text += world.up("--event-log", str(log), code=1)
+    world.program(word.format(""))
+    world.up()
+    (world.folder / "store" / "unready").touch()
+    text += world.run("refresh", "--yes", "--skip-preview", "-s", "dev", "--event-log", str(log))
+    assert world.resources()["a"]["initErrors"] == ["not ready: on purpose, with [secret]"]
+    assert "refused on purpose, with [secret]" in text
+    for path in (log, *(found for found in (world.folder / "state").rglob("*") if found.is_file())):
+        assert CANARY not in path.read_text(), path
+    assert CANARY not in text
+
+
+def test_export_in_the_clear_is_never_readable_by_others(world: World, tmp_path: Path) -> None:
+    """Not even between its writing and a later chmod, and not where another file of that name was open to all."""
+    world.program(f"Thing('a', password=pulumi.Output.secret({CANARY!r}))\n")
+    world.up()
+    file = tmp_path / "state.json"
+    file.write_text("")
+    file.chmod(0o644)
+    world.run("stack", "export", "--show-secrets", "--file", str(file), "-s", "dev")
+    assert CANARY in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert world.state_file.stat().st_mode & 0o777 == 0o600
+
+
 def test_unchanged_secret_keeps_its_ciphertext(world: World) -> None:
     """Otherwise each update would change every line that holds a secret."""
     world.program("Thing('a', password=cfg.require_secret('token'))\n")

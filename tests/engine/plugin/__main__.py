@@ -2,7 +2,8 @@
 """A provider for the tests: things are files in THING_STORE; each call is a line of calls.log.
 
 What a thing does is told by its inputs: `fail: create` refuses, `fail: init` leaves it half made until the file `mended`
-is there, `delay_s` waits, `fixed` cannot be changed in place.
+is there, `delay_s` waits, `fixed` cannot be changed in place. Like many an API it quotes in its errors what
+it was sent: `password`. The file `unready` in the store makes every read find a thing half made.
 """
 
 import json
@@ -33,6 +34,10 @@ def plain(struct):
         return [strip(v) for v in value] if isinstance(value, list) else value
 
     return strip(json_format.MessageToDict(struct))
+
+
+def quoted(inputs):
+    return f", with {inputs['password']}" if "password" in inputs else ""
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
@@ -80,7 +85,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if inputs.get("fail") == "die":
             os._exit(9)
         if inputs.get("fail") == "create":
-            context.abort(grpc.StatusCode.UNKNOWN, "refused on purpose")
+            context.abort(grpc.StatusCode.UNKNOWN, f"refused on purpose{quoted(inputs)}")
         identity = uuid.uuid4().hex[:12]
         (STORE / f"{identity}.json").write_text(json.dumps(inputs))
         if inputs.get("fail") == "init" and not (STORE / "mended").exists():
@@ -102,6 +107,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         path = STORE / f"{request.id}.json"
         if not path.exists():
             return provider_pb2.ReadResponse()
+        if (STORE / "unready").exists():
+            self.init_failed(context, request.id, request.inputs)
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
     def Delete(self, request, context):
@@ -123,7 +130,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def init_failed(self, context, identity, properties):
         detail = any_pb2.Any()
         failed = provider_pb2.ErrorResourceInitFailed(
-            id=identity, properties=self.outputs(properties, identity), inputs=properties, reasons=["not ready: on purpose"]
+            id=identity,
+            properties=self.outputs(properties, identity),
+            inputs=properties,
+            reasons=[f"not ready: on purpose{quoted(plain(properties))}"],
         )
         detail.Pack(failed, "type.googleapis.com")
         status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message="init failed", details=[detail])
