@@ -17,7 +17,7 @@ import httpx
 from infra.cli.errors import OperationFailed
 from infra.cli.home import ROOT, Home
 
-START_TIMEOUT_S = 60
+DAEMON_TIMEOUT_S = 150  # beyond the local cloud's own deadlines: what it says when one of them has passed says more
 PROJECT_URL_TEMPLATE = "http://{database_host}:8000"
 
 
@@ -63,17 +63,15 @@ def run_daemon_command(home: Home, *words: str) -> str:
     """Runs one of the local cloud's own commands; its stdout. OperationFailed quotes its last line."""
     try:
         done = subprocess.run(
-            daemon_command(home, *words), cwd=ROOT, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False
+            daemon_command(home, *words), cwd=ROOT, capture_output=True, text=True, timeout=DAEMON_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise OperationFailed(
-            f"the local cloud did not finish {words[0]!r} within {START_TIMEOUT_S} s", f"cat {home.logs}/localcloud.log"
+            f"the local cloud did not finish {words[0]!r} within {DAEMON_TIMEOUT_S} s", f"cat {home.logs}/localcloud.log"
         ) from error
     if done.returncode:
         lines = [line for line in (done.stderr or done.stdout).strip().splitlines() if line.strip()] or ["no message"]
-        message = next((line for line in lines if line.startswith("error:")), lines[-1]).removeprefix("error:").strip()
-        hint = next((line.removeprefix("next:").strip() for line in lines if line.startswith("next:")), "./cached-auth doctor")
-        raise OperationFailed(f"local cloud: {message}", hint)
+        raise OperationFailed(f"local cloud: {lines[-1].strip()}", "./cached-auth doctor")
     return done.stdout
 
 

@@ -74,11 +74,6 @@ class Deployment:
         with self._translated("outputs", Tally()):
             return {name: output.value for name, output in self.stack.outputs().items()}
 
-    def resource_count(self) -> int:
-        with self._translated("outputs", Tally()):
-            state = self.stack.export_stack().deployment or {}
-        return len(state.get("resources") or [])
-
     def set_config(self, values: Mapping[str, str], is_secret: bool = False, is_path: bool = False) -> None:
         from pulumi.automation import ConfigValue
 

@@ -28,6 +28,7 @@ WORDS = {
     "discard": ("to forget", "forgotten", "<", "dim"),
     "same": ("unchanged", "unchanged", " ", "dim"),
 }
+QUIET_OPERATIONS = ("same", "read")  # they change nothing
 FOLDED = {
     "create-replacement": "replace",
     "delete-replaced": "replace",
@@ -90,7 +91,7 @@ class Tally:
 
     @property
     def has_changes(self) -> bool:
-        return any(count for operation, count in self.counts.items() if operation not in ("same", "read"))
+        return any(count for operation, count in self.counts.items() if operation not in QUIET_OPERATIONS)
 
 
 def step_of(metadata: Mapping[str, Any]) -> Step:

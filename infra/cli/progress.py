@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from infra.cli.plan import WORDS, Step, Tally, read_event, step_of, strip_colour
+from infra.cli.plan import QUIET_OPERATIONS, WORDS, Step, Tally, read_event, step_of, strip_colour
 from infra.cli.screen import Screen
 
-QUIET_OPERATIONS = ("same", "read")
 STILL_RUNNING_S = 10.0
 
 

@@ -1,6 +1,6 @@
-"""Everything the commands print: words and progress on stderr, results on stdout.
+"""Everything the commands print: words and progress on stdout, errors on stderr.
 
-Results go to stdout so that `--json` and pipes stay clean. Colours only on a terminal and never with NO_COLOR
+With `--json` every word moves to stderr, so that stdout is one document and pipes stay clean. Colours only on a terminal and never with NO_COLOR
 (no-color.org); FORCE_COLOR asks for them elsewhere.
 """
 
@@ -28,13 +28,12 @@ def has_colour(stream: IO[str]) -> bool:
 class Screen:
     """One per run. `is_json` moves every word to stderr and leaves stdout to one JSON document."""
 
-    def __init__(self, is_json: bool = False, is_quiet: bool = False) -> None:
+    def __init__(self, is_json: bool = False) -> None:
         self.is_json = is_json
-        self.is_quiet = is_quiet
         self._started = time.monotonic()
 
-    def paint(self, text: str, tone: str, stream: IO[str] | None = None, bold: bool = False) -> str:
-        return click.style(text, fg=TONES[tone], bold=bold) if has_colour(stream or self._words) else text
+    def paint(self, text: str, tone: str, stream: IO[str] | None = None) -> str:
+        return click.style(text, fg=TONES[tone]) if has_colour(stream or self._words) else text
 
     @property
     def _words(self) -> IO[str]:
@@ -49,8 +48,7 @@ class Screen:
 
     def say(self, text: str = "") -> None:
         """A line for a person."""
-        if not self.is_quiet:
-            print(text, file=self._words, flush=True)
+        print(text, file=self._words, flush=True)
 
     def note(self, text: str) -> None:
         """A line that nobody needs but who waits may like."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infra.cli.cloud import LocalCloud, find_cloud, start_cloud
+from infra.cli.cloud import LocalCloud, find_cloud, require_cloud, start_cloud
 from infra.cli.engine import Deployment, open_deployment
-from infra.cli.errors import OperationFailed
 from infra.cli.home import ROOT, Home, open_home
 from infra.cli.project import StackFile, read_stack_file
 from infra.cli.screen import Screen
@@ -39,12 +38,10 @@ def open_session(screen: Screen, stack: str, starts_cloud: bool = True, create: 
 
 
 def open_cloud(screen: Screen, home: Home, starts_cloud: bool) -> LocalCloud:
+    if not starts_cloud:
+        return require_cloud(home)
     running = find_cloud(home)
     if running is not None:
         return running
-    if not starts_cloud:
-        raise OperationFailed(
-            "the local cloud is not running", "./cached-auth up   (starts it and brings back what was deployed)"
-        )
     with screen.step("starting the local cloud"):
         return start_cloud(home)

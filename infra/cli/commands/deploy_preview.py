@@ -6,7 +6,7 @@ import click
 
 from infra.cli.errors import FAILED
 from infra.cli.options import example, json_option, stack_argument
-from infra.cli.plan import Tally, counts_text
+from infra.cli.plan import QUIET_OPERATIONS, Tally, counts_text
 from infra.cli.progress import Progress, show_plan
 from infra.cli.screen import Screen
 from infra.cli.session import Session, open_session
@@ -46,7 +46,7 @@ def plan(session: Session, refresh: bool = False, with_texts: bool = False) -> T
 
 
 def plan_document(tally: Tally) -> dict[str, object]:
-    steps = [step.document() for step in tally.steps if step.is_shown and step.operation not in ("same", "read")]
+    steps = [step.document() for step in tally.steps if step.is_shown and step.operation not in QUIET_OPERATIONS]
     return {
         "changes": tally.counts,
         "summary": counts_text(tally.counts, is_done=False),
