@@ -45,7 +45,13 @@ class LocalCloud:
     def status(self) -> dict[str, Any]:
         """The daemon's own account of what runs. OperationFailed where it does not answer."""
         try:
-            answer = httpx.get(f"{self.url}/_local/status", headers={"Authorization": f"Bearer {self.token()}"}, timeout=5)
+            # trust_env: HTTP_PROXY must neither learn the token nor be asked for an address that only this machine has.
+            answer = httpx.get(
+                f"{self.url}/_local/status",
+                headers={"Authorization": f"Bearer {self.token()}"},
+                timeout=5,
+                trust_env=False,
+            )
             answer.raise_for_status()
         except (httpx.HTTPError, OSError) as error:
             raise OperationFailed(

@@ -14,6 +14,8 @@ import httpx
 
 from infra.cli.errors import OperationFailed, UsageError
 from infra.cli.session import Session
+from infra.provider.endpoints import is_loopback, require_private_way
+from infra.provider.errors import ConfigurationError
 
 RAILWAY_URL = "https://backboard.railway.com/graphql/v2"
 TIMEOUT_S = 15
@@ -54,11 +56,16 @@ def ask(session: Session, query: str, variables: Mapping[str, Any]) -> dict[str,
         raise UsageError("RAILWAY_API_TOKEN: expected a Railway account token, found none", "export RAILWAY_API_TOKEN=...")
     url = environment.get("RAILWAY_API_URL") or RAILWAY_URL
     try:
+        require_private_way("RAILWAY_API_URL", url)
+    except ConfigurationError as error:
+        raise UsageError(str(error), "unset RAILWAY_API_URL") from error
+    try:
         answer = httpx.post(
             url,
             json={"query": query, "variables": dict(variables)},
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT_S,
+            trust_env=not is_loopback(httpx.URL(url).host),  # a proxy has no business on this machine's own addresses
         )
         document = answer.json()
     except (httpx.HTTPError, ValueError) as error:
