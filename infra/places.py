@@ -1,18 +1,10 @@
 """The regions that exist, by the names that Railway and Supabase give them today."""
 
-from collections.abc import Mapping
+from infra.railway import region_names
 
-REGIONS = ("us-west2", "us-east4-eqdc4a", "europe-west4-drams3a", "asia-southeast1-eqsg3a")
-
-# Names in older guides and templates. Railway still knows what was meant by some of them; we say it for all.
-REGION_ALIASES: Mapping[str, str] = {
-    "us-west1": "us-west2",
-    "us-east4": "us-east4-eqdc4a",
-    "europe-west4": "europe-west4-drams3a",
-    "asia-southeast1": "asia-southeast1-eqsg3a",
-}
-
-REPLICAS_MAX = 50  # Railway's limit for one service, over all its regions
+REGIONS = region_names.REGIONS
+REGION_ALIASES = region_names.ALIASES
+REPLICAS_MAX = region_names.REPLICAS_MAX
 
 # Supabase names its regions as AWS does.
 DATABASE_REGIONS = (

@@ -8,17 +8,7 @@ from typing import Any
 
 from infra.provider.properties import Secret, Unknown
 from infra.provider.rules import Problem, shown
-
-REGIONS = ("us-west2", "us-east4-eqdc4a", "europe-west4-drams3a", "asia-southeast1-eqsg3a")
-ALIASES: Mapping[str, str] = {
-    "us-west1": "us-west2",
-    "europe-west4": "europe-west4-drams3a",
-    "us-east4": "us-east4-eqdc4a",
-    "asia-southeast1": "asia-southeast1-eqsg3a",
-}
-"""Old names that guides still use; Railway's API ignores them without a word, which is why we do not pass them on."""
-
-REPLICAS_MAX = 50
+from infra.railway.region_names import ALIASES, REGIONS, REPLICAS_MAX
 
 
 def region(name: str) -> str:

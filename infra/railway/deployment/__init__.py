@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from msgspec import Struct
-
 from infra.provider.comparison import Change, Kind
 from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
 from infra.provider.errors import HalfMade, InvalidInput, NotFound
@@ -22,8 +20,8 @@ from infra.provider.rules import Anything, MapOf, Problem, Text, Whole
 from infra.railway.client import Data, RailwayClient, nodes
 from infra.railway.deployment.progress import NotReady, last_lines, status_of, until_ready
 from infra.railway.deployment.statuses import AWAY, BROKEN, READY, UNDER_WAY
-from infra.railway.names import ID
 from infra.railway.operations import load
+from infra.railway.placed import PLACE_FIELDS, PlacedInputs
 
 LIST = load(__file__, "list.graphql")
 DEPLOY = load(__file__, "deploy.graphql")
@@ -32,30 +30,24 @@ REMOVE = load(__file__, "remove.graphql")
 BUNDLE_BYTES_MAX = 200 * 1024 * 1024
 
 
-class DeploymentInputs(Struct, frozen=True, rename="camel"):
-    project_id: str
-    environment_id: str
-    service_id: str
+class DeploymentInputs(PlacedInputs, frozen=True):
     bundle: str | None = None
     release: str | None = None
     triggers: dict[str, Any] | None = None
     timeout_s: int = 300
 
-    @property
-    def place(self) -> dict[str, str]:
-        return {"projectId": self.project_id, "environmentId": self.environment_id, "serviceId": self.service_id}
-
 
 class Deployment(Resource[RailwayClient, DeploymentInputs]):
-    """A deployment: of an uploaded bundle, or of the service's image. Where the bundle's file lies changes nothing."""
+    """A deployment: of an uploaded bundle, or of the service's image. Where the bundle's file lies changes nothing.
+
+    Its id is the place's, not one deployment's: an update brings a new deployment, and an id cannot change in an update.
+    """
 
     resource_type: ClassVar = "railway:index:Deployment"
     collection: ClassVar = "deployments"
     inputs_type: ClassVar = DeploymentInputs
     fields: ClassVar = (
-        Field("projectId", ID, is_required=True, replaces=True),
-        Field("environmentId", ID, is_required=True, replaces=True),
-        Field("serviceId", ID, is_required=True, replaces=True),
+        *PLACE_FIELDS,
         Field("bundle", Text(1, 4096), is_compared=False, about="path of a tar.gz"),
         Field("release", Text(71, 71, r"sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits")),
         Field("triggers", MapOf(Anything(), entries_max=100), about="deploys again when anything in it changes"),
@@ -122,8 +114,8 @@ class Deployment(Resource[RailwayClient, DeploymentInputs]):
             deployment = await until_ready(call, deployment_id, call.timeout_s or inputs.timeout_s)
         except NotReady as error:
             outputs = {"deploymentId": deployment_id, "status": error.status, "url": ""}
-            raise HalfMade(_identity(inputs), outputs, (_told(str(error), error.lines),)) from error
-        return Made(_identity(inputs), _outputs(deployment))
+            raise HalfMade(inputs.identity, outputs, (_told(str(error), error.lines),)) from error
+        return Made(inputs.identity, _outputs(deployment))
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[DeploymentInputs]) -> Found | None:
         deployment_id = str(recorded.outputs.get("deploymentId") or "")
@@ -182,11 +174,6 @@ async def _deployments(call: Call[RailwayClient], inputs: DeploymentInputs) -> l
 
 def _same_release(one: DeploymentInputs, other: DeploymentInputs) -> bool:
     return one.release == other.release and one.triggers == other.triggers
-
-
-def _identity(inputs: DeploymentInputs) -> str:
-    """Of the place, not of one deployment: an update brings a new deployment, and an id cannot change in an update."""
-    return f"{inputs.project_id}/{inputs.environment_id}/{inputs.service_id}"
 
 
 def _outputs(deployment: Data) -> dict[str, str]:

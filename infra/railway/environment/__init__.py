@@ -7,19 +7,17 @@ from typing import ClassVar
 from msgspec import Struct
 
 from infra.provider.definition import Call, Field, Found, Made, Recorded, Resource
-from infra.provider.errors import Conflict, NotFound
-from infra.provider.waiting import until
+from infra.provider.errors import Conflict
 from infra.railway.client import Data, RailwayClient, nodes
 from infra.railway.names import ENVIRONMENT_NAME, ID
 from infra.railway.operations import load
+from infra.railway.removal import remove
 
 CREATE = load(__file__, "create.graphql")
 LIST = load(__file__, "list.graphql")
 READ = load(__file__, "read.graphql")
 RENAME = load(__file__, "rename.graphql")
 DELETE = load(__file__, "delete.graphql")
-
-DELETE_DEADLINE_S = 120.0
 
 
 class EnvironmentInputs(Struct, frozen=True, rename="camel"):
@@ -73,11 +71,7 @@ class Environment(Resource[RailwayClient, EnvironmentInputs]):
         async def gone() -> Data | None:
             return {} if await _environment(call, recorded.identity) is None else None
 
-        try:
-            await call.client.mutate(DELETE, {"id": recorded.identity}, gone)
-        except NotFound:
-            return
-        await until(call, gone, deadline_s=call.timeout_s or DELETE_DEADLINE_S, what=f"deletion of {recorded.identity}")
+        await remove(call, DELETE, {"id": recorded.identity}, gone, f"environment {recorded.identity}")
 
 
 async def _environment(call: Call[RailwayClient], identity: str) -> Data | None:

@@ -7,11 +7,12 @@ from typing import ClassVar
 from msgspec import Struct
 
 from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
-from infra.provider.errors import HalfMade, NotFound, ProviderError
+from infra.provider.errors import HalfMade, ProviderError
 from infra.provider.waiting import until
 from infra.railway.client import Data, RailwayClient, nodes, only
 from infra.railway.names import ID, PROJECT_NAME
 from infra.railway.operations import load
+from infra.railway.removal import remove
 
 CREATE = load(__file__, "create.graphql")
 READ = load(__file__, "read.graphql")
@@ -19,7 +20,6 @@ LIST = load(__file__, "list.graphql")
 UPDATE = load(__file__, "update.graphql")
 DELETE = load(__file__, "delete.graphql")
 
-DELETE_DEADLINE_S = 120.0
 ENVIRONMENT_DEADLINE_S = 60.0
 
 
@@ -84,11 +84,7 @@ class Project(Resource[RailwayClient, ProjectInputs]):
         async def gone() -> Data | None:
             return {} if await _project(call, recorded.identity) is None else None
 
-        try:
-            await call.client.mutate(DELETE, {"id": recorded.identity}, gone)
-        except NotFound:
-            return
-        await until(call, gone, deadline_s=call.timeout_s or DELETE_DEADLINE_S, what=f"deletion of project {recorded.identity}")
+        await remove(call, DELETE, {"id": recorded.identity}, gone, f"project {recorded.identity}")
 
 
 async def _project(call: Call[RailwayClient], identity: str) -> Data | None:

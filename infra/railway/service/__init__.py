@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from infra.provider.comparison import Change, Kind
 from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
-from infra.provider.errors import Conflict, HalfMade, NotFound, ProviderError
+from infra.provider.errors import Conflict, HalfMade, ProviderError
 from infra.provider.properties import UNKNOWN, Properties, plain
 from infra.provider.rules import Choice, ListOf, Text, Whole
 from infra.provider.waiting import until
@@ -21,6 +21,7 @@ from infra.railway.client import Data, RailwayClient, nodes
 from infra.railway.names import ID, SERVICE_NAME
 from infra.railway.operations import load
 from infra.railway.regions import ReplicasByRegion
+from infra.railway.removal import remove
 from infra.railway.service.instance import Instance, ServiceInputs, inputs_from, parsed, update_input
 
 CREATE = load(__file__, "create.graphql")
@@ -32,7 +33,6 @@ UPDATE = load(__file__, "update.graphql")
 RENAME = load(__file__, "rename.graphql")
 DELETE = load(__file__, "delete.graphql")
 
-DELETE_DEADLINE_S = 120.0
 APPEAR_DEADLINE_S = 60.0
 
 
@@ -145,11 +145,7 @@ class Service(Resource[RailwayClient, ServiceInputs]):
             return {} if is_shared and environment_id not in _environments(left) else None
 
         variables = {"id": recorded.identity, "environmentId": environment_id if is_shared else None}
-        try:
-            await call.client.mutate(DELETE, variables, gone)
-        except NotFound:
-            return
-        await until(call, gone, deadline_s=call.timeout_s or DELETE_DEADLINE_S, what=f"deletion of service {recorded.identity}")
+        await remove(call, DELETE, variables, gone, f"service {recorded.identity}")
 
 
 async def _service(call: Call[RailwayClient], identity: str) -> Data | None:

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from msgspec import Struct
-
 from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
 from infra.provider.endpoints import is_address_literal
-from infra.provider.errors import NotFound
 from infra.provider.rules import Whole
-from infra.provider.waiting import until
 from infra.railway.client import Data, RailwayClient, only
-from infra.railway.names import ID
 from infra.railway.operations import load
+from infra.railway.placed import PLACE_FIELDS, PlacedInputs
+from infra.railway.removal import remove
 
 CREATE = load(__file__, "create.graphql")
 LIST = load(__file__, "list.graphql")
 UPDATE = load(__file__, "update.graphql")
 DELETE = load(__file__, "delete.graphql")
 
-DELETE_DEADLINE_S = 60.0
 
-
-class ServiceDomainInputs(Struct, frozen=True, rename="camel"):
-    project_id: str
-    environment_id: str
-    service_id: str
+class ServiceDomainInputs(PlacedInputs, frozen=True):
     target_port: int | None = None
-
-    @property
-    def place(self) -> dict[str, str]:
-        return {"projectId": self.project_id, "environmentId": self.environment_id, "serviceId": self.service_id}
 
 
 class ServiceDomain(Resource[RailwayClient, ServiceDomainInputs]):
@@ -41,9 +29,7 @@ class ServiceDomain(Resource[RailwayClient, ServiceDomainInputs]):
     collection: ClassVar = "domains"
     inputs_type: ClassVar = ServiceDomainInputs
     fields: ClassVar = (
-        Field("projectId", ID, is_required=True, replaces=True),
-        Field("environmentId", ID, is_required=True, replaces=True),
-        Field("serviceId", ID, is_required=True, replaces=True),
+        *PLACE_FIELDS,
         Field("targetPort", Whole(1, 65_535)),
     )
     outputs: ClassVar = (
@@ -100,11 +86,7 @@ class ServiceDomain(Resource[RailwayClient, ServiceDomainInputs]):
                 return {}
             return {} if await _domain(call, recorded.inputs.place, recorded.identity) is None else None
 
-        try:
-            await call.client.mutate(DELETE, {"id": recorded.identity}, gone)
-        except NotFound:
-            return
-        await until(call, gone, deadline_s=call.timeout_s or DELETE_DEADLINE_S, what=f"deletion of domain {recorded.identity}")
+        await remove(call, DELETE, {"id": recorded.identity}, gone, f"domain {recorded.identity}")
 
 
 async def _domains(call: Call[RailwayClient], place: dict[str, str]) -> list[Data] | None:

@@ -7,15 +7,14 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from msgspec import Struct
-
 from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
 from infra.provider.errors import NotFound
 from infra.provider.properties import UNKNOWN, Properties, has_unknown, plain
 from infra.provider.rules import MapOf, Text
 from infra.railway.client import Data, RailwayClient
-from infra.railway.names import ID, VARIABLE_NAME
+from infra.railway.names import VARIABLE_NAME
 from infra.railway.operations import load
+from infra.railway.placed import PLACE_FIELDS, PlacedInputs, place_of
 
 UPSERT = load(__file__, "upsert.graphql")
 READ = load(__file__, "read.graphql")
@@ -24,15 +23,8 @@ PROVIDED = "RAILWAY_"
 """Railway lists its own variables among ours; those we did not set are not ours."""
 
 
-class VariablesInputs(Struct, frozen=True, rename="camel"):
-    project_id: str
-    environment_id: str
-    service_id: str
+class VariablesInputs(PlacedInputs, frozen=True):
     variables: dict[str, str]
-
-    @property
-    def place(self) -> dict[str, str]:
-        return {"projectId": self.project_id, "environmentId": self.environment_id, "serviceId": self.service_id}
 
 
 class Variables(Resource[RailwayClient, VariablesInputs]):
@@ -42,9 +34,7 @@ class Variables(Resource[RailwayClient, VariablesInputs]):
     collection: ClassVar = "variables"
     inputs_type: ClassVar = VariablesInputs
     fields: ClassVar = (
-        Field("projectId", ID, is_required=True, replaces=True),
-        Field("environmentId", ID, is_required=True, replaces=True),
-        Field("serviceId", ID, is_required=True, replaces=True),
+        *PLACE_FIELDS,
         Field("variables", MapOf(Text(chars_min=0), key=VARIABLE_NAME), is_required=True),
     )
     outputs: ClassVar = (
@@ -68,10 +58,10 @@ class Variables(Resource[RailwayClient, VariablesInputs]):
 
         wanted = {**inputs.place, "variables": inputs.variables, "replace": True, "skipDeploys": True}
         await call.client.mutate(UPSERT, {"input": wanted}, settled)
-        return Made(_identity(inputs), {"digest": digest(inputs.variables)})
+        return Made(inputs.identity, {"digest": digest(inputs.variables)})
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[VariablesInputs]) -> Found | None:
-        place = recorded.inputs.place if recorded.inputs else _place(recorded.identity)
+        place = recorded.inputs.place if recorded.inputs else place_of(recorded.identity)
         set_by_us = recorded.inputs.variables if recorded.inputs else {}
         found = await _variables(call, place, set_by_us)
         if found is None:
@@ -79,7 +69,7 @@ class Variables(Resource[RailwayClient, VariablesInputs]):
         return Found(recorded.identity, {**place, "variables": found}, {"digest": digest(found)})
 
     async def delete(self, call: Call[RailwayClient], recorded: Recorded[VariablesInputs]) -> None:
-        place = recorded.inputs.place if recorded.inputs else _place(recorded.identity)
+        place = recorded.inputs.place if recorded.inputs else place_of(recorded.identity)
 
         async def settled() -> Data | None:
             return {} if not await _variables(call, place, {}) else None
@@ -102,12 +92,3 @@ def digest(variables: Mapping[str, str]) -> str:
     """One text that changes exactly when a name or a value does. Secret: short values could be guessed from it."""
     canonical = json.dumps(dict(variables), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _identity(inputs: VariablesInputs) -> str:
-    return f"{inputs.project_id}/{inputs.environment_id}/{inputs.service_id}"
-
-
-def _place(identity: str) -> dict[str, str]:
-    project_id, environment_id, service_id = [*identity.split("/"), "", ""][:3]
-    return {"projectId": project_id, "environmentId": environment_id, "serviceId": service_id}

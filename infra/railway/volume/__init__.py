@@ -7,20 +7,17 @@ from typing import ClassVar
 from msgspec import Struct
 
 from infra.provider.definition import Call, Field, Found, Made, Recorded, Resource
-from infra.provider.errors import NotFound
 from infra.provider.rules import Choice
-from infra.provider.waiting import until
 from infra.railway.client import Data, RailwayClient, nodes, only
 from infra.railway.names import ID, MOUNT_PATH
 from infra.railway.operations import load
-from infra.railway.regions import ALIASES, REGIONS
+from infra.railway.region_names import ALIASES, REGIONS
+from infra.railway.removal import remove
 
 CREATE = load(__file__, "create.graphql")
 LIST = load(__file__, "list.graphql")
 UPDATE = load(__file__, "update.graphql")
 DELETE = load(__file__, "delete.graphql")
-
-DELETE_DEADLINE_S = 120.0
 
 
 class VolumeInputs(Struct, frozen=True, rename="camel"):
@@ -99,11 +96,7 @@ class Volume(Resource[RailwayClient, VolumeInputs]):
                 return {}
             return {} if await _read(call, recorded.inputs, recorded.identity) is None else None
 
-        try:
-            await call.client.mutate(DELETE, {"volumeId": recorded.identity}, gone)
-        except NotFound:
-            return
-        await until(call, gone, deadline_s=call.timeout_s or DELETE_DEADLINE_S, what=f"deletion of volume {recorded.identity}")
+        await remove(call, DELETE, {"volumeId": recorded.identity}, gone, f"volume {recorded.identity}")
 
 
 async def _instances(call: Call[RailwayClient], environment_id: str) -> list[Data]:
