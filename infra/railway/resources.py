@@ -5,48 +5,19 @@ Arguments and attributes are snake_case; the wire, `ignore_changes` and the stat
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any
 
 import pulumi
 
-T = TypeVar("T")
+from infra.provider.resource_class import Attribute, NativeResource
 
 
-def _wire(name: str) -> str:
-    return re.sub(r"_([a-z])", lambda found: found[1].upper(), name)
-
-
-class _Attribute(Generic[T]):
-    """An output of a resource, by its Python name. The SDK keeps outputs in the instance under their wire names."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = _wire(name)
-
-    @overload
-    def __get__(self, resource: None, owner: type) -> _Attribute[T]: ...
-
-    @overload
-    def __get__(self, resource: pulumi.Resource, owner: type) -> pulumi.Output[T]: ...
-
-    def __get__(self, resource: pulumi.Resource | None, owner: type) -> Any:
-        return self if resource is None else cast("pulumi.Output[T]", resource.__dict__[self._name])
-
-
-class _Resource(pulumi.CustomResource):
-    def __init__(
-        self, kind: str, name: str, inputs: Mapping[str, Any], outputs: Sequence[str], opts: pulumi.ResourceOptions | None
-    ) -> None:
-        properties = {_wire(key): value for key, value in inputs.items()} | {_wire(key): None for key in outputs}
-        super().__init__(f"railway:index:{kind}", name, properties, opts)
-
-
-class Project(_Resource):
+class Project(NativeResource):
     """A project; its first environment comes with it."""
 
-    name = _Attribute[str]()
-    default_environment_id = _Attribute[str]()
+    name = Attribute[str]()
+    default_environment_id = Attribute[str]()
 
     def __init__(
         self,
@@ -57,14 +28,14 @@ class Project(_Resource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         inputs = {"name": name, "workspace_id": workspace_id}
-        super().__init__("Project", resource_name, inputs, ["default_environment_id"], opts)
+        super().__init__("railway:index:Project", resource_name, inputs, ["default_environment_id"], opts)
 
 
-class Environment(_Resource):
+class Environment(NativeResource):
     """One isolated copy of a project's services."""
 
-    name = _Attribute[str]()
-    project_id = _Attribute[str]()
+    name = Attribute[str]()
+    project_id = Attribute[str]()
 
     def __init__(
         self,
@@ -74,20 +45,20 @@ class Environment(_Resource):
         name: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("Environment", resource_name, {"project_id": project_id, "name": name}, [], opts)
+        super().__init__("railway:index:Environment", resource_name, {"project_id": project_id, "name": name}, [], opts)
 
 
-class Service(_Resource):
+class Service(NativeResource):
     """A service and how it runs in one environment. Deployed by a Deployment.
 
     multi_region_config: region -> replicas (1 to 50, 50 in all). railway_toml is shown in the diff and otherwise ignored.
     """
 
-    name = _Attribute[str]()
-    project_id = _Attribute[str]()
-    environment_id = _Attribute[str]()
-    multi_region_config = _Attribute[dict[str, int]]()
-    private_domain = _Attribute[str]()
+    name = Attribute[str]()
+    project_id = Attribute[str]()
+    environment_id = Attribute[str]()
+    multi_region_config = Attribute[dict[str, int]]()
+    private_domain = Attribute[str]()
 
     def __init__(
         self,
@@ -125,14 +96,14 @@ class Service(_Resource):
             "draining_seconds": draining_seconds,
             "railway_toml": railway_toml,
         }
-        super().__init__("Service", resource_name, inputs, ["private_domain"], opts)
+        super().__init__("railway:index:Service", resource_name, inputs, ["private_domain"], opts)
 
 
-class Variables(_Resource):
+class Variables(NativeResource):
     """All variables of a service in one environment. `digest` (secret) changes exactly when they do."""
 
-    service_id = _Attribute[str]()
-    digest = _Attribute[str]()
+    service_id = Attribute[str]()
+    digest = Attribute[str]()
 
     def __init__(
         self,
@@ -150,15 +121,15 @@ class Variables(_Resource):
             "service_id": service_id,
             "variables": variables,
         }
-        super().__init__("Variables", resource_name, inputs, ["digest"], opts)
+        super().__init__("railway:index:Variables", resource_name, inputs, ["digest"], opts)
 
 
-class ServiceDomain(_Resource):
+class ServiceDomain(NativeResource):
     """A public name for a service, given by Railway."""
 
-    service_id = _Attribute[str]()
-    domain = _Attribute[str]()
-    url = _Attribute[str]()
+    service_id = Attribute[str]()
+    domain = Attribute[str]()
+    url = Attribute[str]()
 
     def __init__(
         self,
@@ -176,14 +147,14 @@ class ServiceDomain(_Resource):
             "service_id": service_id,
             "target_port": target_port,
         }
-        super().__init__("ServiceDomain", resource_name, inputs, ["domain", "url"], opts)
+        super().__init__("railway:index:ServiceDomain", resource_name, inputs, ["domain", "url"], opts)
 
 
-class Volume(_Resource):
+class Volume(NativeResource):
     """A disk for a service."""
 
-    service_id = _Attribute[str]()
-    mount_path = _Attribute[str]()
+    service_id = Attribute[str]()
+    mount_path = Attribute[str]()
 
     def __init__(
         self,
@@ -203,20 +174,20 @@ class Volume(_Resource):
             "mount_path": mount_path,
             "region": region,
         }
-        super().__init__("Volume", resource_name, inputs, [], opts)
+        super().__init__("railway:index:Volume", resource_name, inputs, [], opts)
 
 
-class Deployment(_Resource):
+class Deployment(NativeResource):
     """A release on a service. Deploys again when `release` or anything in `triggers` changes, and waits until it serves.
 
     bundle: path of a tar.gz whose sha256 is `release`; without it the service's image is deployed.
     """
 
-    service_id = _Attribute[str]()
-    release = _Attribute[str]()
-    deployment_id = _Attribute[str]()
-    status = _Attribute[str]()
-    url = _Attribute[str]()
+    service_id = Attribute[str]()
+    release = Attribute[str]()
+    deployment_id = Attribute[str]()
+    status = Attribute[str]()
+    url = Attribute[str]()
 
     def __init__(
         self,
@@ -240,4 +211,4 @@ class Deployment(_Resource):
             "triggers": triggers,
             "timeout_s": timeout_s,
         }
-        super().__init__("Deployment", resource_name, inputs, ["deployment_id", "status", "url"], opts)
+        super().__init__("railway:index:Deployment", resource_name, inputs, ["deployment_id", "status", "url"], opts)

@@ -5,47 +5,24 @@ Arguments and attributes are snake_case; the wire, `ignore_changes` and the stat
 
 from __future__ import annotations
 
-import re
-from typing import Any, Generic, TypeVar, cast, overload
-
 import pulumi
 
-T = TypeVar("T")
+from infra.provider.resource_class import Attribute, NativeResource
 
 
-def _wire(name: str) -> str:
-    return re.sub(r"_([a-z])", lambda found: found[1].upper(), name)
-
-
-class _Attribute(Generic[T]):
-    """An output of a resource, by its Python name. The SDK keeps outputs in the instance under their wire names."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = _wire(name)
-
-    @overload
-    def __get__(self, resource: None, owner: type) -> _Attribute[T]: ...
-
-    @overload
-    def __get__(self, resource: pulumi.Resource, owner: type) -> pulumi.Output[T]: ...
-
-    def __get__(self, resource: pulumi.Resource | None, owner: type) -> Any:
-        return self if resource is None else cast("pulumi.Output[T]", resource.__dict__[self._name])
-
-
-class Project(pulumi.CustomResource):
+class Project(NativeResource):
     """A project. The password is stored as a secret; keys are secret outputs."""
 
-    ref = _Attribute[str]()
-    url = _Attribute[str]()
-    region = _Attribute[str]()
-    database_host = _Attribute[str]()
-    session_host = _Attribute[str]()
-    session_user = _Attribute[str]()
-    anon_key = _Attribute[str]()
-    service_role_key = _Attribute[str]()
-    jwks_url = _Attribute[str]()
-    issuer = _Attribute[str]()
+    ref = Attribute[str]()
+    url = Attribute[str]()
+    region = Attribute[str]()
+    database_host = Attribute[str]()
+    session_host = Attribute[str]()
+    session_user = Attribute[str]()
+    anon_key = Attribute[str]()
+    service_role_key = Attribute[str]()
+    jwks_url = Attribute[str]()
+    issuer = Attribute[str]()
 
     def __init__(
         self,
@@ -60,24 +37,24 @@ class Project(pulumi.CustomResource):
     ) -> None:
         inputs = {
             "name": name,
-            "organizationId": organization_id,
+            "organization_id": organization_id,
             "region": region,
-            "dbPassword": pulumi.Output.secret(db_password),
-            "instanceSize": instance_size,
+            "db_password": pulumi.Output.secret(db_password),
+            "instance_size": instance_size,
         }
         outputs = (
-            "ref", "url", "databaseHost", "sessionHost", "sessionUser", "anonKey", "serviceRoleKey", "jwksUrl", "issuer",
+            "ref", "url", "database_host", "session_host", "session_user", "anon_key", "service_role_key", "jwks_url", "issuer",
         )  # fmt: skip
-        super().__init__("supabase:index:Project", resource_name, inputs | dict.fromkeys(outputs), opts)
+        super().__init__("supabase:index:Project", resource_name, inputs, outputs, opts)
 
 
-class ReadReplica(pulumi.CustomResource):
+class ReadReplica(NativeResource):
     """A read replica of a project's database."""
 
-    identifier = _Attribute[str]()
-    host = _Attribute[str]()
-    user = _Attribute[str]()
-    region = _Attribute[str]()
+    identifier = Attribute[str]()
+    host = Attribute[str]()
+    user = Attribute[str]()
+    region = Attribute[str]()
 
     def __init__(
         self,
@@ -87,5 +64,5 @@ class ReadReplica(pulumi.CustomResource):
         region: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        inputs = {"projectRef": project_ref, "region": region, "identifier": None, "host": None, "user": None}
-        super().__init__("supabase:index:ReadReplica", resource_name, inputs, opts)
+        inputs = {"project_ref": project_ref, "region": region}
+        super().__init__("supabase:index:ReadReplica", resource_name, inputs, ("identifier", "host", "user"), opts)
