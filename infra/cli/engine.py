@@ -110,7 +110,10 @@ def open_deployment(home: Home, workspace: Workspace, environment: Mapping[str, 
     from pulumi.automation import LocalWorkspace, Stack
     from pulumi.automation.errors import StackNotFoundError
 
+    from infra.engine.proxies import VARIABLE, without_proxy
+
     variables = {
+        VARIABLE: without_proxy(os.environ),  # here as well, for the program and the plugins that Pulumi's own engine starts
         "PULUMI_BACKEND_URL": os.environ.get("PULUMI_BACKEND_URL") or f"file://{home.state}",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "CACHED_AUTH_HOME": str(home.path),

@@ -11,7 +11,9 @@ def main(argv: list[str]) -> int:
     from infra.engine.arguments import parse
     from infra.engine.commands import dispatch
     from infra.engine.errors import EngineError, UsageError
+    from infra.engine.proxies import VARIABLE, without_proxy
 
+    os.environ[VARIABLE] = without_proxy(os.environ)
     try:
         return dispatch(parse(argv))
     except UsageError as exc:
