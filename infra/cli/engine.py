@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from infra.cli.errors import Interrupted, OperationFailed, UsageError
+from infra.cli.errors import CliError, Interrupted, OperationFailed, UsageError
 from infra.cli.home import Home
 from infra.cli.plan import Tally
 from infra.cli.workspace import Workspace
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pulumi.automation import PulumiCommand, Stack
 
 OnEvent = Callable[[Mapping[str, Any]], None]
+GOES_ON = ("up", "refresh", "destroy")
 
 
 def chosen_engine() -> str:
@@ -150,10 +151,20 @@ def translated(operation: str, stack: str, tally: Tally) -> Iterator[None]:
             holder,
         ) from error
     except CommandError as error:
-        summary = tally.errors[0].splitlines()[0] if tally.errors else last_error_line(str(error))
-        again = operation if operation in ("up", "destroy", "refresh") else "preview"
-        next_command = f"./cached-auth {again} {stack}   (what succeeded is recorded; it goes on from there)"
-        raise OperationFailed(f"{operation} of {stack!r} failed: {summary}", next_command, "\n".join(tally.errors)) from error
+        raise failure(operation, stack, tally, str(error)) from error
+
+
+def failure(operation: str, stack: str, tally: Tally, said: str) -> CliError:
+    """What a command of the engine that failed means for the user."""
+    if "PULUMI_CONFIG_PASSPHRASE" in said:
+        return UsageError(
+            f"stack {stack!r}: its secrets need the passphrase they were encrypted with", "export PULUMI_CONFIG_PASSPHRASE=..."
+        )
+    summary = tally.errors[0].splitlines()[0] if tally.errors else last_error_line(said)
+    details = "\n".join(tally.errors)
+    goes_on = "   (what succeeded is recorded; it goes on from there)" if operation in GOES_ON else ""
+    again = f"./cached-auth {operation if operation in GOES_ON else 'preview'} {stack}{goes_on}"
+    return OperationFailed(f"{operation} of {stack!r} failed: {summary}", again, details if details != summary else "")
 
 
 def last_error_line(text: str) -> str:

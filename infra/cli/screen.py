@@ -1,7 +1,7 @@
 """Everything the commands print: words and progress on stdout, errors on stderr.
 
-With `--json` every word moves to stderr, so that stdout is one document and pipes stay clean. Colours only on a terminal and never with NO_COLOR
-(no-color.org); FORCE_COLOR asks for them elsewhere.
+With `--json` every word moves to stderr, so that stdout is one document and pipes stay clean. Colours only on a terminal and
+never with NO_COLOR (no-color.org); FORCE_COLOR asks for them elsewhere.
 """
 
 from __future__ import annotations

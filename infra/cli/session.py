@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infra.cli.cloud import LocalCloud, find_cloud, require_cloud, start_cloud
+from infra.cli.configuration import checked_settings
 from infra.cli.engine import Deployment, open_deployment
 from infra.cli.home import ROOT, Home, open_home
 from infra.cli.project import StackFile, read_stack_file
@@ -26,6 +27,7 @@ class Session:
 def open_session(screen: Screen, stack: str, starts_cloud: bool = True, create: bool = True) -> Session:
     """Opens everything that an operation on `stack` needs. With `starts_cloud` False a stopped local cloud is an error."""
     file, home = read_stack_file(stack), open_home()
+    checked_settings(file)
     cloud = open_cloud(screen, home, starts_cloud) if file.is_local else None
     workspace = prepare_workspace(home, file)
     environment = cloud.environment() if cloud else {}

@@ -38,9 +38,15 @@ class Workspace:
         return self.folder / f"Pulumi.{self.stack}.yaml"
 
 
-def effective_document(committed: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Any]:
-    """The committed stack file with this machine's own values beneath it (pure)."""
-    owned = {key: value for key, value in (machine.get("config") or {}).items() if key in MACHINE_OWNED}
+def effective_document(committed: Mapping[str, Any], machine: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """The committed stack file with this machine's own values beneath it (pure).
+
+    `machine` is the effective file as it was left, `before` the committed one that it was made of: what stands in both alike
+    came from the committed file, and goes when it is taken out there.
+    """
+    earlier = before.get("config") or {}
+    left = (machine.get("config") or {}).items()
+    owned = {key: value for key, value in left if key in MACHINE_OWNED and (key not in earlier or earlier[key] != value)}
     kept = {key: machine[key] for key in ("encryptionsalt", "secretsprovider") if key in machine}
     return {**committed, **kept, "config": {**owned, **(committed.get("config") or {})}}
 
@@ -78,10 +84,12 @@ def prepare_workspace(home: Home, stack: StackFile, root: Path = ROOT) -> Worksp
         return Workspace(stack.name, root, {})
     folder = home.workspace(stack.name)
     own_file = folder / f"Pulumi.{stack.name}.yaml"
-    machine = read_yaml_mapping(own_file) if own_file.exists() else {}
+    committed_file = folder / "committed.yaml"
+    machine, before = (read_yaml_mapping(path) if path.exists() else {} for path in (own_file, committed_file))
     project = effective_project(read_yaml_mapping(root / "Pulumi.yaml"), root)
     write_private(folder / "Pulumi.yaml", yaml.safe_dump(project, sort_keys=False))
-    write_private(own_file, yaml.safe_dump(effective_document(stack.document, machine), sort_keys=False))
+    write_private(own_file, yaml.safe_dump(effective_document(stack.document, machine, before), sort_keys=False))
+    write_private(committed_file, yaml.safe_dump(stack.document, sort_keys=False))
     return Workspace(stack.name, folder, passphrase_environment(home))
 
 

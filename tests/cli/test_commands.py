@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from infra.cli.__main__ import COMMANDS, main, run
+from infra.cli.home import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +74,25 @@ def test_help_answers_without_loading_pulumi():
 
 def test_the_top_level_lists_every_command():
     assert main.list_commands(None) == list(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("cached-auth:colour: blue", "cached-auth:colour: unknown key"),
+        ("cached-auth:cacheTtlSeconds: 0", "cached-auth:cacheTtlSeconds: expected"),
+        ("cached-auth:cacheKey: plain", "cached-auth:cacheKey: expected a secret, got plain text"),
+        ("cached-auth:topology: rings", "cached-auth:topology: expected"),
+    ],
+)
+def test_a_wrong_setting_is_told_before_anything_starts(line, expected, tmp_path, monkeypatch, capsys, home):
+    dev = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())
+    key, value = line.split(": ")
+    dev["config"][key] = int(value) if value.isdigit() else value
+    (tmp_path / "Pulumi.dev.yaml").write_text(yaml.safe_dump(dev))
+    monkeypatch.setattr("infra.cli.project.read_stack_file.__defaults__", (tmp_path,))
+    assert run(["preview", "dev"]) == 2
+    shown = capsys.readouterr().err
+    assert expected in shown
+    assert "next:" in shown
+    assert not (home / "cloud").exists()

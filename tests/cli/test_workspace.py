@@ -18,13 +18,20 @@ def test_committed_values_win_and_the_machines_own_are_kept():
         "encryptionsalt": "v1:salt",
         "config": {"cached-auth:cacheKey": {"secure": "x"}, "cached-auth:release": "sha256:1", "cached-auth:old": "gone"},
     }
-    effective = effective_document(committed, machine)
+    effective = effective_document(committed, machine, {})
     assert effective["encryptionsalt"] == "v1:salt"
     assert effective["config"] == {
         "cached-auth:cacheKey": {"secure": "x"},
         "cached-auth:cloud": "local",
         "cached-auth:release": "source",
     }
+
+
+def test_a_value_that_is_taken_out_of_the_committed_file_is_gone():
+    """Otherwise a mistake, once read, would stay for ever in a file that nobody looks into."""
+    machine = {"config": {"cached-auth:cacheKey": "plain", "cached-auth:release": "sha256:1"}}
+    before = {"config": {"cached-auth:cacheKey": "plain", "cached-auth:release": "source"}}
+    assert effective_document({"config": {}}, machine, before)["config"] == {"cached-auth:release": "sha256:1"}
 
 
 def test_paths_of_the_project_become_absolute(tmp_path):
