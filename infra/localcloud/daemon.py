@@ -127,14 +127,13 @@ async def _running(plane: Plane) -> AsyncIterator[None]:
 
 async def _serve(home: Path, cloud: Path, rtt_ms: float, store: Store, world: World, plane: Plane) -> None:
     mail = plane.allocate(MAIL_REGION, MAIL_OWNER)
-    address = f"127.{mail.split('.')[1]}.0.1"  # every address of the home has its octet
-    listener = listening_socket(address, world.port, home)
+    listener = listening_socket(plane.api_address, world.port, home)
     port = int(listener.getsockname()[1])
     keeper = Keeper(store, world)
     if world.port != port:
         await keeper.apply(SetPort(port))
     token_file = cloud / "token"
-    url = f"http://{address}:{port}"
+    url = f"http://{plane.api_address}:{port}"
     record = DaemonRecord(
         pid=os.getpid(),
         started=timestamp(),

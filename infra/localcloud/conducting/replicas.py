@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import uuid
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -49,12 +50,16 @@ class Replicas:
     async def workload(self, deployment: Deployment) -> Workload:
         """Unpacked and with its dependencies. BuildFailed."""
         if deployment.settings.image is not None:
-            directory = self._cloud / "caches" / deployment.instance_id
+            directory = self._cache_directory(deployment)
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             return Cache(directory)
         assert deployment.release is not None, "checked before the build"
         directory = await self._plane.prepare_bundle(self.archive(deployment.release), deployment.release)
         return Bundle(directory, self._plane.python_for(directory))
+
+    def _cache_directory(self, deployment: Deployment) -> Path:
+        """Each deployment's own: a cache starts empty, as on Railway without a volume."""
+        return self._cloud / "caches" / deployment.id
 
     async def add(self, deployment: Deployment, wanted: Mapping[str, int], port: int) -> tuple[Replica, ...]:
         """New replicas on record, INITIALIZING, `wanted` per region."""
@@ -128,6 +133,8 @@ class Replicas:
         await self._keeper.apply(RetireReplicas(deployment.id, tuple(replica.key for replica in replicas)))
         for replica in replicas:
             self._plane.free(owners.replica(replica.key))
+        if deployment.settings.image is not None:  # it has one replica only, and that has gone
+            await asyncio.to_thread(shutil.rmtree, self._cache_directory(deployment), ignore_errors=True)
 
 
 def present(deployment: Deployment) -> list[Replica]:

@@ -65,7 +65,7 @@ class ReplicaSpec:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSpec:
-    """A PostgreSQL server on `address`:5432. `primary_address` None means that it is a primary.
+    """A PostgreSQL server on `address`:5432. `primary_key` None means that it is a primary.
 
     A standby streams from the primary through the link between their regions.
     """
@@ -131,6 +131,10 @@ class Plane(Protocol):
         """Ends every process it started, in reverse order of start, each with a bounded wait."""
 
     # addresses and links
+    @property
+    def api_address(self) -> str:
+        """The daemon's own address, in no region."""
+
     def allocate(self, region: str, owner: str) -> str:
         """A free 127.A.R.H of the region for `owner`; the same owner gets the same address again (persisted)."""
 
@@ -158,7 +162,8 @@ class Plane(Protocol):
         """SIGTERM, up to drain_s, SIGKILL. Unknown key: nothing to do."""
 
     async def start_cache(self, spec: ReplicaSpec) -> None:
-        """A real valkey-server on the spec's address and port; argv holds valkey-server's own arguments. StartFailed."""
+        """A real valkey-server on the spec's address and port; argv holds valkey-server's own arguments, what it
+        stores goes to cwd. StartFailed."""
 
     async def ensure_database(self, spec: DatabaseSpec) -> None:
         """A primary or a streaming standby, ready for connections when this returns. StartFailed."""

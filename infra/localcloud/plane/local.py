@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -154,10 +153,8 @@ class LocalPlane:
 
     async def start_cache(self, spec: ReplicaSpec) -> None:
         await self._serve_at(spec.address, spec.port)
-        directory = self._directory / "caches" / re.sub(r"[^A-Za-z0-9._-]", "_", spec.key)
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        argv = cache_argv(cache_program(), spec.address, spec.port, directory, spec.argv)
-        child = await self._start(spec.key, Command(argv, directory, spec.environment))
+        argv = cache_argv(cache_program(), spec.address, spec.port, spec.cwd, spec.argv)
+        child = await self._start(spec.key, Command(argv, spec.cwd, spec.environment))
         await self._await_ready(child, cache_question(spec.address, spec.port), READY_TIMEOUT_S)
         settled(child)
 

@@ -59,7 +59,7 @@ def ending_of(world: World, instance: Instance) -> Ending:
             *(name for domain in domains for name in owners.all_domain(domain.id)),
         ),
         directories=(
-            *(f"builds/{deployment.id}.jsonl" for deployment in deployments),
+            *(name for deployment in deployments for name in (f"builds/{deployment.id}.jsonl", f"caches/{deployment.id}")),
             *((f"volumes/{volume_id}",) if volume_id else ()),
         ),
         draining_s=instance.settings.draining_s or 0,

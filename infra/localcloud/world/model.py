@@ -11,7 +11,6 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
-REGION_NAMES = ("us-west2", "us-east4-eqdc4a", "europe-west4-drams3a", "asia-southeast1-eqsg3a")
 REGION_DEFAULT = "us-west2"
 REPLICAS_MAX = 50
 DEPLOYMENTS_KEPT_PER_INSTANCE = 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.localcloud.world.model import REGION_NAMES
+from infra.localcloud.plane.interface import REGIONS
 
 
 def private(instance_id: str, region: str) -> str:
@@ -26,8 +26,8 @@ def read_replica(identifier: str) -> str:
 
 
 def all_private(instance_id: str) -> tuple[str, ...]:
-    return tuple(private(instance_id, region) for region in REGION_NAMES)
+    return tuple(private(instance_id, region) for region in REGIONS)
 
 
 def all_domain(domain_id: str) -> tuple[str, ...]:
-    return tuple(domain(domain_id, region) for region in REGION_NAMES)
+    return tuple(domain(domain_id, region) for region in REGIONS)

@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 from infra.localcloud.world import lookup, owners
 from infra.localcloud.world.effects import Change, RoutesChanged, RunEnding, with_items
 from infra.localcloud.world.errors import BadInput, NotFound, Refused
-from infra.localcloud.world.model import Domain, Ending, Instance, Stamp, Volume, VolumeInstance, World
+from infra.localcloud.world.model import REGION_DEFAULT, Domain, Ending, Instance, Stamp, Volume, VolumeInstance, World
 from infra.localcloud.world.projects import checked_name
 
 EDGE_PORT = 8080
@@ -129,7 +129,7 @@ def create_volume(world: World, command: CreateVolume) -> Change:
         environment_id=command.environment_id,
         service_id=command.service_id,
         mount_path=command.mount_path,
-        region=region or "us-west2",
+        region=region or REGION_DEFAULT,
         created_at=stamp.at,
     )
     return Change(with_items(world, volume_instances={instance.id: instance}))

@@ -6,12 +6,13 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from infra.localcloud.plane.interface import REGIONS
 from infra.localcloud.world import lookup
 from infra.localcloud.world.deployments import SERVING, UNDER_WAY
 from infra.localcloud.world.effects import Change, Effect, RoutesChanged, ScaleInstance, with_items
 from infra.localcloud.world.endings import end_instances
 from infra.localcloud.world.errors import BadInput, Refused
-from infra.localcloud.world.model import REGION_NAMES, REPLICAS_MAX, Environment, Instance, Service, Settings, Stamp, World
+from infra.localcloud.world.model import REPLICAS_MAX, Environment, Instance, Service, Settings, Stamp, World
 from infra.localcloud.world.projects import checked_name
 from infra.localcloud.world.variables import checked_variables
 
@@ -147,8 +148,8 @@ def update_instance(world: World, command: UpdateInstance) -> Change:
 def _merged_regions(before: dict[str, int], changes: dict[str, int | None]) -> dict[str, int]:
     merged = dict(before)
     for region, replicas in changes.items():
-        if region not in REGION_NAMES:
-            raise BadInput(f"multiRegionConfig: unknown region {region!r}; expected one of {', '.join(REGION_NAMES)}")
+        if region not in REGIONS:
+            raise BadInput(f"multiRegionConfig: unknown region {region!r}; expected one of {', '.join(REGIONS)}")
         if replicas is None:
             merged.pop(region, None)
         else:

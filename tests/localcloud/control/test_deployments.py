@@ -146,7 +146,8 @@ async def test_cache_listens_at_the_private_address_with_its_own_arguments(cloud
     second = await cloud.deploy(place, service_id)  # the address is taken until the first one is gone
     await cloud.reached(second, "SUCCESS")
     await cloud.reached(first, "REMOVED")
-    assert len(cloud.plane.running) == 1
+    (running,) = cloud.plane.running.values()
+    assert [path.name for path in running.cwd.parent.iterdir()] == [second]  # nothing of the first is left to be loaded
 
 
 async def test_changed_variable_redeploys_what_runs_unless_told_not_to(cloud: Harness):
