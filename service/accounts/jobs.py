@@ -11,6 +11,7 @@ import aiosmtplib
 import msgspec
 
 from service.database.pools import Database
+from service.settings import is_loopback
 from service.upstream.storage_api import StorageApi
 
 SMTP_TIMEOUT_S = 10.0
@@ -44,7 +45,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class MailServer:
-    """SMTP_URL taken apart: smtp://user:password@host:port/?from=address; smtps is TLS from the first byte."""
+    """SMTP_URL taken apart: smtp://user:password@host:port/?from=address; smtps is TLS from the first byte.
+
+    needs_start_tls: a password is to be sent over a network. Without the demand STARTTLS is used where the server offers it,
+    and whoever sits in between need only take the offer out to read the password (RFC 3207 section 6).
+    """
 
     host: str
     port: int
@@ -52,6 +57,7 @@ class MailServer:
     password: str | None
     sender: str
     is_tls: bool
+    needs_start_tls: bool = False
 
 
 def read_smtp_url(url: str) -> MailServer:
@@ -64,6 +70,7 @@ def read_smtp_url(url: str) -> MailServer:
         password=unquote(parts.password) if parts.password else None,
         sender=parse_qs(parts.query).get("from", ["no-reply@localhost"])[0],
         is_tls=is_tls,
+        needs_start_tls=not is_tls and bool(parts.username) and not is_loopback(url),
     )
 
 
@@ -91,6 +98,7 @@ async def send_welcome_mail(server: MailServer | None, job: Job) -> None:
             username=server.user,
             password=server.password,
             use_tls=server.is_tls,
+            start_tls=server.needs_start_tls or None,
             timeout=SMTP_TIMEOUT_S,
         )
     except (aiosmtplib.SMTPException, OSError, ValueError) as exc:

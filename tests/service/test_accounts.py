@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -214,3 +215,40 @@ def test_mail_cannot_be_given_further_headers_by_a_name():
     message = welcome_mail(server, Job(1, issuing.USER, "welcome_mail", payload, 1))
     assert message["From"] == "hello@example.com"
     assert message["Bcc"] is None
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("smtp://user:word@mail.example.com:587", True),
+        ("smtp://user:word@127.0.0.1:2525", False),
+        ("smtp://mail.internal:25", False),
+        ("smtps://user:word@mail.example.com", False),
+    ],
+)
+async def test_password_for_mail_needs_tls_on_a_network(url: str, expected: bool):
+    assert read_smtp_url(url).needs_start_tls is expected
+
+
+async def test_password_for_mail_is_not_sent_where_the_offer_of_tls_is_missing():
+    """Somebody in between takes the offer of STARTTLS out of the server's answer, and waits for the password."""
+    heard: list[bytes] = []
+    is_over = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example.com ESMTP\r\n")
+        while line := await reader.readline():
+            heard.append(line)
+            writer.write(b"250-mail.example.com\r\n250 AUTH PLAIN LOGIN\r\n" if line.startswith(b"EHLO") else b"250 OK\r\n")
+        writer.close()
+        is_over.set()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        server = replace(read_smtp_url(f"smtp://us:w0rd@mail.example.com:{port}"), host="127.0.0.1")
+        with pytest.raises(JobFailed):
+            await send_welcome_mail(server, Job(1, issuing.USER, "welcome_mail", '{"email": "ann@example.com"}', 1))
+        async with asyncio.timeout(5):
+            await is_over.wait()
+    assert any(line.startswith(b"EHLO") for line in heard)
+    assert not [line for line in heard if line.startswith((b"AUTH", b"MAIL"))]
