@@ -52,10 +52,6 @@ class Distribution:
         """The nearest-rank percentile in microseconds; fraction 0.95 is p95."""
         return self.at_rank(max(1, math.ceil(fraction * self.n - 1e-9)))
 
-    def share_above(self, limit_us: float) -> float:
-        """The share (0..1) of samples above the limit."""
-        return sum(count for value_us, count in self.buckets if value_us > limit_us) / max(1, self.n)
-
     def interval(self, fraction: float, confidence: float = 0.95) -> Interval:
         """The two-sided order-statistic interval of a percentile; see the module docstring."""
         low, high, attained = interval_ranks(self.n, fraction, confidence)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -181,9 +181,10 @@ def _arrivals(given: Mapping[str, object], path: str, default: str) -> str:
 
 def _generator(body: object) -> GeneratorBounds:
     given = _mapping(body, "generator", set(GeneratorBounds.__dataclass_fields__))
+    default = GeneratorBounds()
     return GeneratorBounds(
-        lateness_p99_ms=_number(given, "generator", "lateness_p99_ms", 50.0, 0.1, 10_000),
-        cpu_percent=_number(given, "generator", "cpu_percent", 90.0, 1, 100),
+        lateness_p99_ms=_number(given, "generator", "lateness_p99_ms", default.lateness_p99_ms, 0.1, 10_000),
+        cpu_percent=_number(given, "generator", "cpu_percent", default.cpu_percent, 1, 100),
     )
 
 
@@ -200,14 +201,12 @@ def _scenario(name: str, body: object, arrivals: str) -> ScenarioSlo:
     for index, target in enumerate(parsed):
         if target.metric is Metric.HIT_RATE and name != "validate":
             raise SloError(f"{path}/targets/{index}", "hit_rate under scenarios/validate only", target.text)
-    return ScenarioSlo(
-        name,
-        _number(given, path, "rate_per_s", None, 0.01, 100_000),
-        parsed,
-        arrivals=_arrivals(given, path, arrivals),
-        bound_ms=_number(given, path, "bound_ms", 2000.0, 1, 60_000),
-        origin=_text(given, path, "origin", "http://localhost:3000"),
-        path=_text(given, path, "path", "/health/ready"),
+    least = ScenarioSlo(name, _number(given, path, "rate_per_s", None, 0.01, 100_000), parsed, _arrivals(given, path, arrivals))
+    return replace(
+        least,
+        bound_ms=_number(given, path, "bound_ms", least.bound_ms, 1, 60_000),
+        origin=_text(given, path, "origin", least.origin),
+        path=_text(given, path, "path", least.path),
     )
 
 

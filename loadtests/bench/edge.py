@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass
 import psutil
 import uvloop
 
+from loadtests.bench.processes import free_port, processor_s
+
 HOST = "127.0.0.1"
 BODY = b'{"status":"okay"}'
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-auth-user-id: 7\r\ncontent-length: 17\r\n\r\n" + BODY
@@ -117,16 +119,7 @@ async def _load(port: int, connections: int, duration_s: float) -> tuple[list[in
 
 
 def _processor_s(process: psutil.Process | None) -> float:
-    if process is None:
-        return 0.0
-    times = process.cpu_times()
-    return times.user + times.system
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    return 0.0 if process is None else processor_s(process)
 
 
 def _start_edge(port: int, server_port: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
@@ -165,7 +158,7 @@ async def serve(port: int) -> None:
 
 
 async def compare(connections: int, duration_s: float) -> list[Figures]:
-    server_port, edge_port = _free_port(), _free_port()
+    server_port, edge_port = free_port(HOST), free_port(HOST)
     server = _start_server(server_port)
     edge, control = _start_edge(edge_port, server_port)
     try:

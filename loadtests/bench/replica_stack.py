@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
+
+from loadtests.bench.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 30.0
@@ -206,12 +207,6 @@ def wait_until_answers(url: str, program: Program) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.02)
     raise StackFailed(f"{program.name} was not ready after {READY_TIMEOUT_S:.0f} s:\n{program.last_lines()}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def api_key(role: str) -> str:

@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from loadtests.bench.processes import processor_s
 from loadtests.bench.replica_stack import ReplicaStack, StackFailed, running_stack
 
 PATH = "/api/v1/auth/verify"
@@ -176,12 +177,12 @@ def measure(stack: ReplicaStack, connections: int, duration_s: float) -> Figures
     request = f"GET {PATH} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     process = psutil.Process(replica.program.process.pid)
     closed = Load(request, is_open=False)
-    used_before_s = _processor_s(process)
+    used_before_s = processor_s(process)
     if shutil.which("wrk"):
         client, closed_rate = "wrk", run_wrk(replica.url, token, connections, duration_s)
     else:
         client, closed_rate = "own asyncio client", _run(closed.run(host, port, connections, duration_s))
-    used_s = _processor_s(process) - used_before_s
+    used_s = processor_s(process) - used_before_s
     opened = Load(request, is_open=True)
     open_rate = _run(opened.run(host, port, connections, duration_s, closed_rate / 2))
     return Figures(
@@ -195,11 +196,6 @@ def measure(stack: ReplicaStack, connections: int, duration_s: float) -> Figures
         memory_bytes=process.memory_info().rss,
         failures=closed.failures + opened.failures,
     )
-
-
-def _processor_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _run(work: Coroutine[None, None, float]) -> float:
