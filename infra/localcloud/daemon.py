@@ -149,7 +149,7 @@ async def _serve(home: Path, cloud: Path, rtt_ms: float, store: Store, world: Wo
     base = {name: os.environ[name] for name in INHERITED if name in os.environ}
     try:
         async with asyncio.TaskGroup() as tasks:
-            conductor = Conductor(keeper, plane, cloud, base, mail, tasks)
+            conductor = Conductor(keeper, plane, cloud, base, tasks)
             around = Surroundings(
                 token=ensure_token(token_file),
                 directory=cloud,

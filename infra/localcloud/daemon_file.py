@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from infra.localcloud.plane.documents import write_document
+
 NAME = "daemon.json"
 VERSION = "1"
 START_TIME_TOLERANCE_S = 1.0
@@ -34,10 +36,7 @@ def read_record(cloud: Path) -> DaemonRecord | None:
 
 
 def write_record(cloud: Path, record: DaemonRecord) -> None:
-    partial = cloud / f"{NAME}.partial"
-    partial.write_bytes(msgspec.json.encode(record))
-    partial.chmod(0o600)
-    partial.replace(cloud / NAME)
+    write_document(cloud / NAME, record)
 
 
 def remove_record(cloud: Path) -> None:

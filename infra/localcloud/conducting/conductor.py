@@ -32,9 +32,7 @@ _logger = logging.getLogger("localcloud")
 class Conductor:
     """Lives inside a TaskGroup of the daemon: every task it starts belongs to that group."""
 
-    def __init__(
-        self, keeper: Keeper, plane: Plane, cloud: Path, base: Mapping[str, str], mail: str, tasks: asyncio.TaskGroup
-    ) -> None:
+    def __init__(self, keeper: Keeper, plane: Plane, cloud: Path, base: Mapping[str, str], tasks: asyncio.TaskGroup) -> None:
         self._keeper, self._plane, self._cloud, self._tasks = keeper, plane, cloud, tasks
         self.build_logs = BuildLogs(cloud / "builds")
         self.router = Router(keeper, plane)
@@ -42,7 +40,7 @@ class Conductor:
         self.replicas = Replicas(keeper, plane, self.router, self.build_logs, cloud, base)
         self._restarting = Restarting(keeper, self.replicas, self.build_logs, tasks)
         self.deployments = Deployments(keeper, self.replicas, self._restarting, self.router, self.build_logs)
-        self.databases = Databases(keeper, plane, cloud, mail)
+        self.databases = Databases(keeper, plane, cloud)
         self.is_restoring = False
         keeper.on_effects = self._accept
 

@@ -38,10 +38,8 @@ def database_url(project: SupabaseProject, address: str) -> str:
 
 
 class Databases:
-    """`mail` is the address of the SMTP sink, where the gateway sends its confirmations."""
-
-    def __init__(self, keeper: Keeper, plane: Plane, cloud: Path, mail: str) -> None:
-        self._keeper, self._plane, self._cloud, self._mail = keeper, plane, cloud, mail
+    def __init__(self, keeper: Keeper, plane: Plane, cloud: Path) -> None:
+        self._keeper, self._plane, self._cloud = keeper, plane, cloud
 
     async def bring_up(self, ref: str) -> None:
         """COMING_UP -> ACTIVE_HEALTHY, or INIT_FAILED after the last attempt. Also mends one that runs already."""
@@ -88,7 +86,6 @@ class Databases:
             "STORAGE_DIR": str(directory / "storage"),
             "BCRYPT_COST": BCRYPT_COST,
             "JWT_EXP": "3600",
-            "SMTP_URL": f"smtp://{self._mail}:2525",
         }
 
     async def bring_up_replica(self, ref: str, identifier: str) -> None:

@@ -113,14 +113,6 @@ class Supervisor:
     def logs(self, key: str, limit: int) -> list[LogLine]:
         return read_tail(log_path(self._logs, key), limit)
 
-    def note(self, key: str, text: str) -> None:
-        """A line of our own in the log of `key`, for work that is not one process (a build)."""
-        child = self._children.get(key)
-        log = child.log if child is not None else LogFile(log_path(self._logs, key))
-        log.append("stdout", [text])
-        if child is None:
-            log.close()
-
     def status(self) -> list[ProcessStatus]:
         return [self._status_of(key) for key in self._starts]
 

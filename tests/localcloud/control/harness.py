@@ -145,7 +145,7 @@ async def _run(
     directory: Path, plane: RecordingPlane, keeper: Keeper, stopped: list[bool], ready: asyncio.Future[Harness]
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
-        conductor = Conductor(keeper, plane, directory, {"PATH": "/usr/bin"}, "127.99.1.250", tasks)
+        conductor = Conductor(keeper, plane, directory, {"PATH": "/usr/bin"}, tasks)
         around = Surroundings(TOKEN, directory, "http://127.99.0.1:8700", Links(20.0), lambda: stopped.append(True), {})
         app = build_app(Cloud(keeper, plane, conductor, "test"), around)
         client = httpx.AsyncClient(
