@@ -1,7 +1,7 @@
 """CORS (the Fetch standard), decided from plain data: which headers an origin gets, which a preflight.
 
 An origin is on the list or it gets nothing. `Vary: Origin` is on every answer, listed or not, so that no cache hands one
-origin's answer to another; a preflight's answer is `private` for the same reason (the guide cached it publicly).
+origin's answer to another; a preflight's answer is `private` for the same reason.
 """
 
 from __future__ import annotations
