@@ -87,10 +87,14 @@ def response_of(answer: Answer) -> Response:
 
 
 def client_address(request: Request) -> str:
-    """The caller's address: the edge overwrites X-Forwarded-For, so its first entry is the edge's word, not the caller's."""
-    forwarded = request.headers.get("x-forwarded-for", "").split(",")[0].strip()
+    """The caller's address: the edge's word in X-Real-IP where there is one, else whoever connected.
+
+    X-Real-IP is the header that Railway's documentation names for this (Public Networking, Specs & Limits). It says nothing of
+    X-Forwarded-For, and a first entry that the caller wrote would choose the address that GoTrue limits log-ins by.
+    """
+    told = request.headers.getlist("x-real-ip")
     try:
-        return str(ip_address(forwarded))
+        return str(ip_address(told[0].strip() if len(told) == 1 else ""))
     except ValueError:
         return request.client.host if request.client else ""
 

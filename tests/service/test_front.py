@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from service.accounts.worker import Worker
 from service.cache.redis_tier import RedisTier
@@ -19,7 +19,7 @@ from service.metrics.performance import Performance
 from service.readiness import Readiness
 from service.revocation.feed import RevocationFeed
 from service.upstream.auth_api import AuthApi
-from service.web.app import build_app
+from service.web.app import build_app, client_address
 from service.web.auth_endpoints import AuthEndpoints
 from service.web.cors import Cors
 from service.web.front import BODY_BYTES_MAX, Front
@@ -129,6 +129,23 @@ async def test_nobody_is_sent_elsewhere(web: Web, method: str, path: str):
     assert answer.status_code == 404
     assert "location" not in answer.headers
     assert "evil.example" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([("x-real-ip", "203.0.113.7"), ("x-forwarded-for", "198.51.100.1, 203.0.113.7")], "203.0.113.7"),
+        ([("x-real-ip", "2001:DB8::1")], "2001:db8::1"),
+        ([("x-forwarded-for", "198.51.100.1")], "192.0.2.5"),
+        ([("x-real-ip", "198.51.100.1"), ("x-real-ip", "203.0.113.7")], "192.0.2.5"),
+        ([("x-real-ip", "198.51.100.1\r\nx-evil: 1")], "192.0.2.5"),
+        ([], "192.0.2.5"),
+    ],
+)
+async def test_caller_does_not_choose_the_address_its_log_ins_are_limited_by(headers: list[tuple[str, str]], expected: str):
+    """Only X-Real-IP is the edge's word; the first entry of X-Forwarded-For may be anybody's."""
+    raw = [(name.encode(), value.encode()) for name, value in headers]
+    assert client_address(Request({"type": "http", "headers": raw, "client": ("192.0.2.5", 4711)})) == expected
 
 
 async def test_verify_tells_who_it_is(web: Web):
