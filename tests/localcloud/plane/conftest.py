@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from infra.localcloud.edge.client import ClientConnection
+from infra.localcloud.edge.shared import Listening, Shared
 from infra.localcloud.plane.addresses import OCTETS
 from infra.localcloud.plane.claim import claim_octet
 from infra.localcloud.plane.interface import HealthCheck, ReplicaSpec
 from infra.localcloud.plane.local import LocalPlane
 
-DEADLINE_S = 20.0
+from .edge_under_test import Edge
+from .waiting import DEADLINE_S
 
 SERVER = """
 import os, signal, sys
@@ -99,8 +103,28 @@ async def listen() -> AsyncIterator[Callable[[Callable[..., Awaitable[None]]], A
         await asyncio.wait(tasks, timeout=DEADLINE_S)
 
 
-async def eventually(question: Callable[[], object], timeout_s: float = DEADLINE_S) -> None:
-    """Waits until `question()` is true."""
-    async with asyncio.timeout(timeout_s):
-        while not question():  # noqa: ASYNC110 - what happens is outside this process
-            await asyncio.sleep(0.01)
+@pytest.fixture
+async def edge() -> AsyncIterator[Edge]:
+    shared, listening = Shared("us-west2"), Listening(None)
+    server = await shared.loop.create_server(lambda: ClientConnection(shared, listening), "127.0.0.1", 0)
+    started = Edge(shared, listening, server.sockets[0].getsockname()[1])
+    yield started
+    server.close()
+    for client in started.opened:
+        client.close()
+    for connection in list(shared.clients):
+        connection.abort()
+    shared.pool.sweep(frozenset())
+    shared.access_log.flush()
+    await asyncio.sleep(0)
+
+
+@pytest.fixture
+def unused_tcp_ports() -> list[int]:
+    """Two ports where nobody listens: bound and closed again."""
+    ports = []
+    for _ in range(2):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports.append(probe.getsockname()[1])
+    return ports

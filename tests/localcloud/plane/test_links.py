@@ -11,7 +11,7 @@ import pytest
 from infra.localcloud.plane import links as links_module
 from infra.localcloud.plane.links import Link, Links
 
-from .conftest import DEADLINE_S, eventually
+from .waiting import DEADLINE_S, eventually
 
 pytestmark = pytest.mark.anyio
 Listen = Callable[[Callable[..., Awaitable[None]]], Awaitable[int]]

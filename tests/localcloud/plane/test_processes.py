@@ -20,7 +20,7 @@ from infra.localcloud.plane.local import LocalPlane
 from infra.localcloud.plane.log_files import FILE_BYTES_MAX, LogFile, log_path, read_tail
 from infra.localcloud.plane.records import ProcessRecord, Records, end_leftovers
 
-from .conftest import DEADLINE_S, eventually
+from .waiting import DEADLINE_S, eventually
 
 pytestmark = pytest.mark.anyio
 Replica = Callable[..., ReplicaSpec]

@@ -20,7 +20,7 @@ from infra.localcloud.plane.interface import DatabaseSpec, PlaneError, ReplicaSp
 from infra.localcloud.plane.local import LocalPlane
 from infra.localcloud.plane.mail import MailSink
 
-from .conftest import DEADLINE_S, eventually
+from .waiting import DEADLINE_S, eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.story]
 WEST, EUROPE = "us-west2", "europe-west4-drams3a"
