@@ -160,17 +160,6 @@ def service_arguments(file: RailwayFile, environment: str) -> ServiceArguments:
     return msgspec.convert(arguments, ServiceArguments)
 
 
-def railway_file(arguments: ServiceArguments, build: Build | None = None) -> RailwayFile:
-    """The way back: the file that says what these arguments do."""
-    names = {argument: key for key, argument in ARGUMENTS.items()}
-    deploy: dict[str, object] = {names[argument]: value for argument, value in arguments.items()}
-    if regions := arguments.get("multi_region_config"):
-        deploy["multiRegionConfig"] = {name: {"numReplicas": replicas} for name, replicas in regions.items()}
-    file = RailwayFile(build=build, deploy=msgspec.convert(deploy, Deploy))
-    check_regions(file)
-    return file
-
-
 def refuse(table: str, keys: set[str]) -> None:
     for key in sorted(keys):
         raise RailwayFileError(f"railway.toml: {table}.{key}: the railway provider has no argument for it yet; next: take it out")

@@ -63,9 +63,13 @@ class Entry:
     content: bytes
 
 
+def home_folder(environment: Mapping[str, str] = os.environ, root: Path = ROOT) -> Path:
+    """CACHED_AUTH_HOME, or `.cached-auth` beside the clone."""
+    return Path(environment.get("CACHED_AUTH_HOME") or root / ".cached-auth").expanduser().absolute()
+
+
 def releases_folder(environment: Mapping[str, str] = os.environ, root: Path = ROOT) -> Path:
-    """`<home>/releases`, the home being CACHED_AUTH_HOME or `.cached-auth` beside the clone."""
-    return Path(environment.get("CACHED_AUTH_HOME") or root / ".cached-auth").expanduser().absolute() / "releases"
+    return home_folder(environment, root) / "releases"
 
 
 def collect(root: Path) -> list[Entry]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.cli.errors import UsageError
+from infra.release import home_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SLO_FILE = ROOT / "loadtests" / "slo.yaml"
@@ -54,7 +55,7 @@ class Home:
 
 def open_home() -> Home:
     """The home, made private to the user where it did not exist. UsageError where it cannot be written."""
-    path = Path(os.environ.get("CACHED_AUTH_HOME") or ROOT / ".cached-auth").expanduser().absolute()
+    path = home_folder()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in ("state", "releases", "logs", "reports", "workspaces"):

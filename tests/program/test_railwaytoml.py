@@ -4,21 +4,23 @@
 import contextlib
 import tomllib
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.places import REGIONS
 from infra.railwaytoml import (
+    ARGUMENTS,
     Build,
     Deploy,
     EnvironmentOverride,
     RailwayFile,
     RailwayFileError,
     RegionReplicas,
+    ServiceArguments,
     build_variables,
     parse,
-    railway_file,
     redeploy_fingerprint,
     service_arguments,
 )
@@ -87,7 +89,16 @@ def test_arguments_become_the_same_file_again(deploy: Deploy) -> None:
         with pytest.raises(RailwayFileError, match=r"deploy\.cronSchedule"):
             service_arguments(file, "dev")
     else:
-        assert railway_file(service_arguments(file, "dev")) == file
+        assert file_of(service_arguments(file, "dev")) == file
+
+
+def file_of(arguments: ServiceArguments) -> RailwayFile:
+    """The way back: the file that says what these arguments do."""
+    names = {argument: key for key, argument in ARGUMENTS.items()}
+    deploy: dict[str, object] = {names[argument]: value for argument, value in arguments.items()}
+    if regions := arguments.get("multi_region_config"):
+        deploy["multiRegionConfig"] = {name: {"numReplicas": count} for name, count in regions.items()}
+    return RailwayFile(deploy=msgspec.convert(deploy, Deploy))
 
 
 def test_every_field_reaches_the_provider() -> None:
