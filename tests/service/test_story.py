@@ -260,7 +260,8 @@ def test_drain_finishes_what_is_under_way_and_ends_with_0(stack: ReplicaStack):
             "",
         ]
         slow.sendall("\r\n".join(head).encode() + body[:5])
-        time.sleep(0.1)  # the head must be read before the signal comes, and nothing tells from outside
+        for _ in range(2):  # whoever answers what came later has read the head, which must happen before the signal comes
+            assert httpx.get(f"{replica.url}/health/live").status_code == 200
         replica.program.process.send_signal(signal.SIGTERM)
         until(lambda: not accepts(host, int(port)))
         slow.sendall(body[5:])
