@@ -95,9 +95,10 @@ async def test_a_slow_reader_bounds_what_is_on_the_way(
     await relays.follow([link(octet, port, rtt_ms=2.0)])
     reader, writer = await asyncio.open_connection(f"127.{octet}.3.2", port)
     stalled = -1
-    while stalled != written or not written:
-        stalled = written
-        await asyncio.sleep(0.2)
+    async with asyncio.timeout(DEADLINE_S):
+        while stalled != written or not written:  # a full window is seen by nothing happening
+            stalled = written
+            await asyncio.sleep(0.2)
     assert written < 50_000_000
     async with asyncio.timeout(DEADLINE_S):
         await reader.readexactly(100_000_000)

@@ -113,9 +113,15 @@ async def test_sigterm_finishes_the_requests_in_flight(settings: Settings) -> No
             except httpx.ConnectError:
                 await asyncio.sleep(0.02)
         body = {"email": "a@example.com", "password": "a long password"}
-        in_flight = asyncio.create_task(http.post("/auth/v1/signup", json=body))
-        while not (await http.get("/auth/v1/health")).is_success:
-            pass
+        sent = asyncio.Event()
+
+        async def trace(event: str, _: object) -> None:
+            if event == "http11.send_request_body.complete":
+                sent.set()
+
+        in_flight = asyncio.create_task(http.post("/auth/v1/signup", json=body, extensions={"trace": trace}))
+        await sent.wait()
+        assert (await http.get("/auth/v1/health")).is_success  # whoever answers what came later has read the sign-up
         server.send_signal(signal.SIGTERM)
         assert (await in_flight).status_code == 200
         assert await server.wait() == 0
