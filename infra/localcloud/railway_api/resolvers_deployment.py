@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+
+from msgspec import Struct
 
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.railway_api import views
@@ -13,7 +15,7 @@ from infra.localcloud.railway_api.paging import connection
 from infra.localcloud.railway_api.resolvers_account import Input, call_of
 from infra.localcloud.world import deployments, lookup
 from infra.localcloud.world.errors import BadInput
-from infra.localcloud.world.model import Deployment
+from infra.localcloud.world.model import Deployment, Stamp
 
 LOG_LIMIT_DEFAULT = 500
 LOG_LIMIT_MAX = 5000
@@ -155,33 +157,16 @@ async def deployment_redeploy(
     return views.deployment_view(call, world.deployments[stamp.id])
 
 
-async def deployment_rollback(_: None, info: Info, id: str) -> bool:
-    call = call_of(info)
-    call.access.deployment(id)
-    await call.apply(deployments.RollBack(new_stamp(), id))
-    return True
+def changing(command: Callable[[Stamp, str], Struct]) -> Callable[..., Awaitable[bool]]:
+    """A mutation that is one command about one deployment."""
 
+    async def resolve(_: None, info: Info, id: str) -> bool:
+        call = call_of(info)
+        call.access.deployment(id)
+        await call.apply(command(new_stamp(), id))
+        return True
 
-async def deployment_remove(_: None, info: Info, id: str) -> bool:
-    """Also deploymentStop: the processes end, the record stays."""
-    call = call_of(info)
-    call.access.deployment(id)
-    await call.apply(deployments.AskRemoval(new_stamp(), id))
-    return True
-
-
-async def deployment_restart(_: None, info: Info, id: str) -> bool:
-    call = call_of(info)
-    call.access.deployment(id)
-    await call.apply(deployments.AskRestart(new_stamp(), id))
-    return True
-
-
-async def deployment_cancel(_: None, info: Info, id: str) -> bool:
-    call = call_of(info)
-    call.access.deployment(id)
-    await call.apply(deployments.AskCancel(new_stamp(), id))
-    return True
+    return resolve
 
 
 QUERIES = {
@@ -194,9 +179,9 @@ MUTATIONS = {
     "serviceInstanceDeployV2": service_instance_deploy,
     "serviceInstanceRedeploy": service_instance_redeploy,
     "deploymentRedeploy": deployment_redeploy,
-    "deploymentRollback": deployment_rollback,
-    "deploymentRemove": deployment_remove,
-    "deploymentStop": deployment_remove,
-    "deploymentRestart": deployment_restart,
-    "deploymentCancel": deployment_cancel,
+    "deploymentRollback": changing(deployments.RollBack),
+    "deploymentRemove": changing(deployments.AskRemoval),
+    "deploymentStop": changing(deployments.AskRemoval),  # the processes end, the record stays
+    "deploymentRestart": changing(deployments.AskRestart),
+    "deploymentCancel": changing(deployments.AskCancel),
 }
