@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +35,11 @@ def chosen_engine() -> str:
     if wish:
         return wish
     return "cli" if shutil.which("pulumi") else "embedded"
+
+
+def engine_words() -> list[str]:
+    """The chosen engine as a command line."""
+    return ["pulumi"] if chosen_engine() == "cli" else [sys.executable, "-m", "infra.engine"]
 
 
 def engine_command() -> PulumiCommand:
@@ -75,11 +82,31 @@ class Deployment:
         with self._translated("outputs", Tally()):
             return {name: output.value for name, output in self.stack.outputs().items()}
 
-    def set_config(self, values: Mapping[str, str], is_secret: bool = False, is_path: bool = False) -> None:
+    def set_config(self, values: Mapping[str, str], is_path: bool = False) -> None:
+        """Plain values; secrets go by `set_secrets`."""
         from pulumi.automation import ConfigValue
 
         with self._translated("config", Tally()):
-            self.stack.set_all_config({key: ConfigValue(value, secret=is_secret) for key, value in values.items()}, path=is_path)
+            self.stack.set_all_config({key: ConfigValue(value) for key, value in values.items()}, path=is_path)
+
+    def set_secrets(self, values: Mapping[str, str]) -> None:
+        """By standard input: the Automation API would put the values on a command line, which every user can read."""
+        workspace = self.stack.workspace
+        environment = {**os.environ, **workspace.env_vars}
+        for key, value in values.items():
+            command = [*engine_words(), "config", "set", "--secret", key, "--stack", self.name, "--non-interactive"]
+            done = subprocess.run(
+                command,
+                cwd=workspace.work_dir,
+                env=environment,
+                input=value,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            if done.returncode:
+                raise failure("config", self.name, Tally(), done.stderr)
 
     def remove_config(self, keys: list[str]) -> None:
         with self._translated("config", Tally()):
