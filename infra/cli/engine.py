@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pulumi.automation import PulumiCommand, Stack
 
 OnEvent = Callable[[Mapping[str, Any]], None]
+CONFIG_TIMEOUT_S = 60
 GOES_ON = ("up", "refresh", "destroy")
 
 
