@@ -62,13 +62,11 @@ class Revocations:
         self._sessions: dict[str, float] = {}
         self._users: dict[str, tuple[_Mark, ...]] = {}
         self.is_overfull = False
-        self.sequence_max = 0
 
     def __len__(self) -> int:
         return len(self._sessions) + len(self._users)
 
     def apply(self, revocation: Revocation, now_monotonic: float) -> None:
-        self.sequence_max = max(self.sequence_max, revocation.sequence)
         known = self._sessions if revocation.kind == "session" else self._users
         if revocation.subject not in known and len(self) >= self._subjects_max:
             self.is_overfull = True

@@ -18,9 +18,10 @@ from service.errors import TokenRejected
 TOKEN_BYTES_MAX = 8192
 ALGORITHMS = ("ES256", "RS256")
 KEY_ID_CHARACTERS_MAX = 128
+UUID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 _SHAPE = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_UUID = re.compile(UUID_PATTERN)
 _REFUSED_HEADERS = frozenset({"crit", "b64", "jwk", "jku", "x5c", "x5u", "zip"})
 _TYPES = frozenset({"jwt", "at+jwt"})
 # RFC 7518 section 3.4: r and s of 32 bytes each. An RSA signature is as long as its modulus; 512 bytes is RSA-4096.

@@ -21,10 +21,9 @@ from service.metrics.exposition import CONTENT_TYPE, Exposition
 from service.metrics.performance import Performance
 from service.readiness import Readiness
 from service.settings import Settings
+from service.tokens.parsing import UUID_PATTERN
 from service.web.answers import Answer, error_answer, fault_answer, rejection_answer
 from service.web.auth_endpoints import AuthEndpoints
-
-UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 
 log = structlog.get_logger("service.web")
 
@@ -45,8 +44,8 @@ class Refresh(BaseModel):
 class RevocationRequest(BaseModel):
     """Exactly one of the two."""
 
-    user_id: Annotated[str | None, Field(pattern=UUID_PATTERN)] = None
-    session_id: Annotated[str | None, Field(pattern=UUID_PATTERN)] = None
+    user_id: Annotated[str | None, Field(pattern=f"^{UUID_PATTERN}$")] = None
+    session_id: Annotated[str | None, Field(pattern=f"^{UUID_PATTERN}$")] = None
 
     @model_validator(mode="after")
     def _one_subject(self) -> RevocationRequest:
