@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -43,19 +44,26 @@ class Databases:
 
     async def bring_up(self, ref: str) -> None:
         """COMING_UP -> ACTIVE_HEALTHY, or INIT_FAILED after the last attempt. Also mends one that runs already."""
+        await self._try(ref, self._ensure, "INIT_FAILED")
+
+    async def change_password(self, ref: str) -> None:
+        """RESTARTING -> ACTIVE_HEALTHY, or ACTIVE_UNHEALTHY after the last attempt."""
+        await self._try(ref, self._renew, "ACTIVE_UNHEALTHY")
+
+    async def _try(self, ref: str, act: Callable[[SupabaseProject], Awaitable[None]], failed_status: str) -> None:
         for attempt in range(ATTEMPTS_MAX):
             project = self._keeper.world.supabase.get(ref)
             if project is None:
                 return
             try:
-                await self._ensure(project)
+                await act(project)
             except PlaneError as exc:
                 _logger.warning("supabase project %s, attempt %d: %s", ref, attempt + 1, exc)
                 await asyncio.sleep(backoff_s(attempt))
                 continue
             await self._set_status(ref, "ACTIVE_HEALTHY")
             return
-        await self._set_status(ref, "INIT_FAILED")
+        await self._set_status(ref, failed_status)
 
     async def _set_status(self, ref: str, status: str) -> None:
         try:
@@ -64,12 +72,21 @@ class Databases:
             _logger.info("supabase project %s was deleted while it came up", ref)
 
     async def _ensure(self, project: SupabaseProject) -> None:
+        await self._ensure_primary(project)
+        await self._plane.ensure_supabase_api(api_key(project.ref), project.address, self.gateway_environment(project))
+
+    async def _renew(self, project: SupabaseProject) -> None:
+        """The role's password first; standbys get it with the log they stream. The gateway reads its own only at its start."""
+        await self._ensure_primary(project)
+        await self._plane.stop(api_key(project.ref))
+        await self._plane.ensure_supabase_api(api_key(project.ref), project.address, self.gateway_environment(project))
+
+    async def _ensure_primary(self, project: SupabaseProject) -> None:
         region = local_region(project.region)
         assert region is not None, "checked when the project was created"
         await self._plane.ensure_database(
             DatabaseSpec(key=primary_key(project.ref), region=region, address=project.address, password=project.database_password)
         )
-        await self._plane.ensure_supabase_api(api_key(project.ref), project.address, self.gateway_environment(project))
 
     def gateway_environment(self, project: SupabaseProject) -> dict[str, str]:
         directory = self._cloud / "supabase" / project.ref

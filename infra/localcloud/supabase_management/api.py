@@ -26,11 +26,13 @@ from infra.localcloud.world.supabase import (
     CreateSupabaseProject,
     DeleteSupabaseProject,
     RemoveReadReplica,
+    RenameSupabaseProject,
+    SetDatabasePassword,
 )
 
 BODY_BYTES_MAX = 64 * 1024
 NAME_CHARACTERS_MAX = 256
-PASSWORD_CHARACTERS_MIN = 4
+PASSWORD_CHARACTERS_MIN, PASSWORD_CHARACTERS_MAX = 4, 1024
 Handler = Callable[[Request, Cloud], Awaitable[Response]]
 
 
@@ -40,6 +42,14 @@ class NewProject(msgspec.Struct):
     db_pass: str
     region: str
     desired_instance_size: str | None = None
+
+
+class NewName(msgspec.Struct):
+    name: str
+
+
+class NewPassword(msgspec.Struct):
+    password: str
 
 
 class NewReadReplica(msgspec.Struct):
@@ -66,14 +76,23 @@ def _region(name: str) -> str:
     return region
 
 
+def _check_name(name: str) -> None:
+    if not 1 <= len(name) <= NAME_CHARACTERS_MAX:
+        raise BadInput(f"name: expected 1 to {NAME_CHARACTERS_MAX} characters")
+
+
+def _check_password(field: str, password: str) -> None:
+    """PostgreSQL cannot hold a NUL; the message never shows what was given."""
+    if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX or "\0" in password:
+        raise BadInput(f"{field}: expected {PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX} characters without NUL")
+
+
 async def create_project(request: Request, cloud: Cloud) -> Response:
     asked = await _decoded(request, NewProject)
     assert isinstance(asked, NewProject)
     region = _region(asked.region)
-    if not 1 <= len(asked.name) <= NAME_CHARACTERS_MAX:
-        raise BadInput(f"name: expected 1 to {NAME_CHARACTERS_MAX} characters")
-    if len(asked.db_pass) < PASSWORD_CHARACTERS_MIN or "\0" in asked.db_pass:
-        raise BadInput(f"db_pass: expected at least {PASSWORD_CHARACTERS_MIN} characters")
+    _check_name(asked.name)
+    _check_password("db_pass", asked.db_pass)
     ref, jwt_secret, now_s = new_ref(), new_jwt_secret(), int(time.time())
     project = SupabaseProject(
         ref=ref,
@@ -107,6 +126,25 @@ def _project(request: Request, cloud: Cloud) -> SupabaseProject:
 
 async def read_project(request: Request, cloud: Cloud) -> Response:
     return JSONResponse(views.project_view(_project(request, cloud)))
+
+
+async def rename_project(request: Request, cloud: Cloud) -> Response:
+    asked = await _decoded(request, NewName)
+    assert isinstance(asked, NewName)
+    found = _project(request, cloud)
+    _check_name(asked.name)
+    await cloud.keeper.apply(RenameSupabaseProject(found.ref, asked.name))
+    return JSONResponse({"id": found.ref, "ref": found.ref, "name": asked.name})
+
+
+async def set_password(request: Request, cloud: Cloud) -> Response:
+    """Answers before the password is in force; the project is RESTARTING until then."""
+    asked = await _decoded(request, NewPassword)
+    assert isinstance(asked, NewPassword)
+    found = _project(request, cloud)
+    _check_password("password", asked.password)
+    await cloud.keeper.apply(SetDatabasePassword(found.ref, asked.password))
+    return JSONResponse({"message": "Successfully updated password"})
 
 
 async def delete_project(request: Request, cloud: Cloud) -> Response:
@@ -174,7 +212,9 @@ def routes(wrap: Callable[[Handler], Callable[[Request], Awaitable[Response]]]) 
         ("POST", "/v1/projects", create_project),
         ("GET", "/v1/projects", list_projects),
         ("GET", project, read_project),
+        ("PATCH", project, rename_project),
         ("DELETE", project, delete_project),
+        ("PATCH", f"{project}/database/password", set_password),
         ("GET", f"{project}/api-keys", api_keys),
         ("GET", f"{project}/health", health),
         ("POST", f"{project}/read-replicas/setup", setup_read_replica),

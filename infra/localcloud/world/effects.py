@@ -52,6 +52,10 @@ class BringUpSupabase(Effect, frozen=True):
     ref: str
 
 
+class ChangeDatabasePassword(Effect, frozen=True):
+    ref: str
+
+
 class BringUpReadReplica(Effect, frozen=True):
     ref: str
     identifier: str

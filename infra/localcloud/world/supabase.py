@@ -1,11 +1,21 @@
-"""Transitions of Supabase projects: COMING_UP -> ACTIVE_HEALTHY | INIT_FAILED, and read replicas beside them."""
+"""Transitions of Supabase projects, and of read replicas beside them.
+
+COMING_UP -> ACTIVE_HEALTHY | INIT_FAILED;  ACTIVE_HEALTHY <-> RESTARTING while the database's password changes
+"""
 
 from __future__ import annotations
 
 from msgspec import Struct, structs
 
 from infra.localcloud.world import lookup, owners
-from infra.localcloud.world.effects import BringUpReadReplica, BringUpSupabase, Change, RunEnding, with_items
+from infra.localcloud.world.effects import (
+    BringUpReadReplica,
+    BringUpSupabase,
+    Change,
+    ChangeDatabasePassword,
+    RunEnding,
+    with_items,
+)
 from infra.localcloud.world.errors import BadInput, Refused
 from infra.localcloud.world.model import Ending, ReadReplica, SupabaseProject, World
 
@@ -20,6 +30,16 @@ class CreateSupabaseProject(Struct, frozen=True):
 class SetSupabaseStatus(Struct, frozen=True):
     ref: str
     status: str
+
+
+class RenameSupabaseProject(Struct, frozen=True):
+    ref: str
+    name: str
+
+
+class SetDatabasePassword(Struct, frozen=True):
+    ref: str
+    password: str
 
 
 class DeleteSupabaseProject(Struct, frozen=True):
@@ -51,6 +71,22 @@ def create_supabase_project(world: World, command: CreateSupabaseProject) -> Cha
 def set_supabase_status(world: World, command: SetSupabaseStatus) -> Change:
     project = lookup.supabase_project(world, command.ref)
     return Change(with_items(world, supabase={project.ref: structs.replace(project, status=command.status)}))
+
+
+def rename_supabase_project(world: World, command: RenameSupabaseProject) -> Change:
+    project = lookup.supabase_project(world, command.ref)
+    return Change(with_items(world, supabase={project.ref: structs.replace(project, name=command.name)}))
+
+
+def set_database_password(world: World, command: SetDatabasePassword) -> Change:
+    """RESTARTING until the role and the API gateway have it, so that who waits for health waits for the password too."""
+    project = lookup.supabase_project(world, command.ref)
+    if project.database_password == command.password:
+        return Change(world)  # set already, or on its way
+    if project.status not in ("ACTIVE_HEALTHY", "RESTARTING"):
+        raise Refused(f"Project must be ACTIVE_HEALTHY to change its password, it is {project.status}")
+    updated = structs.replace(project, database_password=command.password, status="RESTARTING")
+    return Change(with_items(world, supabase={project.ref: updated}), (ChangeDatabasePassword(ref=project.ref),))
 
 
 def delete_supabase_project(world: World, command: DeleteSupabaseProject) -> Change:

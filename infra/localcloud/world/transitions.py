@@ -63,6 +63,8 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     endings.FinishEnding: endings.finish_ending,
     supabase.CreateSupabaseProject: supabase.create_supabase_project,
     supabase.SetSupabaseStatus: supabase.set_supabase_status,
+    supabase.RenameSupabaseProject: supabase.rename_supabase_project,
+    supabase.SetDatabasePassword: supabase.set_database_password,
     supabase.DeleteSupabaseProject: supabase.delete_supabase_project,
     supabase.AddReadReplica: supabase.add_read_replica,
     supabase.ReadReplicaReady: supabase.read_replica_ready,

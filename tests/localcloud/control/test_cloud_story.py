@@ -5,6 +5,7 @@ One test on purpose: bringing the cloud up is what costs, and each step needs th
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
 import httpx
 import psutil
 import pytest
@@ -107,6 +109,15 @@ def until(is_so: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+async def can_connect(host: str, password: str) -> bool:
+    try:
+        connection = await asyncpg.connect(host=host, user="postgres", password=password, database="postgres", timeout=DEADLINE_S)
+    except asyncpg.InvalidPasswordError:
+        return False
+    await connection.close()
+    return True
+
+
 def is_running(pid: int | None) -> bool:
     try:
         return pid is not None and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -159,6 +170,17 @@ def test_a_cloud_of_two_regions_lives_through_failures_restarts_and_its_own_end(
     until(lambda: len(cloud.get(f"{path}/config/database/pooler")) == 2)
     database = cloud.get(path)["database"]["host"]
 
+    # a new password: when the project is healthy again, role, standby and gateway have it
+    assert cloud.client.patch(f"{path}/database/password", json={"password": "new-password"}).status_code == 200
+    until(lambda: cloud.get(path)["status"] == "ACTIVE_HEALTHY")
+    hosts = [one["db_host"] for one in cloud.get(f"{path}/config/database/pooler")]
+    until(lambda: [asyncio.run(can_connect(host, "new-password")) for host in hosts] == [True, True])
+    assert not asyncio.run(can_connect(database, "story-password"))
+    key = next(one["api_key"] for one in cloud.get(f"{path}/api-keys?reveal=true") if one["name"] == "anon")
+    user = {"email": "a@example.com", "password": "correct horse"}
+    signed_up = httpx.post(f"http://{database}:8000/auth/v1/signup", json=user, headers={"apikey": key})
+    assert signed_up.status_code == 200, signed_up.text
+
     # a cache, and a service in two regions that refers to both
     command = 'valkey-server --requirepass $PASSWORD --save "" --maxmemory 64mb --maxmemory-policy allkeys-lru'
     image = {"source": {"image": "valkey/valkey:8"}, "startCommand": command}
@@ -178,7 +200,7 @@ def test_a_cloud_of_two_regions_lives_through_failures_restarts_and_its_own_end(
             "ANSWER": "first",
             "HEALTH": "200",
             "REDIS_URL": "redis://:${{cache.PASSWORD}}@${{cache.RAILWAY_PRIVATE_DOMAIN}}:${{cache.PORT}}",
-            "DATABASE_URL": f"postgresql://postgres:story-password@{database}:5432/postgres",
+            "DATABASE_URL": f"postgresql://postgres:new-password@{database}:5432/postgres",
         },
     )
     domain = cloud.gql(

@@ -73,6 +73,36 @@ async def test_read_replica_appears_and_goes(cloud: Harness):
     assert len(cloud.plane.databases) == 1
 
 
+async def test_new_password_reaches_role_and_gateway_once(cloud: Harness):
+    """A gateway that kept the old password could not connect again; setting the same password twice restarts nothing."""
+    ref = (await make(cloud))["ref"]
+    path = f"/v1/projects/{ref}"
+    restarts = []
+    stop = cloud.plane.stop
+
+    async def recorded(key: str) -> None:
+        restarts.append(key)
+        await stop(key)
+
+    cloud.plane.stop = recorded  # type: ignore[method-assign]
+    for _ in range(2):
+        response = await cloud.client.patch(f"{path}/database/password", json={"password": "n&/word"})
+        assert response.status_code == 200, response.text
+        await cloud.until(lambda: cloud.world.supabase[ref].status == "ACTIVE_HEALTHY")
+    assert cloud.plane.databases[f"db-{ref}"].password == "n&/word"
+    assert cloud.plane.gateways[f"api-{ref}"]["DATABASE_URL"].startswith("postgresql://postgres:n%26%2Fword@")
+    assert restarts == [f"api-{ref}"]
+    assert (await cloud.client.patch(f"{path}/database/password", json={"password": "abc"})).status_code == 400
+    assert (await cloud.client.patch("/v1/projects/none/database/password", json={"password": "abcd"})).status_code == 404
+
+
+async def test_project_can_be_renamed(cloud: Harness):
+    ref = (await make(cloud))["ref"]
+    assert (await cloud.client.patch(f"/v1/projects/{ref}", json={"name": "other"})).status_code == 200
+    assert (await get(cloud, f"/v1/projects/{ref}"))["name"] == "other"
+    assert (await cloud.client.patch(f"/v1/projects/{ref}", json={"name": ""})).status_code == 400
+
+
 async def test_deleted_project_leaves_no_process_address_or_file(cloud: Harness):
     ref = (await make(cloud))["ref"]
     assert (cloud.directory / "supabase" / ref).is_dir()
@@ -87,7 +117,7 @@ async def test_deleted_project_leaves_no_process_address_or_file(cloud: Harness)
     ("body", "message"),
     [
         ({**NEW, "region": "mars-1"}, "no counterpart"),
-        ({**NEW, "db_pass": "x"}, "db_pass: expected at least"),
+        ({**NEW, "db_pass": "x"}, "db_pass: expected 4 to 1024"),
         ({**NEW, "name": ""}, "name: expected 1 to"),
         ({"name": "x"}, "Invalid request body"),
         ([], "Invalid request body"),
