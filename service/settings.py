@@ -19,6 +19,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 # in the list: platforms put variables of their own under those prefixes.
 OWN_PREFIXES = ("CACHE_", "CORS_", "GZIP_", "POOL_", "JWT_", "JWKS_", "REVOCATION_", "DRAIN_", "SMTP_", "STORAGE_")
 LOOPBACK_PREFIX = "127."
+# Ended sessions stay in the revocation log for as long as any replica may be set to believe a confirmation.
+CACHE_TTL_S_MAX = 3600
 
 
 class SettingsInvalid(Exception):
@@ -66,7 +68,7 @@ class Settings(BaseSettings):
     pool_size_max: Annotated[int, Field(ge=1, le=100)] = 10
 
     cache_key: Secret
-    cache_ttl_s: Annotated[int, Field(ge=1, le=3600)] = 300
+    cache_ttl_s: Annotated[int, Field(ge=1, le=CACHE_TTL_S_MAX)] = 300
     cache_entries_max: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
     revocation_staleness_max_s: Annotated[float, Field(ge=1.0, le=60.0)] = 2.0
 

@@ -13,14 +13,19 @@ from hashlib import blake2b
 
 import msgspec
 
+from service.settings import CACHE_TTL_S_MAX
 from service.tokens.identity import Identity
 
 KEY_BYTES = 16
 MAC_BYTES = 16
 # The user's JSON rides along for /me. A larger one is fetched each time instead, so that L1 stays within its memory.
 USER_BYTES_MAX = 8192
-# No token is remembered longer than this after it was issued: revocations are kept this long, so none is outlived.
+# No token is remembered longer than this after it was issued: a revocation whose session lives on at the issuer is kept this
+# long, so it is not outlived.
 TOKEN_LIFE_MAX_S = 86_400.0
+# A session that has ended at the issuer needs refusing only while somebody may remember it as alive; five minutes are for
+# clocks that differ and for answers that were on their way.
+ENDED_LIFE_S = CACHE_TTL_S_MAX + 300.0
 
 
 class Entry:

@@ -30,6 +30,9 @@ CONNECT_TIMEOUT_S = 3.0
 LOAD_TIMEOUT_S = 20.0
 RETRY_S_MAX = 2.0
 EXPIRE_EVERY_POLLS = 60
+# While more is revoked than memory holds, everything is read again this often: the primary must not pay for our bound.
+RELOAD_S = 30.0
+ROWS_AT_A_TIME = 5000
 
 # The xmin of this statement's own snapshot is the next poll's floor: whatever is invisible now has a transaction >= xmin.
 _POLL = """
@@ -64,6 +67,7 @@ class RevocationFeed:
         self._counters = counters
         self._floor = "0"
         self._polls = 0
+        self._loaded_at = -math.inf
         self.heard_at = -math.inf
 
     @property
@@ -91,31 +95,40 @@ class RevocationFeed:
             await connection.add_listener(CHANNEL, self._on_notice)
             for channel in self._also:
                 await connection.add_listener(channel, self._on_other)
-            self._floor = "0"  # another server may answer now (a restore, a fail-over), with transaction numbers of its own
-            await self._poll(connection, LOAD_TIMEOUT_S)
+            await self._load(connection)
             while True:
                 await asyncio.sleep(POLL_S)
-                await self._poll(connection, POLL_TIMEOUT_S)
+                if self._revocations.is_overfull and self._clock.monotonic() - self._loaded_at >= RELOAD_S:
+                    await self._load(connection)
+                else:
+                    await self._poll(connection, POLL_TIMEOUT_S)
         finally:
             connection.terminate()  # close() would wait for a server that may be gone
+
+    async def _load(self, connection: asyncpg.Connection) -> None:
+        """Reads every line that counts: another server may answer now, with transaction numbers of its own, or there is room."""
+        self._loaded_at = self._clock.monotonic()
+        self._floor = "0"
+        self._revocations.expire(self._clock.wall())
+        self._revocations.is_overfull = False
+        await self._poll(connection, LOAD_TIMEOUT_S)
+        if self._revocations.is_overfull:
+            log.error("revocation_set_overfull", subjects=len(self._revocations))
 
     async def _poll(self, connection: asyncpg.Connection, timeout_s: float) -> None:
         asked_at = self._clock.monotonic()
         rows = await connection.fetch(_POLL, self._floor, timeout=timeout_s)
-        for row in rows:
-            if row["sequence"] is not None:
-                self._revocations.apply(as_revocation(row), self._clock.monotonic())
+        for first in range(0, len(rows), ROWS_AT_A_TIME):
+            for row in rows[first : first + ROWS_AT_A_TIME]:
+                if row["sequence"] is not None:
+                    self._revocations.apply(as_revocation(row), self._clock.monotonic())
+            await asyncio.sleep(0)  # a whole day's lines at once would hold up every request
         self._floor = rows[0]["xmin"]
         self._polls += 1
         if self._polls % EXPIRE_EVERY_POLLS == 0:
             self._revocations.expire(self._clock.wall())
-        if self._revocations.is_overfull:
-            log.error("revocation_set_overfull", subjects=len(self._revocations))
-            self._revocations.expire(self._clock.wall())
-            self._revocations.is_overfull = False
-            self._floor = "0"  # what did not fit before is read again
-            return  # heard_at stays behind: the set is not complete, so nothing is served on its word
-        self.heard_at = asked_at
+        if not self._revocations.is_overfull:  # else the set is not complete: nothing may be served on its word
+            self.heard_at = asked_at
 
     def _on_notice(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         try:

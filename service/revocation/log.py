@@ -21,7 +21,7 @@ _WRITE_OTHERS = (
 _REVOKE = f"SELECT {_COLUMNS} FROM cached_auth.revoke($1, $2)"  # noqa: S608
 _PRUNE = """
 DELETE FROM cached_auth.revocations WHERE sequence IN
-       (SELECT sequence FROM cached_auth.revocations WHERE expires_at < now() - interval '1 hour' LIMIT 1000)
+       (SELECT sequence FROM cached_auth.revocations WHERE expires_at < now() - interval '1 hour' LIMIT 10000)
 """
 
 

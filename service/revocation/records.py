@@ -9,8 +9,9 @@ Whole seconds and two clocks leave a grey zone around the watermark: a token iss
 was ended or the fresh log-in right after it. Guessing either way is wrong (a hole, or a user logged out by our fault), so
 tokens within WATERMARK_GREY_S of the watermark are DOUBTFUL until the issuer has confirmed them after the revocation arrived.
 
-Entries leave when they expire: they are kept for as long as any token they speak of can be remembered (TOKEN_LIFE_MAX_S).
-More than SUBJECTS_MAX of them cannot be kept within our memory; the set then says `is_overfull` and the feed counts as silent.
+Entries leave when they expire: they are kept for as long as anybody may remember a session as alive that has ended at the
+issuer (ENDED_LIFE_S) or, where it could not be ended there, any of its tokens (TOKEN_LIFE_MAX_S). More than SUBJECTS_MAX of
+them cannot be kept within our memory; the set then says `is_overfull` and the feed counts as silent until a fresh load fits.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from service.accounts.follow_up import SignedInUser, follow_up
 from service.accounts.profiles import read_profile
 from service.accounts.worker import Worker
 from service.cache.authenticator import Authenticator, Tier
-from service.cache.entries import TOKEN_LIFE_MAX_S
+from service.cache.entries import ENDED_LIFE_S
 from service.clocks import Clock
 from service.database.pools import Database
 from service.errors import TokenRejected, Unavailable
@@ -127,7 +127,7 @@ class AuthEndpoints:
 
     async def _log_out_everywhere(self, token: bytes, identity: Identity, scope: Scope) -> None:
         if scope != "others":
-            expires_at = self._clock.wall() + TOKEN_LIFE_MAX_S
+            expires_at = self._clock.wall() + ENDED_LIFE_S
             own = Revocation(0, "session", identity.session_id, identity.issued_at, expires_at)
             self._revocations.apply(own, self._clock.monotonic())
             self._authenticator.forget(token)

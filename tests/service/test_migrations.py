@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service.cache.entries import TOKEN_LIFE_MAX_S
+from service.cache.entries import ENDED_LIFE_S, TOKEN_LIFE_MAX_S
 from service.database.migrate import MIGRATIONS, MigrationFailed, dbmate_url, migrate
 from service.revocation.records import WATERMARK_GREY_S
 from tests.service import issuing
@@ -103,6 +103,32 @@ async def test_administrators_revocation_ends_the_sessions_at_auth(empty_databas
         await connection.close()
 
 
+async def lives_s(url: str) -> dict[str, int]:
+    """Seconds that each kind of line has left, by kind."""
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch("SELECT kind, extract(epoch FROM expires_at - now()) AS left FROM cached_auth.revocations")
+        return {row["kind"]: round(row["left"], -1) for row in rows}
+    finally:
+        await connection.close()
+
+
+async def test_line_lives_as_long_as_somebody_may_remember_the_session(empty_database: str):
+    """A day for each log-out would fill every replica's set at two log-outs a second."""
+    await run(empty_database, AUTH, f"INSERT INTO auth.users VALUES ('{issuing.USER}')")
+    await run(empty_database, f"INSERT INTO auth.sessions VALUES ('{issuing.SESSION}', '{issuing.USER}')")
+    await migrate(empty_database)
+    await run(empty_database, f"SELECT cached_auth.revoke('user', '{issuing.USER}')")
+    assert await lives_s(empty_database) == {"session": ENDED_LIFE_S, "user": ENDED_LIFE_S}
+
+
+async def test_line_of_a_session_that_lives_on_at_auth_is_kept_for_a_tokens_whole_life(empty_database: str):
+    """Without the right to end it there, our line is all that stands against its tokens."""
+    await migrate(empty_database)
+    await run(empty_database, f"SELECT cached_auth.revoke('user', '{issuing.USER}')")
+    assert await lives_s(empty_database) == {"user": TOKEN_LIFE_MAX_S + 60}
+
+
 async def test_broken_migration_is_one_error_and_hides_the_password(
     empty_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
@@ -137,8 +163,10 @@ def test_migrations_are_numbered_without_gaps():
 
 
 def test_sql_and_code_agree_on_the_constants():
-    """The table keeps a revocation a minute longer than any token is remembered; revoke() steps over the grey zone."""
-    schema = (MIGRATIONS / "0001_schema.sql").read_text()
-    assert f"interval '{TOKEN_LIFE_MAX_S / 3600:.0f} hours 1 minute'" in schema
-    watch = (MIGRATIONS / "0002_auth_watch.sql").read_text()
-    assert re.search(rf"ELSE {WATERMARK_GREY_S:.0f} END", watch)
+    """The table keeps a revocation for as long as it can be needed; revoke() steps over the grey zone."""
+    lives = (MIGRATIONS / "0006_shorter_lives.sql").read_text()
+    assert f"SET DEFAULT clock_timestamp() + interval '{ENDED_LIFE_S / 60:.0f} minutes'" in lives
+    assert (
+        f"THEN interval '{ENDED_LIFE_S / 60:.0f} minutes' ELSE interval '{TOKEN_LIFE_MAX_S / 3600:.0f} hours 1 minute'" in lives
+    )
+    assert re.search(rf"ELSE {WATERMARK_GREY_S:.0f} END", lives)

@@ -130,8 +130,9 @@ async def test_transaction_that_commits_late_is_not_passed_over(
     await late.close()
 
 
-async def test_overfull_set_keeps_the_feed_silent(database_url: str, writer: asyncpg.Connection):
+async def test_overfull_set_keeps_the_feed_silent(database_url: str, writer: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch):
     """Fail closed: what does not fit into memory must not be served as if it were known."""
+    monkeypatch.setattr("service.revocation.feed.RELOAD_S", 1.0)
     async with listening(database_url) as listener:
         listener.revocations._subjects_max = 1
         for number in range(3):
@@ -140,6 +141,20 @@ async def test_overfull_set_keeps_the_feed_silent(database_url: str, writer: asy
         listener.revocations._subjects_max = 10
         await until(lambda: listener.feed.silent_s < 0.6)
         assert all(listener.is_revoked(f"s{number}") for number in range(3))
+
+
+async def test_overfull_set_does_not_make_every_poll_read_everything(database_url: str, writer: asyncpg.Connection):
+    """200,001 lines twice a second from every replica would take the primary down with us."""
+    async with listening(database_url) as listener:
+        listener.revocations._subjects_max = 1
+        for number in range(3):
+            await writer.execute(INSERT, f"s{number}")
+        await until(lambda: listener.revocations.is_overfull)
+        loaded_at, polls = listener.feed._loaded_at, listener.feed._polls
+        await until(lambda: listener.feed._polls > polls + 2)
+        assert listener.feed._loaded_at == loaded_at
+        assert listener.feed._floor != "0"
+        assert listener.feed.silent_s > 1.0
 
 
 async def test_other_channels_are_heard(database_url: str, writer: asyncpg.Connection):
