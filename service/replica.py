@@ -41,7 +41,9 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
         database = Database(settings, clock, counters)
         stack.push_async_callback(database.close)
         await database.open()
-        auth_api = AuthApi(settings.auth_url, settings.jwks_address, settings.supabase_anon_key.get_secret_value(), counters)
+        grant_key = settings.supabase_secret_key.get_secret_value() if settings.supabase_secret_key else ""
+        anon_key = settings.supabase_anon_key.get_secret_value()
+        auth_api = AuthApi(settings.auth_url, settings.jwks_address, anon_key, counters, grant_key)
         stack.push_async_callback(auth_api.close)
         service_role_key = settings.supabase_service_role_key.get_secret_value()
         storage = StorageApi(settings.supabase_url, service_role_key, settings.storage_bucket)

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     supabase_url: str
     supabase_anon_key: Secret
     supabase_service_role_key: Secret
+    supabase_secret_key: Secret | None = None
     jwt_issuer: str
     jwt_audience: str = "authenticated"
     jwks_url: str = ""
@@ -132,6 +133,14 @@ class Settings(BaseSettings):
     def _check_smtp_url(cls, value: Secret | None) -> Secret | None:
         if value is not None and urlsplit(value.get_secret_value()).scheme not in {"smtp", "smtps"}:
             raise ValueError("expected an smtp:// or smtps:// URL")
+        return value
+
+    @field_validator("supabase_secret_key")
+    @classmethod
+    def _check_secret_key(cls, value: Secret | None) -> Secret | None:
+        # Supabase believes the client address that comes with such a key only; the service_role key, a JWT, does not do.
+        if value is not None and not value.get_secret_value().startswith("sb_secret_"):
+            raise ValueError("expected a secret API key, which begins with sb_secret_")
         return value
 
     @field_validator("cache_key")

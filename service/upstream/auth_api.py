@@ -59,10 +59,15 @@ class _ErrorBody(msgspec.Struct):
 
 
 class AuthApi:
-    """Create inside the running loop; `close` ends the connections. `anon_key` identifies the project, it is no secret."""
+    """Create inside the running loop; `close` ends the connections. `anon_key` identifies the project, it is no secret.
 
-    def __init__(self, auth_url: str, jwks_url: str, anon_key: str, counters: Counters) -> None:
+    grant_key: sent instead of it with what opens or renews a session. Hosted Supabase believes Sb-Forwarded-For only beside a
+    secret key; everything else keeps to the key that can do nothing.
+    """
+
+    def __init__(self, auth_url: str, jwks_url: str, anon_key: str, counters: Counters, grant_key: str = "") -> None:
         self._auth_url = auth_url
+        self._grant_key = {"apikey": grant_key} if grant_key else {}
         self._jwks_url = jwks_url
         self._counters = counters
         self._under_way = {"user": 0, "grant": 0}
@@ -95,11 +100,13 @@ class AuthApi:
     async def grant(self, kind: GrantKind, body: dict[str, Any], client_address: str) -> UpstreamAnswer:
         """POST /token. Never retried. Unavailable."""
         path = f"/token?grant_type={kind}"
-        return await self._send(kind, "grant", "POST", path, _forwarded(client_address), body, GRANT_TIMEOUT_S)
+        headers = {**self._grant_key, **_forwarded(client_address)}
+        return await self._send(kind, "grant", "POST", path, headers, body, GRANT_TIMEOUT_S)
 
     async def sign_up(self, body: dict[str, Any], client_address: str) -> UpstreamAnswer:
         """POST /signup. Unavailable."""
-        return await self._send("signup", "grant", "POST", "/signup", _forwarded(client_address), body, GRANT_TIMEOUT_S)
+        headers = {**self._grant_key, **_forwarded(client_address)}
+        return await self._send("signup", "grant", "POST", "/signup", headers, body, GRANT_TIMEOUT_S)
 
     async def log_out(self, token: bytes, scope: str) -> UpstreamAnswer:
         """POST /logout. Unavailable."""
@@ -157,5 +164,9 @@ def error_of(answer: UpstreamAnswer) -> tuple[str, str]:
 
 
 def _forwarded(client_address: str) -> dict[str, str]:
-    """GoTrue limits /token per client address, so it must see the client's, not ours."""
+    """GoTrue limits /token per client address, so it must see the client's, not ours.
+
+    X-Forwarded-For is for a GoTrue of one's own. Hosted Supabase overwrites that and reads Sb-Forwarded-For, where the project
+    has security_sb_forwarded_for_enabled and the request a secret API key.
+    """
     return {"x-forwarded-for": client_address, "sb-forwarded-for": client_address} if client_address else {}

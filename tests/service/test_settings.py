@@ -19,6 +19,7 @@ SECRETS = ("SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "CACHE_KEY", "DATAB
 MISTAKES = [
     ("SUPABASE_URL", ""),
     ("SUPABASE_URL", "project.supabase.co"),
+    ("SUPABASE_SECRET_KEY", "eyJhbGciOiJIUzI1NiJ9.e30.x"),
     ("JWT_ISSUER", ""),
     ("JWKS_URL", "file:///etc/passwd"),
     ("DATABASE_URL", "mysql://localhost/x"),
@@ -78,6 +79,7 @@ def test_secrets_do_not_print():
         name: f"{'redis' if 'REDIS' in name else 'smtp' if 'SMTP' in name else 'postgresql'}://s3cret-{'x' * 32}"
         for name in SECRETS
     }
+    values["SUPABASE_SECRET_KEY"] = f"sb_secret_s3cret-{'x' * 32}"
     settings = settings_with(**values)
     for text in (repr(settings), str(settings), repr(settings.cache_key), str(settings.model_dump())):
         assert "s3cret" not in text
