@@ -33,6 +33,9 @@ COMMANDS = {
 }
 
 
+VERBOSE = "--verbose"
+
+
 class Commands(click.Group):
     """A group whose members are imported on demand."""
 
@@ -55,7 +58,7 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Example: ./cached-auth up          (deploys the dev stack on this machine and proves it with load)",
 )
-@click.option("--verbose", is_flag=True, help="Show the traceback of an error.")
+@click.option(VERBOSE, is_flag=True, help="Show the traceback of an error.")
 @click.version_option(package_name=None, version="0.1.0", prog_name="cached-auth", message="%(prog)s %(version)s")
 def main(verbose: bool) -> None:
     """Deploy a fast and safe multi-region authentication cache, see every change first, prove it with load.
@@ -65,13 +68,18 @@ def main(verbose: bool) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command; every failure ends as one line, one `next:` line and its exit code."""
+    """Runs one command; every failure ends as one line, one `next:` line and its exit code.
+
+    `--verbose` may stand anywhere; only `test` hands it on, because pytest has one of its own.
+    """
+    is_verbose = VERBOSE in arguments and arguments[:1] != ["test"]
+    arguments = [word for word in arguments if word != VERBOSE] if is_verbose else arguments
     try:
         code = main.main(args=arguments, prog_name="cached-auth", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except CliError as failure:
         error(failure.message, failure.next_command, failure.details)
-        if "--verbose" in arguments and failure.__cause__ is not None:
+        if is_verbose and failure.__cause__ is not None:
             raise
         return failure.exit_code
     except click.exceptions.NoArgsIsHelpError as failure:
@@ -87,7 +95,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         return FAILED
     except OSError as failure:
-        if "--verbose" in arguments:
+        if is_verbose:
             raise
         error(f"{failure.filename or 'system'}: {failure.strerror or failure}", "./cached-auth doctor")
         return FAILED

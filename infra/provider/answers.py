@@ -10,7 +10,8 @@ import grpc.aio  # type: ignore[import-untyped]
 from pulumi.runtime.proto import provider_pb2, status_pb2
 
 from infra.provider.comparison import Change, Kind
-from infra.provider.definition import Failure, Output
+from infra.provider.definition import Failure
+from infra.provider.fields import Output
 from infra.provider.properties import Properties, as_secret, to_struct
 
 _KINDS = {

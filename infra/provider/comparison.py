@@ -6,12 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from infra.provider.fields import Field
 from infra.provider.properties import Secret, has_unknown, plain
-
-if TYPE_CHECKING:
-    from infra.provider.definition import Field
 
 _PLAIN_KEY = re.compile(r"[^.\[\]\"]+")
 

@@ -15,32 +15,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from infra.provider.comparison import Change, compare
+from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, Secret, as_secret, has_unknown, plain
-from infra.provider.rules import Problem, Rule
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One input. `name` is the wire name (camelCase); `is_compared` False means that a change of it alone is no change."""
-
-    name: str
-    rule: Rule
-    is_required: bool = False
-    replaces: bool = False
-    is_secret: bool = False
-    is_compared: bool = True
-    default: Any = None
-    about: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One output. `is_stable` outputs keep their value through an update, the others are unknown while it is previewed."""
-
-    name: str
-    is_secret: bool = False
-    is_stable: bool = True
-    about: str = ""
+from infra.provider.rules import Problem
 
 
 @dataclass(frozen=True, slots=True)

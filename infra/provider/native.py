@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic
 
-from infra.provider.definition import Call, ClientT, Field, Resource
+from infra.provider.definition import Call, ClientT, Resource
+from infra.provider.fields import Field
 from infra.provider.stopping import Stopper
 
 Function = Callable[[Call[Any], dict[str, Any]], Awaitable[dict[str, Any]]]

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from infra.provider.definition import Field, Resource
+from infra.provider.definition import Resource
+from infra.provider.fields import Field
 from infra.provider.native import NativeProvider
 
 

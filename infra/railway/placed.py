@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from infra.provider.definition import Field
+from infra.provider.fields import Field
 from infra.railway.names import ID
 
 PLACE_FIELDS = (

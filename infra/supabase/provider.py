@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import httpx
 
-from infra.provider.definition import Field
 from infra.provider.endpoints import is_loopback, require_private_way
 from infra.provider.errors import ConfigurationError
+from infra.provider.fields import Field
 from infra.provider.native import NativeProvider, by_type
 from infra.provider.rules import Text
 from infra.provider.stopping import Stopper

@@ -29,7 +29,7 @@ from loadtests.slo import Slo, parse_slo
 from loadtests.verdict import Binding, Outcome, judge
 
 ROOT = Path(__file__).resolve().parents[2]
-DOUBLE = ROOT / "tests" / "loadtests" / "service_double.py"
+DOUBLE = Path(__file__).with_name("service_double.py")
 CALM = GeneratorFacts(1.0, 2.0, 20.0, 0, 1000)
 LIMIT_MS = 50.0
 SIGMA = 0.5

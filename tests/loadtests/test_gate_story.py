@@ -16,7 +16,7 @@ from loadtests.verdict import Outcome, Verdict, decode
 pytestmark = pytest.mark.story
 
 ROOT = Path(__file__).resolve().parents[2]
-DOUBLE = Path(__file__).with_name("service_double.py")
+DOUBLE = ROOT / "loadtests" / "bench" / "service_double.py"
 SLO = """
 version: 1
 run:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.provider.comparison import Kind, child, compare
-from infra.provider.definition import Field
+from infra.provider.fields import Field
 from infra.provider.properties import (
     UNKNOWN,
     Secret,

@@ -20,8 +20,9 @@ from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 import infra
-from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import ConfigurationError
+from infra.provider.fields import Field, Output
 from infra.provider.native import NativeProvider, by_type
 from infra.provider.properties import UNKNOWN, Secret, from_struct, to_struct
 from infra.provider.rules import Text

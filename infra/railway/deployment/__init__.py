@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from infra.provider.comparison import Change, Kind
-from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import HalfMade, InvalidInput, NotFound
+from infra.provider.fields import Field, Output
 from infra.provider.properties import Properties
 from infra.provider.rules import Anything, MapOf, Problem, Text, Whole
 from infra.railway.client import Data, RailwayClient, nodes

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from infra.provider.definition import Call, Field, Found, Made, Recorded, Resource
+from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import Conflict
+from infra.provider.fields import Field
 from infra.railway.client import Data, RailwayClient, nodes
 from infra.railway.names import ENVIRONMENT_NAME, ID
 from infra.railway.operations import load

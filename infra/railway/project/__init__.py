@@ -6,8 +6,9 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import HalfMade, ProviderError
+from infra.provider.fields import Field, Output
 from infra.provider.waiting import until
 from infra.railway.client import Data, RailwayClient, nodes, only
 from infra.railway.names import ID, PROJECT_NAME

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from infra.provider.comparison import Change, Kind
-from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import Conflict, HalfMade, ProviderError
+from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, plain
 from infra.provider.rules import Choice, ListOf, Text, Whole
 from infra.provider.waiting import until

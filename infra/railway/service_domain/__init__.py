@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.endpoints import is_address_literal
+from infra.provider.fields import Field, Output
 from infra.provider.rules import Whole
 from infra.railway.client import Data, RailwayClient, only
 from infra.railway.operations import load

@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import NotFound
+from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, has_unknown, plain
 from infra.provider.rules import MapOf, Text
 from infra.railway.client import Data, RailwayClient

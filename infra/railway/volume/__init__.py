@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from infra.provider.definition import Call, Field, Found, Made, Recorded, Resource
+from infra.provider.definition import Call, Found, Made, Recorded, Resource
+from infra.provider.fields import Field
 from infra.provider.rules import Choice
 from infra.railway.client import Data, RailwayClient, nodes, only
 from infra.railway.names import ID, MOUNT_PATH

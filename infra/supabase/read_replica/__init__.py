@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from infra.provider.definition import Call, Field, Found, Made, Output, Recorded, Resource
+from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import NotFound
+from infra.provider.fields import Field, Output
 from infra.provider.waiting import TimedOut, until
 from infra.supabase.client import SupabaseClient
 from infra.supabase.names import REF, REGION

@@ -14,6 +14,8 @@ import json
 import sys
 import time
 import uuid
+from functools import partial
+from typing import cast
 
 import bcrypt
 
@@ -168,7 +170,7 @@ class Connection(asyncio.Protocol):
         self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -202,7 +204,7 @@ async def serve(fault: str, amount: float) -> None:
     loop = asyncio.get_running_loop()
     urls = {}
     for region in ("east", "west", "supabase"):
-        server = await loop.create_server(lambda region=region: Connection(world, region), "127.0.0.1", 0, backlog=4096)
+        server = await loop.create_server(partial(Connection, world, region), "127.0.0.1", 0, backlog=4096)
         urls[region] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     outputs = {
         "stack": "double",
