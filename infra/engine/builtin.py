@@ -32,7 +32,11 @@ class BuiltinProvider:
     async def check(self, state: ResourceState, olds: Properties, news: Properties, seed: bytes) -> Checked:
         if state.type not in (REFERENCE, STASH):
             raise ProviderFailed(f"the builtin provider has no resource type {state.type!r}")
-        return Checked(news)
+        wanted = "name" if state.type == REFERENCE else "input"
+        failures = [(key, f'unknown property "{key}"') for key in sorted(news) if key != wanted]
+        if wanted not in news:
+            failures.append((wanted, f'missing required property "{wanted}"'))
+        return Checked(news, failures)
 
     async def diff(self, old: ResourceState, new: ResourceState, news: Properties, ignored: list[str]) -> Difference:
         return Difference()  # the engine compares inputs

@@ -111,6 +111,9 @@ def decode_resource(document: dict[str, Any], crypter: Crypter) -> ResourceState
             unknown[key] = value
         else:
             known[attribute] = decode_value(value, crypter.decrypt) if attribute in _SEALED else value
+    if hooks := known.get("resource_hooks"):
+        # States written before the kinds had Pulumi's names have `before_create` for `BeforeCreate`.
+        known["resource_hooks"] = {"".join(w[0].upper() + w[1:] for w in kind.split("_")): names for kind, names in hooks.items()}
     return ResourceState(**known, unknown_fields=unknown)
 
 

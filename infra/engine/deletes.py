@@ -37,8 +37,8 @@ def with_dependents(deployment: Deployment, chosen: list[ResourceState]) -> list
                 continue
             if not deployment.options.with_dependents:
                 raise UsageError(
-                    f"cannot delete '{by_id[current].urn}': '{by_id[dependent].urn}' depends on it and is not a target; "
-                    "add it to --target or use --target-dependents"
+                    f"Resource '{by_id[dependent].urn}' will be destroyed but was not specified in --target list; it depends on "
+                    f"'{by_id[current].urn}'. Either include the resource in --target list or pass --target-dependents to proceed"
                 )
             found.add(dependent)
             queue.append(dependent)

@@ -64,7 +64,7 @@ class Execution:
         new.created = new.modified = now_text()
 
         async def perform() -> None:
-            await self._hooks.run("before_create", new, new_inputs=new.inputs)
+            await self._hooks.run("BeforeCreate", new, new_inputs=new.inputs)
             if provider is None or is_provider_type(new.type):
                 return
             if deployment.is_preview:
@@ -75,7 +75,7 @@ class Execution:
                 new.outputs = self._accept(new, outputs)
                 if not new.id:
                     raise ProviderFailed("the provider returned no id")
-            await self._hooks.run("after_create", new, new_inputs=new.inputs, new_outputs=new.outputs)
+            await self._hooks.run("AfterCreate", new, new_inputs=new.inputs, new_outputs=new.outputs)
 
         await self._attempt(new, metadata, perform, replaces, condemns)
         deployment.events.step_done(deployment.metadata(op, replaces or condemns, new, is_logical=is_logical))
@@ -89,7 +89,7 @@ class Execution:
         new.outputs = old.outputs if provider is None else new.outputs
 
         async def perform() -> None:
-            await self._hooks.run("before_update", new, new_inputs=new.inputs, old_inputs=old.inputs, old_outputs=old.outputs)
+            await self._hooks.run("BeforeUpdate", new, new_inputs=new.inputs, old_inputs=old.inputs, old_outputs=old.outputs)
             if provider is not None and not is_provider_type(new.type):
                 if deployment.is_preview:
                     new.outputs = await self._preview_update(old, new, provider)
@@ -98,7 +98,7 @@ class Execution:
                     outputs = await provider.update(old, new, self._timeout(new, "update"), False)
                     new.outputs = self._accept(new, outputs)
             fields = {"new_inputs": new.inputs, "old_inputs": old.inputs, "new_outputs": new.outputs, "old_outputs": old.outputs}
-            await self._hooks.run("after_update", new, **fields)
+            await self._hooks.run("AfterUpdate", new, **fields)
 
         await self._attempt(new, metadata, perform, old)
         deployment.events.step_done(deployment.metadata(Op.UPDATE, old, new, difference))
@@ -112,17 +112,17 @@ class Execution:
     async def delete(self, old: ResourceState, op: Op, *, is_called: bool, stays: bool = False) -> None:
         """Deletes. `is_called`: the provider is asked; `stays`: the state remains, marked as pending replacement."""
         deployment = self._deployment
-        metadata = deployment.metadata(op, old, None, is_logical=op is Op.DELETE)
+        metadata = deployment.metadata(op, old, None, is_logical=op in (Op.DELETE, Op.READ_DISCARD))
         deployment.events.step_started(metadata)
 
         async def perform() -> None:
             if is_called:
-                await self._hooks.run("before_delete", old, old_inputs=old.inputs, old_outputs=old.outputs)
+                await self._hooks.run("BeforeDelete", old, old_inputs=old.inputs, old_outputs=old.outputs)
                 if not deployment.is_preview:
                     provider = await self._providers.get(old.provider)
                     await deployment.snapshot.begin(old, "deleting")
                     await provider.delete(old, self._timeout(old, "delete"))
-                await self._hooks.run("after_delete", old, old_inputs=old.inputs, old_outputs=old.outputs)
+                await self._hooks.run("AfterDelete", old, old_inputs=old.inputs, old_outputs=old.outputs)
 
         async with deployment.slots:
             self._refuse_when_cancelled(old.urn)

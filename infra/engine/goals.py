@@ -9,7 +9,16 @@ from infra.engine.urns import make_urn, qualified_type, urn_name
 from infra.engine.values import Properties, flatten_outputs, without_nulls
 from infra.engine.wire import from_struct, from_value
 
-HOOK_KINDS = ("before_create", "after_create", "before_update", "after_update", "before_delete", "after_delete", "on_error")
+# Field of the request -> name in the checkpoint; sdk/go/common/resource/resource_hooks.go HookType.
+HOOK_KINDS = {
+    "before_create": "BeforeCreate",
+    "after_create": "AfterCreate",
+    "before_update": "BeforeUpdate",
+    "after_update": "AfterUpdate",
+    "before_delete": "BeforeDelete",
+    "after_delete": "AfterDelete",
+    "on_error": "OnError",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,7 @@ def parse_alias(alias: Any) -> AliasSpec:
 
 
 def parse_hooks(message: Any) -> dict[str, list[str]]:
-    return {kind: list(getattr(message, kind)) for kind in HOOK_KINDS if getattr(message, kind)}
+    return {kind: list(getattr(message, name)) for name, kind in HOOK_KINDS.items() if getattr(message, name)}
 
 
 def parse_goal(request: Any) -> Goal:
