@@ -18,7 +18,7 @@ import uvicorn
 
 from service.replica import running
 from service.settings import Settings
-from service.web.protocol import Protocol
+from service.web.protocol import Protocol, sweep
 
 # Longer than the edge keeps an idle connection, so that it is the edge that closes and no request meets a closing socket.
 KEEP_ALIVE_S = 75
@@ -69,5 +69,8 @@ async def serve(settings: Settings) -> None:
         gc.collect()
         gc.freeze()
         log.info("serving", host=settings.host, port=settings.port, environment=settings.environment)
-        await server.serve()
+        async with asyncio.TaskGroup() as group:
+            sweeping = group.create_task(sweep(server.server_state.connections))
+            await server.serve()
+            sweeping.cancel()
     log.info("ended")

@@ -9,6 +9,7 @@ Every answer, from either side, leaves with X-Process-Time, security headers and
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import perf_counter
 from typing import Any
@@ -44,6 +45,7 @@ ROUTES = frozenset(
     | {f"{PREFIX}/{name}" for name in ("register", "login", "refresh", "logout", "revoke")}
 )
 BODY_BYTES_MAX = 1_048_576  # GoTrue's own bound
+BODY_TIMEOUT_S = 30.0
 SLOW_S = 1.0
 
 _L1 = TIER_HEADERS["l1"]
@@ -186,13 +188,21 @@ def _own_fault() -> Answer:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """`receive` that ends a body longer than it may be, however it is framed."""
-    received = 0
+    """`receive` that ends a body longer than it may be, however it is framed, and one that takes longer than BODY_TIMEOUT_S."""
+    received, is_whole = 0, False
+    deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
 
     async def bounded() -> Message:
-        nonlocal received
-        message = await receive()
+        nonlocal received, is_whole
+        if is_whole:
+            return await receive()  # what is awaited now is the caller's hanging up
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
         received += len(message.get("body", b""))
+        is_whole = not message.get("more_body", False)
         return {"type": "http.disconnect"} if received > BODY_BYTES_MAX else message
 
     return bounded

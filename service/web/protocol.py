@@ -1,12 +1,21 @@
-"""uvicorn's HTTP/1.1 protocol with two things of our own: bounded headers, and a shortcut for the one request that is hot.
+"""uvicorn's HTTP/1.1 protocol with three things of our own: bounded headers, a deadline for a request's head, and a shortcut
+for the one request that is hot.
 
 The shortcut: a plain GET /api/v1/auth/verify whose token is in L1 is answered while its headers are being parsed, without a
 task, a scope or an event. It is taken only where nothing else can be going on: HTTP/1.1 kept alive, no earlier request of
 this connection unanswered (answers must keep their order), nothing waiting to be written. Everything else takes uvicorn's
 way to the same Front; tests/service/test_story.py holds the two answers side by side.
+
+The deadline: whoever sends a head byte by byte, or none at all, would hold a place among CONNECTIONS_MAX for ever, because
+uvicorn stops its keep-alive timer at the first byte. One sweep over all connections looks for those that neither idle between
+requests nor have one under way; a timer for each head would be paid for on the hot path.
 """
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -15,6 +24,8 @@ from service.web.front import VERIFY, Front
 HEADER_BYTES_MAX = 32_768
 HEADERS_MAX = 100
 TARGET_BYTES_MAX = 8_192
+HEAD_TIMEOUT_S = 15.0
+SWEEP_S = 1.0
 
 _VERIFY_TARGET = VERIFY.encode()
 _STATUS_200 = STATUS_LINE[200]
@@ -29,6 +40,9 @@ class Protocol(HttpToolsProtocol):
 
     _header_bytes = 0
     _is_answered = False
+    _heads = 0  # that were complete
+    _heads_swept = -1
+    _waiting_since = 0.0
 
     def on_message_begin(self) -> None:
         self._header_bytes = 0
@@ -47,6 +61,7 @@ class Protocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        self._heads += 1
         if self.url == _VERIFY_TARGET and self._answer_at_once():
             self._is_answered = True
         else:
@@ -63,6 +78,17 @@ class Protocol(HttpToolsProtocol):
         self._is_answered = False
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def close_if_slow(self, now: float, timeout_s: float) -> None:
+        """Ends the connection where no head was completed for `timeout_s`, though one was due. Call again and again.
+
+        now: the loop's time. An answer on its way counts as progress, and so does a keep-alive timer that runs.
+        """
+        is_under_way = self.cycle is not None and not self.cycle.response_complete
+        if is_under_way or self.timeout_keep_alive_task is not None or self._heads != self._heads_swept:
+            self._heads_swept, self._waiting_since = self._heads, now
+        elif now - self._waiting_since >= timeout_s:
+            self.transport.abort()  # close() would first wait for a reader who may never read
 
     def _answer_at_once(self) -> bool:
         parser, cycle, front = self.parser, self.cycle, self.app
@@ -87,3 +113,13 @@ class Protocol(HttpToolsProtocol):
         lines.append(b"\r\n")
         self.transport.write(b"".join(lines))
         return True
+
+
+async def sweep(connections: Collection[Any], timeout_s: float = HEAD_TIMEOUT_S, every_s: float = SWEEP_S) -> None:
+    """Closes connections whose next head takes longer than `timeout_s`; until cancelled. `connections`: uvicorn's own, live."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(every_s)
+        now = loop.time()
+        for connection in list(connections):
+            connection.close_if_slow(now, timeout_s)
