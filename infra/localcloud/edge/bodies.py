@@ -59,10 +59,11 @@ class UntilCloseBody:
 class ChunkedBody:
     """Chunks; sent on as chunks, or plainly to a receiver that knows none (HTTP/1.0)."""
 
-    __slots__ = ("_buffer", "_is_chunking", "_is_trailing", "_remaining", "bytes_seen")
+    __slots__ = ("_buffer", "_is_chunking", "_is_trailing", "_position", "_remaining", "bytes_seen")
 
     def __init__(self, is_chunking: bool = True) -> None:
         self._buffer = b""
+        self._position = 0  # what is before it was read; the buffer is cut once per feed, not once per chunk
         self._remaining = 0  # bytes of the current chunk and its CRLF
         self._is_chunking = is_chunking
         self._is_trailing = False
@@ -71,44 +72,43 @@ class ChunkedBody:
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
         self._buffer += data
         out: list[bytes] = []
-        while True:
-            if self._is_trailing:
-                return self._trailer(out)
-            if self._remaining:
-                if not self._data(out):
-                    return b"".join(out), None
-            elif not self._size():
+        while not self._is_trailing:
+            if not (self._data(out) if self._remaining else self._size()):
+                self._buffer, self._position = self._buffer[self._position :], 0
                 return b"".join(out), None
+        self._buffer, self._position = self._buffer[self._position :], 0
+        return self._trailer(out)
 
     def _size(self) -> bool:
-        end = self._buffer.find(b"\n")
+        end = self._buffer.find(b"\n", self._position, self._position + CHUNK_LINE_BYTES_MAX + 1)
         if end < 0:
-            if len(self._buffer) > CHUNK_LINE_BYTES_MAX:
+            if len(self._buffer) - self._position > CHUNK_LINE_BYTES_MAX:
                 raise BodyError("chunk header too long")
             return False
-        line = _CHUNK_LINE.fullmatch(self._buffer, 0, end + 1)
-        if line is None or end > CHUNK_LINE_BYTES_MAX:
+        line = _CHUNK_LINE.fullmatch(self._buffer, self._position, end + 1)
+        if line is None:
             raise BodyError("malformed chunk header")
         size = int(line[1], 16)
-        self._buffer = self._buffer[end + 1 :]
+        self._position = end + 1
         self._is_trailing = size == 0
         self._remaining = size + 2 if size else 0
         return True
 
     def _data(self, out: list[bytes]) -> bool:
         """Passes on what is there of the chunk; whether the chunk is complete."""
-        available = min(len(self._buffer), max(self._remaining - 2, 0))
+        start = self._position
+        available = min(len(self._buffer) - start, max(self._remaining - 2, 0))
         if available:
-            piece = self._buffer[:available]
+            piece = self._buffer[start : start + available]
             self.bytes_seen += available
             out.append(chunk(piece) if self._is_chunking else piece)
-            self._buffer = self._buffer[available:]
+            self._position = start = start + available
             self._remaining -= available
-        if self._remaining > 2 or len(self._buffer) < 2:
+        if self._remaining > 2 or len(self._buffer) - start < 2:
             return False
-        if self._buffer[:2] != b"\r\n":
+        if not self._buffer.startswith(b"\r\n", start):
             raise BodyError("chunk without its end")
-        self._buffer = self._buffer[2:]
+        self._position += 2
         self._remaining = 0
         return True
 

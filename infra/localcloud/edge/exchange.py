@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from infra.localcloud.edge import forwarding
 from infra.localcloud.edge.access_log import AccessLine
 from infra.localcloud.edge.bodies import Body, BodyError, ChunkedBody, LengthBody, UntilCloseBody
 from infra.localcloud.edge.heads import HEAD_BYTES_MAX, HeadError, RequestHead, ResponseHead, parse_response
 from infra.localcloud.edge.routes import Candidate, EdgeRoute, candidates
+from infra.localcloud.edge.shared import Shared
 from infra.localcloud.edge.upstreams import UpstreamConnection
-
-if TYPE_CHECKING:
-    from infra.localcloud.edge.client import ClientConnection
 
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 RESPONSE_TIMEOUT_S = 300.0  # Railway's limit for a whole request (its help station: 5 minutes)
@@ -34,6 +32,23 @@ def _request_body(head: RequestHead) -> Body | None:
     return LengthBody(head.body_bytes) if head.body_bytes else None
 
 
+class Client(Protocol):
+    """What an exchange asks of the connection that owns it."""
+
+    shared: Shared
+    peer: bytes
+    is_closing_after: bool
+
+    def write(self, data: bytes) -> None: ...
+    def pause(self, is_full: bool) -> None: ...
+    def keep_for_next(self, data: bytes) -> None: ...
+    def take_kept(self) -> bytes: ...
+    def is_last(self, head: RequestHead) -> bool: ...
+    def exchange_ended(self) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
 class Exchange:
     """Owned by its client connection; talks to at most one upstream connection at a time."""
 
@@ -43,7 +58,7 @@ class Exchange:
         "_tried", "_upstream", "deadline", "request_id",
     )  # fmt: skip
 
-    def __init__(self, client: ClientConnection, head: RequestHead, route: EdgeRoute | None) -> None:
+    def __init__(self, client: Client, head: RequestHead, route: EdgeRoute | None) -> None:
         self._client, self._head, self._route = client, head, route
         self._shared = client.shared
         self._request_body = _request_body(head)

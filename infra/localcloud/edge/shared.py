@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from infra.localcloud.edge.access_log import AccessLog
 from infra.localcloud.edge.routes import EdgeRoute, Upstream
 from infra.localcloud.edge.upstreams import UpstreamPool
 
-if TYPE_CHECKING:
-    from infra.localcloud.edge.client import ClientConnection
+
+class Client(Protocol):
+    """A client's connection, as the server knows it."""
+
+    def sweep(self, now: float) -> None: ...
+    def drain(self) -> bool: ...
+    def abort(self) -> None: ...
 
 
 class Listening:
@@ -30,7 +35,7 @@ class Shared:
         self.edge_name = f"railway/{region}".encode("ascii")
         self.pool = UpstreamPool()
         self.access_log = AccessLog()
-        self.clients: set[ClientConnection] = set()
+        self.clients: set[Client] = set()
         self.known: frozenset[Upstream] = frozenset()
         self.is_draining = False
         self._random = random.Random()  # noqa: S311 - picks a replica

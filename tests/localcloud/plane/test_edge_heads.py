@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import h11
 import pytest
 from hypothesis import given
@@ -167,6 +169,16 @@ def test_a_chunked_body_is_the_same_wherever_it_is_cut(pieces: list[bytes], step
 def test_a_broken_chunk_is_refused(wire: bytes) -> None:
     with pytest.raises(BodyError):
         ChunkedBody().feed(wire)
+
+
+def test_many_tiny_chunks_cost_as_much_as_their_bytes() -> None:
+    """A copy of the rest per chunk let one client with one-byte chunks keep the edge busy for minutes."""
+    wire = b"1\r\nx\r\n" * 200_000
+    body = ChunkedBody(is_chunking=False)
+    begun = time.process_time()
+    out, rest = body.feed(wire)
+    assert (len(out), rest) == (200_000, None)
+    assert time.process_time() - begun < 5.0, "linear takes 0.2 s, quadratic minutes"
 
 
 def test_chunk_extensions_and_trailers_end_at_the_edge() -> None:
