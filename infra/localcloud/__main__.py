@@ -48,8 +48,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     try:
-        rtt_ms = lifecycle.RTT_MS_DEFAULT if arguments.rtt_ms is None else arguments.rtt_ms
-        asyncio.run(serve(arguments.home.resolve(), rtt_ms))
+        asyncio.run(serve(arguments.home.resolve(), arguments.rtt_ms))
     except RunsAlready as exc:
         print(exc, file=sys.stderr)
         return lifecycle.RUNS_ALREADY

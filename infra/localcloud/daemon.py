@@ -25,7 +25,7 @@ from infra.localcloud.conducting.conductor import Conductor
 from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.store import Store
 from infra.localcloud.daemon_file import VERSION, DaemonRecord, remove_record, write_record
-from infra.localcloud.local_endpoints import Links
+from infra.localcloud.local_endpoints import RTT_MS_DEFAULT, Links
 from infra.localcloud.plane.interface import Plane
 from infra.localcloud.plane.local import LocalPlane
 from infra.localcloud.railway_api.call import Cloud
@@ -34,6 +34,7 @@ from infra.localcloud.world.transitions import SetPort
 
 PORTS = range(8700, 8800)
 INHERITED = ("PATH", "HOME", "LANG", "TZ")
+LINKS_FILE = "links.json"
 MAIL_OWNER = "mail"
 MAIL_REGION = "us-west2"
 STOP_TIMEOUT_S = 60.0
@@ -99,10 +100,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(home: Path, rtt_ms: float) -> None:
+async def serve(home: Path, rtt_ms: float | None) -> None:
     """Runs until SIGTERM, SIGINT or /_local/shutdown. DaemonRefused, StoreError, PlaneError before anything was changed.
 
-    `home` is absolute and resolved.
+    `home` is absolute and resolved. `rtt_ms` None keeps every link as it was; a number sets all of them.
     """
     private_directory(home)
     cloud = private_directory(home / "cloud")
@@ -110,9 +111,11 @@ async def serve(home: Path, rtt_ms: float) -> None:
     with only_one(cloud):
         store = Store(cloud / "world.json")
         world = store.read()  # before anything starts: a damaged file must not cost the processes their state
-        plane = LocalPlane(home, rtt_ms)
+        links = Links(cloud / LINKS_FILE, rtt_ms)
+        plane = LocalPlane(home, RTT_MS_DEFAULT)
         async with _running(plane):
-            await _serve(home, cloud, rtt_ms, store, world, plane)
+            await links.apply(plane)
+            await _serve(home, cloud, links, store, world, plane)
 
 
 @contextlib.asynccontextmanager
@@ -125,7 +128,7 @@ async def _running(plane: Plane) -> AsyncIterator[None]:
             await plane.close()
 
 
-async def _serve(home: Path, cloud: Path, rtt_ms: float, store: Store, world: World, plane: Plane) -> None:
+async def _serve(home: Path, cloud: Path, links: Links, store: Store, world: World, plane: Plane) -> None:
     mail = plane.allocate(MAIL_REGION, MAIL_OWNER)
     listener = listening_socket(plane.api_address, world.port, home)
     port = int(listener.getsockname()[1])
@@ -154,7 +157,7 @@ async def _serve(home: Path, cloud: Path, rtt_ms: float, store: Store, world: Wo
                 token=ensure_token(token_file),
                 directory=cloud,
                 base_url=url,
-                links=Links(rtt_ms),
+                links=links,
                 on_shutdown=stopping.set,
                 daemon={"pid": record.pid, "started": record.started, "url": url, "mail": f"{mail}:2525"},
             )

@@ -23,8 +23,6 @@ RESTORED_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 75.0
 POLL_S = 0.02
 ASK_TIMEOUT_S = 30.0
-RTT_MS_DEFAULT = 20.0
-RTT_FILE = "rtt_ms"
 RUNS_ALREADY = 4  # exit code of `serve` where another daemon has the home
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,33 +51,24 @@ def ask(record: DaemonRecord, method: str, path: str, body: dict[str, Any] | Non
 def start(home: Path, rtt_ms: float | None) -> DaemonRecord:
     """The running daemon's record, started if need be; returns when all that was deployed before is back. DaemonRefused.
 
-    `rtt_ms` None keeps the round-trip time that this home had last; a number also reaches a daemon that runs already.
+    `rtt_ms` None keeps the links as they were last; a number sets them all, and also reaches a daemon that runs already.
     """
     home = home.resolve()
     cloud = private_directory(private_directory(home) / "cloud")
     record = living_record(cloud)
     if record is None:
         remove_record(cloud)  # of a daemon that was killed
-        record = _spawn(home, cloud, remembered_rtt_ms(cloud) if rtt_ms is None else rtt_ms)
+        record = _spawn(home, cloud, rtt_ms)
     elif rtt_ms is not None:
         ask(record, "POST", "/_local/links", {"rtt_ms": rtt_ms})
-    if rtt_ms is not None:
-        (cloud / RTT_FILE).write_text(f"{rtt_ms:g}", encoding="ascii")
     _await_restored(record)
     return record
 
 
-def remembered_rtt_ms(cloud: Path) -> float:
-    """Milliseconds; the default where none was ever chosen, or where the file was damaged."""
-    try:
-        return float((cloud / RTT_FILE).read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return RTT_MS_DEFAULT
-
-
-def _spawn(home: Path, cloud: Path, rtt_ms: float) -> DaemonRecord:
+def _spawn(home: Path, cloud: Path, rtt_ms: float | None) -> DaemonRecord:
     log_path = private_directory(home / "logs") / "localcloud.log"
-    argv = [sys.executable, "-m", "infra.localcloud", "serve", "--home", str(home), "--rtt-ms", f"{rtt_ms:g}"]
+    argv = [sys.executable, "-m", "infra.localcloud", "serve", "--home", str(home)]
+    argv += ["--rtt-ms", f"{rtt_ms:g}"] if rtt_ms is not None else []
     with log_path.open("ab") as log:
         offset = log.tell()
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

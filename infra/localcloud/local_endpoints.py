@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,14 +11,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from infra.localcloud.conducting.clock import new_stamp
-from infra.localcloud.plane.interface import REGIONS
+from infra.localcloud.plane.documents import read_document, write_document
+from infra.localcloud.plane.interface import REGIONS, Plane
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.railway_api.endpoint import BodyTooLarge, read_body
 from infra.localcloud.world.errors import BadInput
 from infra.localcloud.world.projects import DeleteProject
 from infra.localcloud.world.supabase import DeleteSupabaseProject
 
-RTT_MS_MAX = 10_000.0
+RTT_MS_DEFAULT, RTT_MS_MAX = 20.0, 10_000.0
 View = dict[str, Any]
 
 
@@ -30,11 +32,41 @@ class LinkRequest(msgspec.Struct, forbid_unknown_fields=True):
     is_cut: bool = msgspec.field(default=False, name="cut")
 
 
-class Links:
-    """The link settings as last set here; the plane keeps no record that can be asked for."""
+class LinkRecord(msgspec.Struct, frozen=True):
+    """One link on disk and in answers."""
 
-    def __init__(self, rtt_ms: float) -> None:
-        self.table = {(one, other): (rtt_ms, False) for one in REGIONS for other in REGIONS if one != other}
+    from_region: str = msgspec.field(name="from")
+    to_region: str = msgspec.field(name="to")
+    rtt_ms: float
+    is_cut: bool = msgspec.field(name="cut")
+
+
+class Links:
+    """The link settings as last set here, kept in `path`; the plane keeps no record that can be asked for.
+
+    `rtt_ms` None takes up what was set before (at first RTT_MS_DEFAULT everywhere); a number sets all links anew.
+    """
+
+    def __init__(self, path: Path, rtt_ms: float | None) -> None:
+        self._path = path
+        given = RTT_MS_DEFAULT if rtt_ms is None else rtt_ms
+        self.table = {(one, other): (given, False) for one in REGIONS for other in REGIONS if one != other}
+        if rtt_ms is not None:
+            self.write()
+            return
+        for kept in read_document(path, tuple[LinkRecord, ...], ()):
+            if (kept.from_region, kept.to_region) in self.table:
+                self.table[kept.from_region, kept.to_region] = (kept.rtt_ms, kept.is_cut)
+
+    def write(self) -> None:
+        records = [LinkRecord(one, other, rtt_ms, is_cut) for (one, other), (rtt_ms, is_cut) in self.table.items()]
+        write_document(self._path, records)
+
+    async def apply(self, plane: Plane) -> None:
+        """To a plane that was just started with RTT_MS_DEFAULT on every link."""
+        for (one, other), (rtt_ms, is_cut) in self.table.items():
+            if (rtt_ms, is_cut) != (RTT_MS_DEFAULT, False):
+                await plane.set_link(one, other, rtt_ms, is_cut)
 
     def view(self) -> list[View]:
         return [
@@ -56,6 +88,7 @@ async def set_links(request: Request, cloud: Cloud, links: Links) -> Response:
         if asked.from_region in (None, one) and asked.to_region in (None, other):
             await cloud.plane.set_link(one, other, asked.rtt_ms, asked.is_cut)
             links.table[one, other] = (asked.rtt_ms, asked.is_cut)
+    links.write()
     return JSONResponse({"links": links.view()})
 
 

@@ -146,7 +146,9 @@ async def _run(
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
         conductor = Conductor(keeper, plane, directory, {"PATH": "/usr/bin"}, tasks)
-        around = Surroundings(TOKEN, directory, "http://127.99.0.1:8700", Links(20.0), lambda: stopped.append(True), {})
+        around = Surroundings(
+            TOKEN, directory, "http://127.99.0.1:8700", Links(directory / "links.json", None), lambda: stopped.append(True), {}
+        )
         app = build_app(Cloud(keeper, plane, conductor, "test"), around)
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://127.99.0.1", headers={"Authorization": f"Bearer {TOKEN}"}
