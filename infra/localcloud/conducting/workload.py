@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from infra.localcloud.world.provided import is_cache_image
 
 HEALTHCHECK_TIMEOUT_DEFAULT_S = 300
 CACHE_PROGRAMS = ("valkey-server", "redis-server")
+SHELLS = ("/bin/sh", "sh", "/bin/bash", "bash")
 PYTHON_NAMES = ("python", "python3")
 
 
@@ -81,11 +83,26 @@ def program(argv: tuple[str, ...], python: Path) -> tuple[str, ...]:
     return (str(python), *argv[1:]) if argv[0] in PYTHON_NAMES else argv
 
 
+def without_shell(start_command: str) -> str:
+    """What `/bin/sh -c '<command>'` would run, else the command itself.
+
+    An image's start command is not run by a shell on Railway, so `$REDIS_PASSWORD` needs one there. The outer words are
+    therefore taken as they stand; only the inner command expands variables, as that shell would.
+    """
+    try:
+        words = shlex.split(start_command)
+    except ValueError:
+        return start_command  # the splitting proper says what is wrong with it
+    if len(words) != 3 or words[0] not in SHELLS or words[1] != "-c":
+        return start_command
+    return words[2].strip().removeprefix("exec ")
+
+
 def cache_arguments(start_command: str | None, environment: Mapping[str, str]) -> tuple[str, ...]:
     """valkey-server's own arguments; address and port are the plane's business and left out."""
     if not start_command:
         return ()
-    words = list(split_command(start_command, environment))
+    words = list(split_command(without_shell(start_command), environment))
     if words[0].rpartition("/")[2] in CACHE_PROGRAMS:
         words = words[1:]
     elif not words[0].startswith("--"):

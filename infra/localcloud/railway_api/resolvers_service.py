@@ -67,6 +67,7 @@ async def service_create(_: None, info: Info, input: Input) -> views.View:
 async def service_update(_: None, info: Info, id: str, input: Input) -> views.View:
     call = call_of(info)
     call.access.service(id)
+    call.access.require_account()  # the name is the project's, in every environment; a project token has one of them
     world = await call.apply(services.UpdateService(new_stamp(), id, input.get("name"), input.get("icon")))
     return views.service_view(call, world.services[id])
 
@@ -212,7 +213,7 @@ def domains(
 async def service_domain_create(_: None, info: Info, input: Input) -> views.View:
     call = call_of(info)
     instance = call.access.instance(input["serviceId"], input["environmentId"])
-    stamp, region = new_stamp(), instance.settings.first_region
+    stamp, region = new_stamp(), instance.settings.primary_region
     owner = owners.domain(stamp.id, region)
     address = call.cloud.plane.allocate(region, owner)
     try:

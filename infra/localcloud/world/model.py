@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from infra.localcloud.plane.interface import REGIONS
+
 REGION_DEFAULT = "us-west2"
 REPLICAS_MAX = 50
 DEPLOYMENTS_KEPT_PER_INSTANCE = 20
@@ -114,6 +116,11 @@ class Settings(Struct, frozen=True):
     @property
     def first_region(self) -> str:
         return next(iter(self.placement))
+
+    @property
+    def primary_region(self) -> str:
+        """The first in Railway's own order: clients send multiRegionConfig in any order, many of them sorted by name."""
+        return min(self.placement, key=REGIONS.index)
 
 
 class Instance(Struct, frozen=True):

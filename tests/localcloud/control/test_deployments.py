@@ -128,10 +128,14 @@ async def test_what_cannot_run_fails_with_a_line_that_says_why(
     assert cloud.plane.running == {}
 
 
-async def test_cache_listens_at_the_private_address_with_its_own_arguments(cloud: Harness):
+PLAIN = 'valkey-server --port 1 --bind 0.0.0.0 --requirepass $PASSWORD --save "" --maxmemory 64mb'
+
+
+@pytest.mark.parametrize("command", [PLAIN, f"/bin/sh -c 'exec {PLAIN}'", f"sh -c '{PLAIN}'"])
+async def test_cache_listens_at_the_private_address_with_its_own_arguments(cloud: Harness, command: str):
+    """Railway runs an image's start command without a shell, so a stack that is to work there brings one."""
     place = await cloud.project()
     service_id = await cloud.service(place, "cache", source={"image": "docker.io/valkey/valkey:8"}, variables={"PASSWORD": "p w"})
-    command = 'valkey-server --port 1 --bind 0.0.0.0 --requirepass $PASSWORD --save "" --maxmemory 64mb'
     await cloud.update(place, service_id, startCommand=command)
     first = await cloud.deploy(place, service_id)
     await cloud.reached(first, "SUCCESS")

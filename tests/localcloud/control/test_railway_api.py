@@ -182,6 +182,20 @@ async def test_domain_is_an_address_and_goes_with_its_service(cloud: Harness):
     assert cloud.plane.owners == {}
 
 
+async def test_domain_over_several_regions_is_in_the_first_by_railways_order(cloud: Harness):
+    """Clients send multiRegionConfig sorted by name, where Europe comes before the primary."""
+    place = await cloud.project()
+    service_id = await cloud.service(place)
+    both = {"europe-west4-drams3a": {"numReplicas": 1}, "us-west2": {"numReplicas": 1}}
+    await cloud.update(place, service_id, multiRegionConfig=both)
+    made = await cloud.gql(
+        "mutation ($s: String!, $e: String!) { serviceDomainCreate(input: {serviceId: $s, environmentId: $e}) { domain } }",
+        s=service_id,
+        e=place[1],
+    )
+    assert made["serviceDomainCreate"]["domain"].startswith("127.99.1.")
+
+
 async def test_volume_means_one_replica(cloud: Harness):
     place = await cloud.project()
     service_id = await cloud.service(place)
@@ -252,6 +266,7 @@ async def test_project_token_reaches_its_environment_only(cloud: Harness):
         ("query ($i: String!) { service(id: $i) { id } }", {"i": "no-such-service"}),
         (instance, {"s": other_service, "e": other[1]}),
         (instance, {"s": own_service, "e": other[1]}),
+        ('mutation ($i: String!) { serviceUpdate(id: $i, input: {name: "mine"}) { id } }', {"i": own_service}),
         ("mutation ($i: String!) { deploymentRemove(id: $i) }", {"i": "no-such-deployment"}),
     ]
     for query, variables in refused:
