@@ -118,9 +118,10 @@ def _apply_rule(values: dict[str, Any], key: str, rule: Any, project: Project, s
         given = rule.get("default", rule.get("value"))
         if given is None:
             if "type" in rule and key.startswith(f"{project.name}:"):
-                raise UsageError(
-                    f"Stack '{stack}' is missing configuration value '{key}'; set it with `pulumi config set {key} VALUE`"
-                )
+                how = (
+                    f"--secret {key}" if rule.get("secret") else f"{key} VALUE"
+                )  # a secret is typed or piped in, not an argument
+                raise UsageError(f"Stack '{stack}' is missing configuration value '{key}'; set it with `pulumi config set {how}`")
             return
         values[key] = given
     if "type" in rule and not _holds_secret(values[key]) and not _fits(values[key], rule):

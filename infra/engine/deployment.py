@@ -40,6 +40,7 @@ class Deployment:
     events: Events
     home: Path
     has_failed: bool = False
+    has_logged_error: bool = False
     is_cancelled: bool = False
     olds: dict[str, ResourceState] = field(default_factory=dict)
     news: dict[str, ResourceState] = field(default_factory=dict)

@@ -108,4 +108,4 @@ class Display:
 def show(value: Any) -> str:
     import json
 
-    return json.dumps(value, sort_keys=True)
+    return json.dumps(value, sort_keys=True)  # Pulumi's own order: its maps are sorted wherever they are printed or stored

@@ -3,10 +3,14 @@
 
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
+from infra.engine.commands import VERSION
 from infra.engine.deployment import Deployment
+from infra.engine.errors import UsageError
+from infra.engine.versions import require
 
 SEVERITIES = ("debug", "info", "warning", "error")
 
@@ -21,7 +25,8 @@ class EngineService(engine_pb2_grpc.EngineServicer):
     async def Log(self, request: Any, context: Any) -> Any:
         severity = SEVERITIES[request.severity]
         if severity == "error":
-            self._deployment.has_failed = True
+            # As in Pulumi's engine: a logged error fails nothing by itself, the program or the provider goes on to say more.
+            self._deployment.has_logged_error = True
         if severity != "debug":
             self._deployment.events.diagnostic(
                 severity, request.message.rstrip("\n"), request.urn, request.streamId, request.ephemeral
@@ -36,4 +41,8 @@ class EngineService(engine_pb2_grpc.EngineServicer):
         return engine_pb2.SetRootResourceResponse()
 
     async def RequirePulumiVersion(self, request: Any, context: Any) -> Any:
+        try:
+            require(VERSION, request.pulumi_version_range)
+        except UsageError as exc:
+            await context.abort(grpc.StatusCode.UNKNOWN, str(exc))
         return engine_pb2.RequirePulumiVersionResponse()

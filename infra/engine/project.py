@@ -25,6 +25,7 @@ class Project:
     backend_url: str = ""
     description: str = ""
     stack_config_folder: str = ""
+    required_version: str = ""
 
     @property
     def program(self) -> Path:
@@ -74,6 +75,7 @@ def parse_project(document: Any, folder: Path) -> Project:
         backend_url=backend.get("url") or "",
         description=document.get("description") or "",
         stack_config_folder=document.get("stackConfigDir") or "",
+        required_version=document.get("requiredPulumiVersion") or "",
     )
 
 

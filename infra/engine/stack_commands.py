@@ -160,12 +160,12 @@ def _outputs(arguments: Arguments) -> None:
         if key not in shown:
             raise UsageError(f"current stack does not have output property '{key}'")
         value = shown[key]
-        print(json.dumps(value) if arguments.has("--json") or not isinstance(value, str) else value)
+        print(json.dumps(value, sort_keys=True) if arguments.has("--json") or not isinstance(value, str) else value)
     elif arguments.has("--json"):
         print(json.dumps(shown, indent=2, sort_keys=True))
     else:
         for key, value in sorted(shown.items()):
-            print(f"{key}\t{value if isinstance(value, str) else json.dumps(value)}")
+            print(f"{key}\t{value if isinstance(value, str) else json.dumps(value, sort_keys=True)}")
 
 
 def _export(arguments: Arguments) -> None:

@@ -177,8 +177,9 @@ class Update:
             return
         if code == 0 and not deployment.has_failed:
             await self._finish(execution, monitor)
-        elif not deployment.has_failed:
+        elif not deployment.has_failed and not deployment.has_logged_error:
             deployment.fail(deployment.stack_urn, f"the program ended with exit code {code}")
+        deployment.has_failed = deployment.has_failed or code != 0
 
     async def _finish(self, execution: Execution, monitor: Monitor) -> None:
         """Once everything is registered: stack outputs, then deletes. On a failure neither, unless asked to go on."""

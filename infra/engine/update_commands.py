@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.engine import plugins, program
 from infra.engine.arguments import Arguments
+from infra.engine.commands import VERSION
 from infra.engine.deployment_options import Options
 from infra.engine.errors import EngineError, UsageError
 from infra.engine.locks import StackLock
@@ -21,6 +22,7 @@ from infra.engine.processes import Processes
 from infra.engine.session import Session, workspace_here
 from infra.engine.stack_choice import open_session
 from infra.engine.urns import is_provider_type, package_of
+from infra.engine.versions import require
 
 if TYPE_CHECKING:
     from infra.engine.update import Result
@@ -33,6 +35,7 @@ def run_update(arguments: Arguments) -> int:
     if not is_preview and not arguments.has("--yes") and (not sys.stdin.isatty() or arguments.has("--non-interactive")):
         raise UsageError(f"--yes must be passed in to proceed when running in non-interactive mode: {kind} --yes")
     session = open_session(workspace_here(), arguments)
+    require(VERSION, session.project.required_version)
     _set_config(session, arguments)
     options = _options(arguments, kind, is_preview)
     if is_preview:

@@ -171,6 +171,35 @@ def test_wrong_use_is_one_line_and_code_two(world: World, arguments: tuple[str, 
     assert len(text.splitlines()) == 1
 
 
+def test_logged_errors_do_not_hide_what_follows(world: World) -> None:
+    """A program may log an error and then fail for another reason: both are told. Logging alone fails nothing."""
+    world.program("pulumi.log.error('first')\nraise pulumi.RunError('second')\n")
+    text = world.up(code=1)
+    assert "error: first" in text
+    assert "error: second" in text
+    world.program("pulumi.log.error('only told')\nThing('t')\n")
+    assert "error: only told" in world.up()
+    assert world.calls() == [["create", "t"]]
+
+
+def test_program_and_project_may_demand_a_version(world: World) -> None:
+    """The range is checked against the version we present, in Pulumi's words."""
+    world.program("pulumi.require_pulumi_version('>=3.200.0 <4.0.0')\n")
+    world.up()
+    world.program("pulumi.require_pulumi_version('>=99.0.0')\n")
+    assert 'does not satisfy the version range ">=99.0.0"' in world.up(code=1)
+    project = world.folder / "program/Pulumi.yaml"
+    project.write_text(project.read_text() + "requiredPulumiVersion: '<3.0.0'\n")
+    assert 'does not satisfy the version range "<3.0.0"' in world.up(code=2)
+
+
+def test_missing_secret_configuration_says_how_to_set_it(world: World) -> None:
+    """With `--secret`, and without the value on the command line."""
+    project = world.folder / "program/Pulumi.yaml"
+    project.write_text(project.read_text() + "config:\n  token:\n    type: string\n    secret: true\n")
+    assert "`pulumi config set --secret shop:token`" in world.up(code=1)
+
+
 def test_dynamic_provider(world: World) -> None:
     """A provider written inside the program, pickled into the state."""
     world.program(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.engine import arguments, config, property_paths
+from infra.engine import arguments, config, property_paths, versions
 from infra.engine.backend import StackName
 from infra.engine.checkpoint import decode_resource, encode_resource
 from infra.engine.config import StackSettings
@@ -252,3 +252,31 @@ def test_detail_of_a_long_text_is_a_line_diff() -> None:
     assert lines[0] == "+ n: 1 [requires replacement]"
     assert "    -b" in lines
     assert "    +B" in lines
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_met"),
+    [
+        ("", True),
+        (">=3.0.0", True),
+        (">=3.272.0 <3.273.0", True),
+        ("!3.272.0", False),
+        ("<3.4.0 || >3.8.0", True),
+        (">=3.5.0 !3.272.0", False),
+        ("3.x", True),
+        ("3.272.x", True),
+        ("2.x || 4.x", False),
+        ("==3.272.0", True),
+        ("> 3.272.0", False),
+    ],
+)
+def test_version_ranges(wanted: str, is_met: bool) -> None:
+    """The syntax of blang/semver, which Pulumi's engine uses."""
+    assert versions.satisfies("3.272.0", wanted) is is_met
+
+
+@pytest.mark.parametrize("wanted", ["newest", ">=", ">=3.0.0 ||", "3.0.0beta"])
+def test_bad_version_ranges_are_named(wanted: str) -> None:
+    """A typing mistake must not read as "any version"."""
+    with pytest.raises(UsageError, match="parsing CLI version range"):
+        versions.satisfies("3.272.0", wanted)
