@@ -60,7 +60,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
         shared = RedisTier(settings.redis_url.get_secret_value(), sealer, clock, counters) if settings.redis_url else None
         if shared is not None:
             stack.push_async_callback(shared.close)
-        jwks = Jwks(auth_api.key_document, clock, lambda: authenticator.forget_all())
+        jwks = Jwks(auth_api.key_document, clock, lambda gone: authenticator.forget_keys(gone))
         authenticator = Authenticator(
             limits=Limits(settings.cache_ttl_s, settings.cache_entries_max, settings.revocation_staleness_max_s),
             policy=Policy(settings.jwt_issuer, settings.jwt_audience),

@@ -133,7 +133,8 @@ class Authenticator:
         until = good_until(identity, self._wall() - age_s, self._limits.ttl_s)
         entry = Entry(identity, user_json, until, confirmed_at, self._headers_for(identity))
         name = self._name(token)
-        if self._standing(identity, confirmed_at) is Standing.GOOD and self._wall() < until:
+        is_good = self._standing(identity, confirmed_at) is Standing.GOOD and self._jwks.vouches_for(identity.key_thumbprint)
+        if is_good and self._wall() < until:
             self._entries[name] = entry
             if self._shared is not None:
                 self._shared.put_soon(name, Record(identity, user_json, until))
@@ -156,9 +157,11 @@ class Authenticator:
         if self._shared is not None:
             self._shared.drop_soon(name)
 
-    def forget_all(self) -> None:
-        """Empties L1, for instance because the issuer withdrew a key."""
-        self._entries.clear()
+    def forget_keys(self, thumbprints: frozenset[str]) -> None:
+        """Drops from L1 what these keys verified. Records in L2 name their key and are refused when they are read."""
+        for name, entry in list(self._entries.items()):
+            if entry.identity.key_thumbprint in thumbprints:
+                self._entries.pop(name, None)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -201,7 +204,8 @@ class Authenticator:
             return None
         until = good_until(identity, record.good_until, 0.0)  # the record's own end, bounded once more by the token's
         entry = Entry(identity, record.user_json, until, -math.inf, self._headers_for(identity))
-        if self._wall() >= until or identity.key_id != parsed.key_id or not self._may_serve(entry):
+        is_vouched_for = self._jwks.vouches_for(identity.key_thumbprint, parsed.key_id)
+        if self._wall() >= until or not is_vouched_for or not self._may_serve(entry):
             self._counters.l2_misses += 1
             return None
         self._entries[name] = entry
@@ -209,8 +213,9 @@ class Authenticator:
 
     async def _verify(self, parsed: ParsedToken) -> Identity:
         check_claims(parsed.claims, self._policy, self._wall())
-        check_signature(parsed, await self._jwks.find(parsed.key_id))
-        return identity_of(parsed)
+        key = await self._jwks.find(parsed.key_id)
+        check_signature(parsed, key)
+        return identity_of(parsed, key)
 
     async def _from_issuer(self, token: bytes, name: bytes, identity: Identity) -> Entry:
         confirmed_at = self._monotonic()

@@ -17,7 +17,7 @@ from service.cache.entries import Record, Sealer
 from service.clocks import Clock
 from service.metrics.counters import Counters
 
-L2_PREFIX = b"cached-auth:v1:"
+L2_PREFIX = b"cached-auth:v2:"
 READ_TIMEOUT_S = 0.010
 WRITE_TIMEOUT_S = 0.100
 CONNECT_TIMEOUT_S = 0.250

@@ -6,7 +6,10 @@ import msgspec
 
 
 class Identity(msgspec.Struct, frozen=True, array_like=True):
-    """The claims that later checks need. Times in seconds since 1970, rounded down for iat, exactly as claimed for exp."""
+    """The claims that later checks need. Times in seconds since 1970, rounded down for iat, exactly as claimed for exp.
+
+    key_thumbprint: of the very key that verified the token (RFC 7638); a `kid` is only what the issuer calls it at the time.
+    """
 
     user_id: str
     session_id: str
@@ -14,7 +17,7 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     email: str
     issued_at: float
     expires_at: float
-    key_id: str
+    key_thumbprint: str
 
 
 class IssuerUser(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 A token that names an unknown key may be signed by a key newer than our copy, so it triggers a refresh; but anybody can
 invent key names, so such refreshes keep a distance of UNKNOWN_KEY_COOLDOWN_S, and within it unknown keys are refused at once.
-A key that the issuer withdraws takes its cached tokens with it (`on_removed`).
+A key that the issuer withdraws, or replaces under the same name, takes its cached tokens with it (`on_removed`).
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ class FetchFailed(Exception):
 
 
 class Jwks:
-    """`fetch` answers the JWKS document's bytes or raises FetchFailed; it bounds its own time."""
+    """`fetch` answers the JWKS document's bytes or raises FetchFailed; bounds its own time; `on_removed` is given thumbprints."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[bytes]], clock: Clock, on_removed: Callable[[], None]) -> None:
+    def __init__(self, fetch: Callable[[], Awaitable[bytes]], clock: Clock, on_removed: Callable[[frozenset[str]], None]) -> None:
         self._fetch = fetch
         self._clock = clock
         self._on_removed = on_removed
         self._key_set = KeySet()
+        self._thumbprints: frozenset[str] = frozenset()
         self._refreshing: asyncio.Task[None] | None = None
         self._attempted_at = -UNKNOWN_KEY_COOLDOWN_S
         self._last_failed = True
@@ -49,6 +50,13 @@ class Jwks:
 
     def knows(self, key_id: str) -> bool:
         return key_id in self._key_set.keys
+
+    def vouches_for(self, thumbprint: str, key_id: str | None = None) -> bool:
+        """The key of that thumbprint is published now, under that name where one is given."""
+        if key_id is None:
+            return thumbprint in self._thumbprints
+        key = self._key_set.find(key_id)
+        return key is not None and key.thumbprint == thumbprint
 
     async def find(self, key_id: str) -> VerificationKey:
         """The key of that name. TokenRejected if the issuer has none; Unavailable while we cannot know."""
@@ -82,8 +90,13 @@ class Jwks:
             self._last_failed = True
             log.warning("jwks_refresh_failed", reason=str(error), keys_kept=len(self._key_set.keys))
             return
-        removed = self._key_set.keys.keys() - fresh.keys.keys()
+        removed = _names(self._key_set) - _names(fresh)
         self._key_set, self._last_failed = fresh, False
+        self._thumbprints = frozenset(key.thumbprint for key in fresh.keys.values())
         if removed:
             log.info("jwks_keys_removed", count=len(removed))
-            self._on_removed()
+            self._on_removed(frozenset(thumbprint for _, thumbprint in removed))
+
+
+def _names(key_set: KeySet) -> set[tuple[str, str]]:
+    return {(key_id, key.thumbprint) for key_id, key in key_set.keys.items()}

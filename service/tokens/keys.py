@@ -25,10 +25,11 @@ class KeySetInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
-    """A public key and the only algorithm that it may be used with."""
+    """A public key, the only algorithm that it may be used with, and the name that no other key has (RFC 7638)."""
 
     algorithm: str
     key: ECKey | RSAKey
+    thumbprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,11 @@ def _import_key(member: dict[str, Any]) -> VerificationKey | None:
     kind, claimed = member.get("kty"), member.get("alg")
     try:
         if kind == "EC" and member.get("crv") == "P-256" and claimed in (None, "ES256"):
-            return VerificationKey("ES256", ECKey.import_key({name: member[name] for name in ("kty", "crv", "x", "y")}))
+            curve_key = ECKey.import_key({name: member[name] for name in ("kty", "crv", "x", "y")})
+            return VerificationKey("ES256", curve_key, curve_key.thumbprint())
         if kind == "RSA" and claimed in (None, "RS256"):
             key = RSAKey.import_key({name: member[name] for name in ("kty", "n", "e")})
-            return VerificationKey("RS256", key) if key.public_key.key_size >= RSA_BITS_MIN else None
+            return VerificationKey("RS256", key, key.thumbprint()) if key.public_key.key_size >= RSA_BITS_MIN else None
     except (JoseError, KeyError, ValueError, TypeError):
         return None
     return None

@@ -58,7 +58,7 @@ def check_signature(parsed: ParsedToken, key: VerificationKey) -> None:
         raise TokenRejected("bad_jwt", "signature is invalid")
 
 
-def identity_of(parsed: ParsedToken) -> Identity:
-    """The identity that the token claims; call after the checks."""
+def identity_of(parsed: ParsedToken, key: VerificationKey) -> Identity:
+    """The identity that the token claims; call after the checks, with the key that verified it."""
     claims = parsed.claims
-    return Identity(claims.sub, claims.session_id, claims.role, claims.email, claims.iat, claims.exp, parsed.key_id)
+    return Identity(claims.sub, claims.session_id, claims.role, claims.email, claims.iat, claims.exp, key.thumbprint)

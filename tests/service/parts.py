@@ -108,7 +108,7 @@ class Parts:
         self.sealer = Sealer(CACHE_KEY)
         self.shared = MemoryTier(self.sealer, sealed)
         self.key_document = issuing.jwks()
-        self.jwks = Jwks(self._fetch, self.clock, lambda: self.authenticator.forget_all())
+        self.jwks = Jwks(self._fetch, self.clock, lambda gone: self.authenticator.forget_keys(gone))
         self.authenticator = Authenticator(
             limits=Limits(ttl_s=ttl_s, entries_max=100, staleness_max_s=2.0),
             policy=Policy(issuing.ISSUER, issuing.AUDIENCE),

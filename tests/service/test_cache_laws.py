@@ -308,6 +308,36 @@ async def test_withdrawn_key_takes_its_tokens_with_it(parts: Parts):
     assert await outcome_of(parts.verify(TOKEN)) is TokenRejected
 
 
+async def test_key_replaced_under_its_own_name_takes_its_tokens_with_it(parts: Parts):
+    """A leaked key is replaced; whoever keeps its `kid` must not keep its tokens alive, in either tier."""
+    await parts.verify(TOKEN)
+    other = issuing.rsa_token(session_id=issuing.OTHER_SESSION)
+    await parts.verify(other)
+    parts.key_document = issuing.jwks(issuing.STRANGER, issuing.RSA)
+    await parts.jwks.refresh()
+    assert parts.authenticator.cached(TOKEN) is None
+    assert await parts.verify(other) == "l1", "what another key verified stays"
+    neighbour = Parts(parts.hands, parts.shared.sealed)
+    neighbour.key_document = parts.key_document
+    for replica in (parts, neighbour):
+        assert await outcome_of(replica.verify(TOKEN)) is TokenRejected
+    assert await neighbour.verify(issuing.token(key=issuing.STRANGER)) == "miss"
+
+
+async def test_key_replaced_during_the_fetch_leaves_nothing_behind(parts: Parts):
+    """The signature was checked with the old key, then the key went, then the issuer's answer arrived."""
+    await parts.jwks.refresh()
+    parts.issuer.gate = asyncio.Event()
+    asking = asyncio.create_task(parts.verify(TOKEN))
+    await parts.issuer.was_asked.wait()
+    parts.key_document = issuing.jwks(issuing.STRANGER)
+    await parts.jwks.refresh()
+    parts.issuer.gate.set()
+    await asking
+    assert parts.authenticator.cached(TOKEN) is None
+    assert parts.shared.sealed == {}
+
+
 async def test_memory_is_bounded_by_entries(parts: Parts):
     for number in range(150):
         await parts.verify(issuing.token(jti=str(number)))

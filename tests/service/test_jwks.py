@@ -42,7 +42,7 @@ def publisher() -> Publisher:
 
 @pytest.fixture
 def jwks(hands: Hands, publisher: Publisher) -> Jwks:
-    return Jwks(publisher.fetch, hands.clock, lambda: None)
+    return Jwks(publisher.fetch, hands.clock, lambda _: None)
 
 
 async def test_unknown_key_is_fetched_once_for_all_who_ask(jwks: Jwks, publisher: Publisher):
