@@ -197,7 +197,7 @@ def test_missing_secret_configuration_says_how_to_set_it(world: World) -> None:
     """With `--secret`, and without the value on the command line."""
     project = world.folder / "program/Pulumi.yaml"
     project.write_text(project.read_text() + "config:\n  token:\n    type: string\n    secret: true\n")
-    assert "`pulumi config set --secret shop:token`" in world.up(code=1)
+    assert "`pulumi config set --secret shop:token`" in world.up(code=2)
 
 
 def test_dynamic_provider(world: World) -> None:
