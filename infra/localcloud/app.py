@@ -12,13 +12,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from infra.localcloud import local_endpoints
+from infra.localcloud import fault_endpoints, local_endpoints
 from infra.localcloud.conducting.store import StoreError
 from infra.localcloud.local_endpoints import Links
 from infra.localcloud.plane.interface import PlaneError
 from infra.localcloud.railway_api.call import Call, Cloud
 from infra.localcloud.railway_api.endpoint import answer
 from infra.localcloud.railway_api.executable import executable_schema
+from infra.localcloud.railway_api.faults import Faults
 from infra.localcloud.railway_api.principal import Principal, identify
 from infra.localcloud.railway_api.upload import up
 from infra.localcloud.status_view import status_view
@@ -34,6 +35,7 @@ class Surroundings:
     directory: Path
     base_url: str
     links: Links
+    faults: Faults
     on_shutdown: Callable[[], None]
     daemon: dict[str, Any]
 
@@ -45,7 +47,7 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
         return identify(request.headers, around.token, cloud.keeper.world)
 
     async def graphql(request: Request) -> Response:
-        return await answer(request, cloud, who(request))
+        return await answer(request, cloud, who(request), around.faults)
 
     async def upload(request: Request) -> Response:
         principal = who(request)
@@ -68,6 +70,13 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
     async def links(request: Request, found: Cloud) -> Response:
         return await local_endpoints.set_links(request, found, around.links)
 
+    async def faults(request: Request, found: Cloud) -> Response:
+        if request.method == "POST":
+            return await fault_endpoints.set_faults(request, around.faults)
+        if request.method == "DELETE":
+            return await fault_endpoints.end_faults(found, around.faults)
+        return JSONResponse(fault_endpoints.view(around.faults))
+
     async def shutdown(request: Request, found: Cloud) -> Response:
         return local_endpoints.shutdown(around.on_shutdown)
 
@@ -80,6 +89,9 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
         *management.routes(with_account),
         Route("/_local/status", with_account(status), methods=["GET"]),
         Route("/_local/links", with_account(links), methods=["POST"]),
+        Route("/_local/faults", with_account(faults), methods=["GET", "POST", "DELETE"]),
+        Route("/_local/faults/processes", with_account(fault_endpoints.set_process_fault), methods=["POST"]),
+        Route("/_local/faults/standbys", with_account(fault_endpoints.set_standby_fault), methods=["POST"]),
         Route("/_local/shutdown", with_account(shutdown), methods=["POST"]),
         Route("/_local/reset", with_account(local_endpoints.reset), methods=["POST"]),
     ]

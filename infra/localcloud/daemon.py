@@ -29,6 +29,7 @@ from infra.localcloud.local_endpoints import RTT_MS_DEFAULT, Links
 from infra.localcloud.plane.interface import Plane
 from infra.localcloud.plane.local import LocalPlane
 from infra.localcloud.railway_api.call import Cloud
+from infra.localcloud.railway_api.faults import Faults
 from infra.localcloud.world.model import World
 from infra.localcloud.world.transitions import SetPort
 
@@ -158,6 +159,7 @@ async def _serve(home: Path, cloud: Path, links: Links, store: Store, world: Wor
                 directory=cloud,
                 base_url=url,
                 links=links,
+                faults=Faults(),
                 on_shutdown=stopping.set,
                 daemon={"pid": record.pid, "started": record.started, "url": url, "mail": f"{mail}:2525"},
             )

@@ -136,6 +136,18 @@ class Databases:
                 await self._drop_slot(known.primary_key, key)
             self._remember({name: stored for name, stored in self._book.databases.items() if name != key})
 
+    async def set_replay_delay(self, key: str, delay_ms: int) -> None:
+        """Kept by the standby itself, in its postgresql.auto.conf."""
+        known = self._book.databases.get(key)
+        if known is None or known.primary_key is None or self._supervisor.find(key) is None:
+            raise PlaneError(f"{key}: expected a running standby; see `python -m infra.localcloud status`")
+        connection = await self._connect(known.address)
+        try:
+            await connection.execute(f"ALTER SYSTEM SET recovery_min_apply_delay = {int(delay_ms)}")
+            await connection.execute("SELECT pg_reload_conf()")
+        finally:
+            await connection.close()
+
     def _flush_later(self, key: str) -> None:
         """Brings a new cluster's files to the disk beside its first use.
 

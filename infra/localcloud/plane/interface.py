@@ -13,6 +13,7 @@ Errors: PlaneError
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +174,12 @@ class Plane(Protocol):
 
     async def ensure_supabase_api(self, key: str, address: str, environment: Mapping[str, str]) -> None:
         """`python -m infra.localcloud.supabase_api` on `address`:8000, ready when this returns. StartFailed."""
+
+    async def set_replay_delay(self, key: str, delay_ms: int) -> None:
+        """A standby applies what it receives this much later (0: at once). PlaneError for what is no running standby."""
+
+    def send_signal(self, key: str, number: signal.Signals) -> None:
+        """To the whole group of a process, as the outside world would: its end is reported. Unknown key: nothing to do."""
 
     async def stop(self, key: str) -> None:
         """Ends any process by its key."""

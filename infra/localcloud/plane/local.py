@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -32,7 +33,7 @@ from infra.localcloud.plane.interface import (
 from infra.localcloud.plane.link_table import LinkTable
 from infra.localcloud.plane.mail import MailSink
 from infra.localcloud.plane.processes import Child, Supervisor, ended_within, settled, start_failed
-from infra.localcloud.plane.spawning import Command
+from infra.localcloud.plane.spawning import Command, signal_group
 
 SUPABASE_API_PORT = 8000
 SUPABASE_API_TIMEOUT_S = 30.0
@@ -176,6 +177,14 @@ class LocalPlane:
         check = HealthCheck("/auth/v1/.well-known/jwks.json", SUPABASE_API_TIMEOUT_S)  # open to all; /health asks for a key
         await self._await_ready(child, http_question(address, SUPABASE_API_PORT, check), check.timeout_s)
         settled(child)
+
+    async def set_replay_delay(self, key: str, delay_ms: int) -> None:
+        await self._databases.set_replay_delay(key, delay_ms)
+
+    def send_signal(self, key: str, number: signal.Signals) -> None:
+        child = self._supervisor.find(key)
+        if child is not None:
+            signal_group(child.process.pid, number)
 
     async def stop(self, key: str) -> None:
         await self._supervisor.stop(key, DATABASE_STOP_S if self._databases.is_known(key) else DEFAULT_STOP_S)

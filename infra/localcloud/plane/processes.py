@@ -92,6 +92,7 @@ class Supervisor:
         child.is_wanted_end = True
         with contextlib.suppress(ProcessLookupError):
             child.process.send_signal(child.command.stop_signal)
+            signal_group(child.process.pid, signal.SIGCONT)  # one that was paused could not hear it
         try:
             await asyncio.wait_for(asyncio.shield(child.exit_code), drain_s)
         except TimeoutError:

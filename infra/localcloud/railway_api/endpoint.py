@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
+import time
 from typing import Any
 
 import msgspec
@@ -29,12 +31,14 @@ from infra.localcloud.conducting.store import StoreError
 from infra.localcloud.plane.interface import PlaneError
 from infra.localcloud.railway_api.call import Call, Cloud
 from infra.localcloud.railway_api.executable import executable_schema
+from infra.localcloud.railway_api.faults import PROBLEM, Fault, Faults, LostAnswer, problem, throttled
 from infra.localcloud.railway_api.limits import BODY_BYTES_MAX, TOKENS_MAX, check_size
 from infra.localcloud.railway_api.principal import Principal
 from infra.localcloud.world.errors import WorldError
 
 EXECUTION_TIMEOUT_S = 30.0
 ERRORS_MAX = 20
+PROJECT_CREATE = re.compile(r"\bprojectCreate\b")
 _logger = logging.getLogger("localcloud")
 
 
@@ -63,7 +67,7 @@ def failure(message: str, code: str, status: int) -> Response:
     return JSONResponse(body if status != 200 else {**body, "data": None}, status)
 
 
-async def answer(request: Request, cloud: Cloud, principal: Principal | None) -> Response:
+async def answer(request: Request, cloud: Cloud, principal: Principal | None, faults: Faults) -> Response:
     try:
         body = await read_body(request, BODY_BYTES_MAX)
     except BodyTooLarge:
@@ -74,7 +78,27 @@ async def answer(request: Request, cloud: Cloud, principal: Principal | None) ->
         asked = msgspec.json.decode(body, type=GraphQLRequest)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return failure("Expected a JSON object with a string `query`", "BAD_REQUEST", 400)
-    return await run(asked, Call(cloud, principal))
+    return await with_faults(asked, Call(cloud, principal), faults)
+
+
+async def with_faults(asked: GraphQLRequest, call: Call, faults: Faults) -> Response:
+    """`run`, with what is switched on. A limit refuses before the dice are thrown, as a gateway in front would."""
+    who = call.principal.project_token_id or "account"
+    is_creating_project = PROJECT_CREATE.search(asked.query) is not None
+    response = faults.limited(who, is_creating_project, time.monotonic())
+    if response is None:
+        fault = faults.next_fault()
+        await asyncio.sleep(faults.settings.graphql.delay_ms / 1000)
+        if fault is Fault.ERROR:
+            response = problem()
+        elif fault is Fault.THROTTLE:
+            response = throttled(is_creating_project=is_creating_project)
+        else:
+            response = await run(asked, call)
+        if fault is Fault.LOST_ANSWER:
+            return LostAnswer()
+    response.headers.update(faults.headers(who, time.monotonic(), time.time()))
+    return response
 
 
 async def run(asked: GraphQLRequest, call: Call) -> Response:
@@ -95,7 +119,7 @@ async def run(asked: GraphQLRequest, call: Call) -> Response:
             if not isinstance(result, ExecutionResult):
                 result = await result
     except TimeoutError:
-        return failure("Problem processing request", "INTERNAL_SERVER_ERROR", 200)
+        return failure(PROBLEM, "INTERNAL_SERVER_ERROR", 200)
     # Without a path an error comes from before the first resolver: the variables do not fit, or no such operation.
     is_refused = result.data is None and any(error.path is None for error in result.errors or ())
     return _answer(result, "BAD_USER_INPUT", 400 if is_refused else 200)
@@ -118,14 +142,11 @@ def _answer(result: ExecutionResult, code: str, status: int) -> Response:
     if result.errors:
         trace_id = secrets.token_hex(8)
         body["errors"] = [formatted(error, code, trace_id) for error in result.errors[:ERRORS_MAX]]
-        if any(error["message"] == INTERNAL_MESSAGE for error in body["errors"]):
+        if any(error["message"] == PROBLEM for error in body["errors"]):
             body["traceId"] = trace_id
     if status == 200:
         body["data"] = result.data
     return JSONResponse(body, status)
-
-
-INTERNAL_MESSAGE = "Problem processing request"
 
 
 def formatted(error: GraphQLError, code: str, trace_id: str) -> dict[str, Any]:
@@ -138,7 +159,7 @@ def formatted(error: GraphQLError, code: str, trace_id: str) -> dict[str, Any]:
         code = "INTERNAL_SERVER_ERROR"
     elif cause is not None and not isinstance(cause, GraphQLError):
         _logger.error("request %s failed", trace_id, exc_info=cause)
-        message, code = INTERNAL_MESSAGE, "INTERNAL_SERVER_ERROR"
+        message, code = PROBLEM, "INTERNAL_SERVER_ERROR"
     shown: dict[str, Any] = {"message": message}
     if error.locations:
         shown["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]

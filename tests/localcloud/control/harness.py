@@ -18,6 +18,7 @@ from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.store import Store
 from infra.localcloud.local_endpoints import Links
 from infra.localcloud.railway_api.call import Cloud
+from infra.localcloud.railway_api.faults import Faults
 from infra.localcloud.world.model import World
 from tests.localcloud.control.recording_plane import RecordingPlane
 
@@ -147,7 +148,13 @@ async def _run(
     async with asyncio.TaskGroup() as tasks:
         conductor = Conductor(keeper, plane, directory, {"PATH": "/usr/bin"}, tasks)
         around = Surroundings(
-            TOKEN, directory, "http://127.99.0.1:8700", Links(directory / "links.json", None), lambda: stopped.append(True), {}
+            TOKEN,
+            directory,
+            "http://127.99.0.1:8700",
+            Links(directory / "links.json", None),
+            Faults(),
+            lambda: stopped.append(True),
+            {},
         )
         app = build_app(Cloud(keeper, plane, conductor, "test"), around)
         client = httpx.AsyncClient(

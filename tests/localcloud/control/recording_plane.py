@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
@@ -108,6 +109,13 @@ class RecordingPlane:
 
     async def ensure_supabase_api(self, key: str, address: str, environment: Mapping[str, str]) -> None:
         self.gateways[key] = environment
+
+    async def set_replay_delay(self, key: str, delay_ms: int) -> None:
+        assert self.databases[key].primary_key is not None
+        self.calls.append(f"replay_delay {delay_ms}")
+
+    def send_signal(self, key: str, number: signal.Signals) -> None:
+        self.calls.append(f"{number.name} {key}")
 
     async def stop(self, key: str) -> None:
         self.gateways.pop(key, None)

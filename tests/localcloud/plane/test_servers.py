@@ -7,6 +7,7 @@ import os
 import signal
 import smtplib
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -123,6 +124,47 @@ async def test_a_standby_whose_place_in_the_log_is_lost_is_made_anew(plane: Loca
     await connection.execute("CREATE TABLE entries (number int); INSERT INTO entries VALUES (1)")
     await replayed(standby.address, 1)
     await connection.close()
+
+
+async def test_a_standby_lags_as_long_as_it_is_told(plane: LocalPlane) -> None:
+    """What a service does with a replica far behind can be tried out, and ends at once with the delay."""
+    primary, standby = database(plane), database(plane, "standby", EUROPE, primary="primary")
+    await plane.ensure_database(primary)
+    await plane.ensure_database(standby)
+    writing = await connect(primary.address)
+    reading = await connect(standby.address)
+    await plane.set_replay_delay("standby", 3_600_000)
+    async with asyncio.timeout(DEADLINE_S):
+        while await reading.fetchval("SHOW recovery_min_apply_delay") != "1h":  # noqa: ASYNC110 - the server reads it in its time
+            await asyncio.sleep(0.01)
+    await writing.execute("CREATE TABLE entries (number int); INSERT INTO entries VALUES (1)")
+    sent = await writing.fetchval("SELECT pg_current_wal_lsn()::text")
+    has_received = "SELECT pg_last_wal_receive_lsn() >= $1::text::pg_lsn"
+    async with asyncio.timeout(DEADLINE_S):
+        while not await reading.fetchval(has_received, sent):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+    assert await reading.fetchval("SELECT to_regclass('entries')") is None
+    await plane.set_replay_delay("standby", 0)
+    await replayed(standby.address, 1)
+    await writing.close()
+    await reading.close()
+    with pytest.raises(PlaneError, match="expected a running standby"):
+        await plane.set_replay_delay("primary", 5)
+
+
+async def test_a_paused_process_is_silent_and_can_still_be_ended(plane: LocalPlane, replica: Replica) -> None:
+    spec = replica()
+    await plane.start_replica(spec)
+    (pid,) = [found.pid for found in plane.status() if found.key == spec.key]
+    plane.send_signal(spec.key, signal.SIGSTOP)
+    await eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    plane.send_signal(spec.key, signal.SIGCONT)
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(f"http://{spec.address}:{spec.port}/")).status_code == 200
+    plane.send_signal(spec.key, signal.SIGSTOP)
+    begun = time.monotonic()
+    await plane.stop_replica(spec.key, 10.0)
+    assert time.monotonic() - begun < 5.0, "SIGTERM was heard, nobody had to wait for SIGKILL"
 
 
 async def test_a_standby_needs_its_primary(plane: LocalPlane) -> None:

@@ -1,0 +1,91 @@
+"""/_local/faults...: switching faults on and off. All of it needs the account's token."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from infra.localcloud.plane.interface import PlaneError
+from infra.localcloud.railway_api.call import Cloud
+from infra.localcloud.railway_api.endpoint import BodyTooLarge, read_body
+from infra.localcloud.railway_api.faults import Faults, FaultSettings
+from infra.localcloud.world.errors import BadInput, NotFound
+from infra.localcloud.world.supabase import standby_key
+
+BODY_BYTES_MAX = 4096
+REPLAY_DELAY_MS_MAX = 3_600_000
+Action = Literal["kill", "pause", "resume"]
+SIGNALS: dict[Action, signal.Signals] = {"kill": signal.SIGKILL, "pause": signal.SIGSTOP, "resume": signal.SIGCONT}
+Kind = TypeVar("Kind")
+
+
+class ProcessFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`key` is a replica's id as `status` shows it, or db-<ref>, db-<identifier>, api-<ref>."""
+
+    key: str
+    action: Action
+
+
+class StandbyFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    identifier: str
+    replay_delay_ms: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.replay_delay_ms <= REPLAY_DELAY_MS_MAX:
+            raise ValueError(f"replay_delay_ms: expected 0 to {REPLAY_DELAY_MS_MAX}")
+
+
+async def _asked(request: Request, kind: type[Kind]) -> Kind:
+    try:
+        return msgspec.json.decode(await read_body(request, BODY_BYTES_MAX), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, BodyTooLarge) as exc:
+        raise BadInput(f"faults: {exc}") from exc
+
+
+def view(faults: Faults) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(faults.settings)
+    return shown
+
+
+async def set_faults(request: Request, faults: Faults) -> Response:
+    """What is left out is off."""
+    faults.set(await _asked(request, FaultSettings))
+    return JSONResponse(view(faults))
+
+
+async def end_faults(cloud: Cloud, faults: Faults) -> Response:
+    """The one switch: API, paused processes and delayed standbys are as if nothing had been."""
+    faults.set(FaultSettings())
+    for process in cloud.plane.status():
+        if process.is_running:
+            cloud.plane.send_signal(process.key, signal.SIGCONT)  # to a process that runs it means nothing
+    for project in cloud.keeper.world.supabase.values():
+        for replica in project.replicas:
+            if replica.is_ready:
+                await cloud.plane.set_replay_delay(standby_key(replica), 0)
+    return JSONResponse(view(faults))
+
+
+async def set_process_fault(request: Request, cloud: Cloud) -> Response:
+    asked = await _asked(request, ProcessFault)
+    if not any(found.key == asked.key and found.is_running for found in cloud.plane.status()):
+        raise NotFound("Process")
+    cloud.plane.send_signal(asked.key, SIGNALS[asked.action])
+    return JSONResponse(msgspec.to_builtins(asked))
+
+
+async def set_standby_fault(request: Request, cloud: Cloud) -> Response:
+    """Takes effect at once and stays until it is set to 0, also over a restart."""
+    asked = await _asked(request, StandbyFault)
+    replicas = [found for project in cloud.keeper.world.supabase.values() for found in project.replicas]
+    replica = next((found for found in replicas if found.identifier == asked.identifier), None)
+    if replica is None:
+        raise NotFound("ReadReplica")
+    if not replica.is_ready:
+        raise PlaneError(f"{replica.identifier} is not ready yet: wait for it and ask again")
+    await cloud.plane.set_replay_delay(standby_key(replica), asked.replay_delay_ms)
+    return JSONResponse(msgspec.to_builtins(asked))
