@@ -28,7 +28,11 @@ def dispatch(arguments: Arguments) -> int:
         from infra.engine.config_commands import run_config
 
         return run_config(arguments)
-    if family in ("stack", "state", "cancel"):
+    if family == "state" or command == "stack change-secrets-provider":
+        from infra.engine.state_commands import run_state
+
+        return run_state(arguments)
+    if family in ("stack", "cancel"):
         from infra.engine.stack_commands import run_stack
 
         return run_stack(arguments)

@@ -1,7 +1,7 @@
 """Stack configuration: Pulumi.STACK.yaml, its secrets, paths, and the project's schema."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -230,6 +230,15 @@ def secret_texts(settings: StackSettings, crypter: Crypter) -> Iterator[str]:
                 yield from leaves(item)
 
     return leaves(settings.config)
+
+
+def resealed(value: Any, change: Callable[[str], str]) -> Any:
+    """The value with every ciphertext changed, also inside objects."""
+    if is_secure(value):
+        return {"secure": change(value["secure"])}
+    if isinstance(value, dict):
+        return {k: resealed(v, change) for k, v in value.items()}
+    return [resealed(v, change) for v in value] if isinstance(value, list) else value
 
 
 def is_secret_value(value: Any) -> bool:

@@ -131,8 +131,18 @@ class Snapshot:
             pending.append({"resource": encode_resource(state, self._crypter), "type": operation})
         latest["manifest"] = {"time": now_text(), "magic": "", "version": ""}
         latest.setdefault("metadata", {})
-        has_hooks = any(state.resource_hooks for state in states)
-        head = {"version": 4 if has_hooks else 3, **({"features": ["hooks"]} if has_hooks else {})}
+        # As pkg/resource/stack/deployment.go: a state with any of these must not be read by an engine that ignores them.
+        features = [
+            name
+            for name, is_used in (
+                ("hooks", any(state.resource_hooks for state in states)),
+                ("refreshBeforeUpdate", any(state.refresh_before_update for state in states)),
+                ("taint", any(state.taint for state in states)),
+                ("replaceWith", any(state.replace_with for state in states)),
+            )
+            if is_used
+        ]
+        head = {"version": 4, "features": features} if features else {"version": 3}
         if pending:
             latest["pending_operations"] = pending
         stack = json.dumps(self._document["checkpoint"]["stack"])

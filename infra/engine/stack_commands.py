@@ -1,4 +1,4 @@
-"""stack init, select, ls, rm, rename, output, export, import, history, tag; state; cancel."""
+"""stack init, select, ls, rm, rename, output, export, import, history, tag; cancel."""
 
 import json
 import sys
@@ -307,48 +307,12 @@ def _show(arguments: Arguments) -> None:
         print(f"    {resource['type']}  {resource['urn'] if arguments.has('--show-urns') else resource['urn'].split('::')[-1]}")
 
 
-def _edit_state(arguments: Arguments) -> None:
-    """state unprotect URN..., state delete URN."""
-    session = open_session(workspace_here(), arguments)
-    with StackLock(session.backend.lock_folder(session.name)):
-        document = session.document()
-        latest = document["checkpoint"].get("latest") or {}
-        resources = latest.get("resources") or []
-        urns = set(arguments.positional) if not arguments.has("--all") else {r["urn"] for r in resources}
-        if missing := sorted(urns - {r["urn"] for r in resources}):
-            raise UsageError(f"{arguments.command}: no such resource '{missing[0]}'")
-        if not urns:
-            raise UsageError(f"{arguments.command}: expected a URN")
-        if arguments.command == "state unprotect":
-            for resource in resources:
-                if resource["urn"] in urns:
-                    resource.pop("protect", None)
-        else:
-            latest["resources"] = _without(resources, urns, arguments.has("--force"))
-        session.backend.back_up(session.name)
-        session.backend.write(session.name, json.dumps(document) + "\n")
-
-
-def _without(resources: list[dict[str, Any]], urns: set[str], is_forced: bool) -> list[dict[str, Any]]:
-    for resource in resources:
-        if resource["urn"] in urns:
-            if resource.get("protect") and not is_forced:
-                raise UsageError(f"state delete: '{resource['urn']}' is protected; use `state unprotect` first, or --force")
-        elif needed := urns & {resource.get("parent", ""), *(resource.get("dependencies") or [])}:
-            raise UsageError(f"state delete: '{resource['urn']}' depends on '{needed.pop()}'; delete it first")
-    return [r for r in resources if r["urn"] not in urns]
-
-
 def _cancel(arguments: Arguments) -> None:
     session = open_session(workspace_here(), arguments, arguments.positional[0] if arguments.positional else "")
     if not arguments.has("--yes"):
         raise UsageError("cancel: --yes must be passed in to proceed")
     break_locks(session.backend.lock_folder(session.name))
     print(f"The currently running update for '{session.name.stack}' has been canceled!")
-
-
-def _unsupported(arguments: Arguments) -> None:
-    raise UsageError(f"{arguments.command}: not supported by the embedded engine; use the pulumi CLI")
 
 
 _COMMANDS: dict[str, Callable[[Arguments], None]] = {
@@ -367,8 +331,5 @@ _COMMANDS: dict[str, Callable[[Arguments], None]] = {
     "stack tag set": _tags,
     "stack tag rm": _tags,
     "stack tag ls": _tags,
-    "stack change-secrets-provider": _unsupported,
-    "state unprotect": _edit_state,
-    "state delete": _edit_state,
     "cancel": _cancel,
 }

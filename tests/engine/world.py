@@ -46,19 +46,25 @@ class World:
         }
         return {**inherited, **own}
 
-    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+    def start(self, *arguments: str, stdin: str | None = None, **environment: str) -> "subprocess.Popen[str]":
+        """The engine as a process; `stdin` is what it is given to read, None leaves it the test's own."""
+        process = subprocess.Popen(
             [sys.executable, "-m", "infra.engine", *arguments],
             cwd=self.folder / "program",
             env={**self.environment, **environment},
+            stdin=None if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        if process.stdin is not None:
+            process.stdin.write(stdin or "")
+            process.stdin.flush()
+        return process
 
-    def run(self, *arguments: str, code: int = 0, **environment: str) -> str:
+    def run(self, *arguments: str, code: int = 0, stdin: str | None = None, **environment: str) -> str:
         """stdout and stderr of a command that must end with `code`."""
-        process = self.start(*arguments, **environment)
+        process = self.start(*arguments, stdin=stdin, **environment)
         try:
             out, err = process.communicate(timeout=TIMEOUT_S)
         finally:
