@@ -68,6 +68,7 @@ UPDATE: Final = {
     "--target-dependents": False,
     "--target-replace": True,
     "--exclude": True,
+    "--exclude-dependents": False,
     "--replace": True,
     "--refresh": False,
     "--diff": False,
@@ -84,13 +85,33 @@ UPDATE: Final = {
 }
 REPEATED: Final = frozenset(("--target", "--exclude", "--replace", "--target-replace", "--config", "--plaintext", "--secret"))
 
+# Commands of Pulumi's CLI that people try, and what to do instead; each is refused with one line.
+UNSUPPORTED: Final = {
+    "logs": "no provider of this project serves logs; `./cached-auth logs` shows those of the replicas",
+    "watch": "run `up` after each change",
+    "console": "the state is in files",
+    "convert": "write the program in Python",
+    "new": "write a Pulumi.yaml",
+    "org": "a file backend has no organizations",
+    "policy": "policy packs need the pulumi CLI",
+    "package": "packages need the pulumi CLI",
+    "env": "environments need Pulumi Cloud",
+    "schema": "schemas need the pulumi CLI",
+    "plugin install": "put the plugin's folder into Pulumi.yaml under plugins.providers",
+    "plugin rm": "remove the folder under PULUMI_HOME/plugins",
+    "stack graph": "use `stack export`",
+    "state edit": "use `stack export`, edit, `stack import`",
+    "state upgrade": "the state is current",
+    "state repair": "restore the .bak file beside the state",
+}
+
 COMMANDS: Final[dict[str, dict[str, bool]]] = {
     "up": UPDATE,
     "preview": UPDATE,
     "refresh": UPDATE,
     "destroy": UPDATE,
     "version": {},
-    "about": {"--json": False},
+    "about": {"--json": False, "--transitive": False},
     "whoami": {"--json": False, "--verbose": False},
     "login": {"--local": False},
     "logout": {},
@@ -127,6 +148,7 @@ COMMANDS: Final[dict[str, dict[str, bool]]] = {
     "config rm-all": {"--path": False},
     "config refresh": {"--force": False},
     "plugin ls": {"--json": False, "--project": False},
+    **{name: {} for name in UNSUPPORTED},
 }
 # How many arguments a command takes at most besides its flags; those not named take none.
 POSITIONAL_MAX: Final = {
@@ -212,6 +234,8 @@ def parse(argv: list[str]) -> Arguments:
     options, rest = _split_at_separator(argv)
     words = _words(options)
     command, count = _command_of(words)
+    if command in UNSUPPORTED:
+        raise UsageError(f"{command}: not supported by the embedded engine; {UNSUPPORTED[command]}")
     if not command:
         if "--help" in argv or "-h" in argv or not words:
             return Arguments("help")

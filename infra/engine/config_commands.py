@@ -1,5 +1,6 @@
 """config, config get, set, set-all, rm, rm-all, refresh."""
 
+import getpass
 import json
 import sys
 from typing import Any
@@ -94,7 +95,7 @@ def _get(session: Session, arguments: Arguments) -> None:
 
 def _set(session: Session, arguments: Arguments) -> None:
     if len(arguments.positional) == 1:
-        key, value = arguments.positional[0], sys.stdin.read().rstrip("\n")
+        key, value = arguments.positional[0], _asked(arguments)
     elif len(arguments.positional) == 2:
         key, value = arguments.positional
     else:
@@ -108,6 +109,13 @@ def _set(session: Session, arguments: Arguments) -> None:
         session.project.name,
     )
     session.settings.save()
+
+
+def _asked(arguments: Arguments) -> str:
+    """The value from a person at a terminal (a secret without echo), else all of stdin."""
+    if not sys.stdin.isatty() or arguments.has("--non-interactive"):
+        return sys.stdin.read().rstrip("\n")
+    return getpass.getpass("value: ") if arguments.has("--secret") else input("value: ")
 
 
 def _typed(value: str, kind: str) -> Any:

@@ -16,8 +16,23 @@ def unwanted(deployment: Deployment) -> list[ResourceState]:
     left = [s for s in snapshot.olds if not snapshot.is_gone(s) and (s.delete or s.urn not in deployment.seen)]
     if not deployment.options.is_targeted:
         return left
+    if deployment.options.excludes:
+        kept = _kept(deployment)
+        return [s for s in left if s.urn not in kept or (s.delete and s.urn in deployment.replaced_urns)]
     # For deletes nothing is implied: a provider or the stack is deleted when it is named.
     return [s for s in left if deployment.is_named(s.urn) or (s.delete and s.urn in deployment.replaced_urns)]
+
+
+def _kept(deployment: Deployment) -> set[str]:
+    """URNs that the excludes keep: the named ones, their dependents where asked, and all that any of these needs."""
+    states = deployment.snapshot.states()
+    for state in states:
+        deployment.follow(state)
+    kept = {s.urn for s in states if not deployment.is_named(s.urn)}
+    for state in reversed(states):  # needed ones come first in a snapshot
+        if state.urn in kept:
+            kept |= {*state.needs(), state.provider.rpartition("::")[0]}
+    return kept
 
 
 def with_dependents(deployment: Deployment, chosen: list[ResourceState]) -> list[ResourceState]:

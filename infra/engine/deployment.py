@@ -1,6 +1,7 @@
 """One deployment: what every part of an update shares."""
 
 import asyncio
+import functools
 import os
 import re
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from infra.engine.snapshot import Snapshot
 from infra.engine.urns import STACK_TYPE, is_provider_type, urn_type
 
 
+@functools.lru_cache(maxsize=4096)
 def target_pattern(target: str) -> "re.Pattern[str]":
     """A target URN; `*` matches within one part, `**` anything."""
     parts = re.split(r"(\*\*|\*)", target)
@@ -53,6 +55,8 @@ class Deployment:
     # Resources a targeted update left uncreated; depending on one is an error.
     skipped_creates: set[str] = field(default_factory=set)
     failed_urns: set[str] = field(default_factory=set)
+    # Resources named, for or against, because something they need is.
+    followed: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.olds = {s.urn: s for s in self.snapshot.olds if not s.delete}
@@ -73,11 +77,22 @@ class Deployment:
             return True
         return self.is_named(urn)
 
+    def follow(self, state: ResourceState) -> None:
+        """With --target-dependents or --exclude-dependents: what needs a named resource is named with it.
+
+        To be called for each resource after those it needs; pkg/resource/deploy/step_generator.go isTargetedForUpdate.
+        """
+        if not self.options.with_dependents:
+            return
+        is_named = self.is_named(state.urn)
+        if is_named is bool(self.options.targets) or ({*state.needs(), state.provider.rpartition("::")[0]}) & self.followed:
+            self.followed.add(state.urn)
+
     def is_named(self, urn: str) -> bool:
         """Whether the user's targets name this resource (or its excludes do not)."""
         if self.options.targets:
-            return any(target_pattern(t).fullmatch(urn) for t in self.options.targets)
-        return not any(target_pattern(t).fullmatch(urn) for t in self.options.excludes)
+            return urn in self.followed or any(target_pattern(t).fullmatch(urn) for t in self.options.targets)
+        return urn not in self.followed and not any(target_pattern(t).fullmatch(urn) for t in self.options.excludes)
 
     def check_targets(self, known: set[str]) -> None:
         """A target that matches nothing is a typing mistake. Raises UsageError."""

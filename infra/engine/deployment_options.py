@@ -12,7 +12,7 @@ class Options:
     targets: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
-    with_dependents: bool = False
+    with_dependents: bool = False  # --target-dependents, --exclude-dependents
     parallel: int = 0
     continue_on_error: bool = False
     exclude_protected: bool = False

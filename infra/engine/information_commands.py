@@ -2,14 +2,16 @@
 
 import getpass
 import json
+import platform
 import sys
 from datetime import UTC, datetime
 from typing import Any
 
 from infra.engine.arguments import Arguments
 from infra.engine.commands import VERSION
-from infra.engine.errors import UsageError
-from infra.engine.session import workspace_here
+from infra.engine.errors import EngineError, UsageError
+from infra.engine.session import Workspace, workspace_here
+from infra.engine.stack_choice import open_session
 
 
 def run_information(arguments: Arguments) -> int:
@@ -20,12 +22,7 @@ def run_information(arguments: Arguments) -> int:
             user, url = getpass.getuser(), f"file://{workspace.backend(project).root.parent}"
             print(json.dumps({"user": user, "organizations": [], "url": url}, indent=2) if arguments.has("--json") else user)
         case "about":
-            about = {
-                "cliAbout": {"version": VERSION, "engine": "embedded"},
-                "backend": {"url": str(workspace.backend(project).root)},
-            }
-            about["runtime"] = {"language": "python", "executable": sys.executable}
-            print(json.dumps(about, indent=2) if arguments.has("--json") else "\n".join(f"{k}: {v}" for k, v in about.items()))
+            _about(workspace, arguments)
         case "plugin ls":
             _list_plugins(arguments)
         case "login" | "logout":
@@ -35,6 +32,48 @@ def run_information(arguments: Arguments) -> int:
         case "install":
             print("Nothing to install: program and plugins run from their own virtualenv")
     return 0
+
+
+def _about(workspace: Workspace, arguments: Arguments) -> None:
+    """In the form of Pulumi's CLI (pkg/cmd/pulumi/about); what cannot be told is null and named in `errors`."""
+    errors: list[str] = []
+    about: dict[str, Any] = {
+        "plugins": None,
+        "host": {"os": platform.system().lower(), "version": platform.release(), "arch": platform.machine()},
+        "backend": None,
+        "currentStack": None,
+        "cliAbout": {"version": VERSION, "goVersion": "", "goCompiler": "", "engine": "embedded"},
+        "runtime": {"language": "python", "executable": sys.executable, "version": platform.python_version()},
+        "dependencies": [],
+        "errors": errors,
+    }
+    try:
+        project = workspace.project()
+        about["plugins"] = [{"name": name, "version": None, "kind": "resource"} for name in sorted(project.plugin_paths)]
+        backend = workspace.backend(project)
+        url = f"file://{backend.root.parent}"
+        about["backend"] = {"name": platform.node(), "url": url, "user": getpass.getuser(), "organizations": []}
+        about["currentStack"] = _current_stack(workspace, arguments)
+    except EngineError as exc:
+        errors.append(str(exc))
+    if arguments.has("--json"):
+        print(json.dumps(about, indent=4))
+        return
+    for key, value in about.items():
+        if isinstance(value, dict):
+            print(f"{key}:")
+            print("\n".join(f"    {name}: {text}" for name, text in value.items() if not isinstance(text, dict | list)))
+    for error in errors:
+        sys.stderr.write(f"warning: {error}\n")
+
+
+def _current_stack(workspace: Workspace, arguments: Arguments) -> dict[str, Any]:
+    session = open_session(workspace, arguments)
+    latest = session.document()["checkpoint"].get("latest") or {}
+    resources = [
+        {"type": r["type"], "urn": r["urn"], **({"id": r["id"]} if r.get("id") else {})} for r in latest.get("resources") or []
+    ]
+    return {"name": session.name.stack, "fullyQualifiedName": session.name.full, "resources": resources}
 
 
 def _list_plugins(arguments: Arguments) -> None:

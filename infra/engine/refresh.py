@@ -9,6 +9,7 @@ from infra.engine.plan import Difference, Op
 from infra.engine.providers import Providers
 from infra.engine.remote import InitFailed, Provider, ProviderFailed, ReadBack
 from infra.engine.resource_state import ResourceState, now_text
+from infra.engine.snapshot import topological
 from infra.engine.urns import is_provider_type
 from infra.engine.values import add_secret_outputs, secret_strings, without_nulls
 
@@ -22,6 +23,8 @@ class Refresh:
 
     async def run(self) -> None:
         deployment = self._deployment
+        for state in topological(deployment.snapshot.olds):
+            deployment.follow(state)
         chosen = [s for s in deployment.snapshot.olds if self._is_chosen(s)]
         await asyncio.gather(*(self._refresh(s) for s in chosen))
         self._forget_missing()

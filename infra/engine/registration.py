@@ -116,6 +116,7 @@ class Registrar:
 
     async def _register_custom(self, goal: Goal, old: ResourceState | None, new: ResourceState, provider: Provider) -> Registered:
         deployment = self._deployment
+        deployment.follow(new)
         if not deployment.is_targeted(new.urn):
             return self._leave_untouched(old, new)
         if goal.import_id and (old is None or (old.import_id != goal.import_id and old.id != goal.import_id)):

@@ -197,7 +197,7 @@ class Update:
         doomed = deletes.unwanted(deployment)
         try:
             deployment.check_targets({s.urn for s in self.snapshot.olds} | set(deployment.news))
-            if deployment.options.is_targeted:
+            if deployment.options.targets:
                 doomed = deletes.with_dependents(deployment, doomed)
         except EngineError as exc:
             deployment.fail("", str(exc))

@@ -51,8 +51,8 @@ def run_update(arguments: Arguments) -> int:
 def _refuse_unsupported(arguments: Arguments) -> None:
     if arguments.has("--run-program") and arguments.command in ("destroy", "refresh"):
         raise UsageError(f"{arguments.command}: --run-program is not supported; it works from the state alone")
-    if arguments.has("--json") and arguments.command != "preview":
-        raise UsageError(f"{arguments.command}: --json is not supported; use --event-log FILE for the events as JSON")
+    if arguments.values("--exclude") and (arguments.values("--target") or arguments.values("--target-replace")):
+        raise UsageError(f"{arguments.command}: --target and --exclude cannot be used together")
     if arguments.has("--remove") and arguments.command != "destroy":
         raise UsageError(f"{arguments.command}: unknown or unsupported flag --remove")
 
@@ -76,7 +76,7 @@ def _options(arguments: Arguments, kind: str, is_preview: bool) -> Options:
         targets=(*arguments.values("--target"), *arguments.values("--target-replace")),
         excludes=arguments.values("--exclude"),
         replaces=(*arguments.values("--replace"), *arguments.values("--target-replace")),
-        with_dependents=arguments.has("--target-dependents"),
+        with_dependents=arguments.has("--exclude-dependents" if arguments.values("--exclude") else "--target-dependents"),
         parallel=arguments.number("--parallel", 0),
         continue_on_error=arguments.has("--continue-on-error"),
         exclude_protected=arguments.has("--exclude-protected"),
@@ -116,8 +116,10 @@ def _run_prepared(
     is_json = arguments.has("--json")
     display = Display(_print, options.is_preview, arguments.has("--diff"), is_quiet=is_json)
     digest: list[dict[str, Any]] = []
-    if is_json:
+    if is_json and options.is_preview:
         update.events.subscribe(digest.append)
+    elif is_json:  # as Pulumi's CLI: a line of JSON per event, as it happens
+        update.events.subscribe(lambda event: _print(json.dumps(event)))
     update.events.subscribe(display.on_event)
     if not is_json:
         verb = {"up": "Updating", "preview": "Previewing update", "refresh": "Refreshing", "destroy": "Destroying"}[kind]
@@ -126,7 +128,7 @@ def _run_prepared(
         session.backend.back_up(session.name)
     began = int(time.time())
     result = asyncio.run(update.run(arguments.value("--event-log")))
-    if is_json:
+    if is_json and options.is_preview:
         from infra.engine.digest import preview_digest
 
         _print(json.dumps(preview_digest(digest, result.duration_s), indent=2))

@@ -152,10 +152,12 @@ def test_failed_program_names_the_users_line(world: World) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("up", "--yes", "-s", "dev", "--plan", "x"), "unknown or unsupported flag --plan"),
+        (("up", "--yes", "-s", "dev", "--policy-pack", "x"), "unknown or unsupported flag --policy-pack"),
         (("fly",), "unknown command 'fly'"),
         (("config", "env", "add", "x", "-s", "dev"), "config: unexpected argument 'env'"),
-        (("up", "--yes", "-s", "dev", "--json"), "--json is not supported"),
+        (("logs", "-s", "dev", "--follow"), "logs: not supported by the embedded engine"),
+        (("policy", "ls"), "policy: not supported by the embedded engine"),
+        (("up", "--yes", "-s", "dev", "--target", "a", "--exclude", "b"), "cannot be used together"),
         (("up", "--yes", "-s", "dev", "elsewhere"), "up: unexpected argument 'elsewhere'"),
         (("up", "--yes", "-s", "nope"), "no stack named 'nope' found"),
         (("stack", "init", "dev"), "stack 'organization/shop/dev' already exists"),
