@@ -25,7 +25,13 @@ SHORT: Final = {
     "-C": "--cwd",
     "-h": "--help",
 }
-SHORT_OF_COMMAND: Final = {("preview", "-j"): "--json", ("stack export", "-f"): "--file", ("config set", "-f"): "--file"}
+SHORT_OF_COMMAND: Final = {
+    ("preview", "-j"): "--json",
+    ("stack export", "-f"): "--file",
+    ("config set", "-f"): "--file",
+    ("import", "-f"): "--file",
+    ("import", "-o"): "--out",
+}
 
 # name -> takes a value?
 EVERYWHERE: Final = {"--stack": True, "--non-interactive": False, "--cwd": True, "--help": False}
@@ -105,11 +111,24 @@ UNSUPPORTED: Final = {
     "state repair": "restore the .bak file beside the state",
 }
 
+IMPORT: Final = {
+    **{flag: UPDATE[flag] for flag in ("--yes", "--skip-preview", "--preview-only", "--event-log", "--message", "--parallel")},
+    **{flag: UPDATE[flag] for flag in ("--json", "--diff", "--suppress-outputs", "--config-file")},
+    "--file": True,
+    "--protect": False,
+    "--parent": True,
+    "--provider": True,
+    "--properties": True,
+    "--generate-code": False,
+    "--out": True,
+    "--from": True,
+}
 COMMANDS: Final[dict[str, dict[str, bool]]] = {
     "up": UPDATE,
     "preview": UPDATE,
     "refresh": UPDATE,
     "destroy": UPDATE,
+    "import": IMPORT,
     "version": {},
     "about": {"--json": False, "--transitive": False},
     "whoami": {"--json": False, "--verbose": False},
@@ -152,6 +171,7 @@ COMMANDS: Final[dict[str, dict[str, bool]]] = {
 }
 # How many arguments a command takes at most besides its flags; those not named take none.
 POSITIONAL_MAX: Final = {
+    "import": 3,
     "login": 1,
     "logout": 1,
     "cancel": 1,

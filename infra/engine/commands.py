@@ -20,7 +20,7 @@ def dispatch(arguments: Arguments) -> int:
         sys.stdout.write(f"v{VERSION}+embedded\n")
         return 0
     family = command.split()[0]
-    if family in ("up", "preview", "refresh", "destroy"):
+    if family in ("up", "preview", "refresh", "destroy", "import"):
         from infra.engine.update_commands import run_update
 
         return run_update(arguments)

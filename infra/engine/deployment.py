@@ -11,14 +11,14 @@ from typing import Any
 from infra.engine.backend import FileBackend, StackName
 from infra.engine.config import ConfigItem
 from infra.engine.crypter import Crypter
-from infra.engine.deployment_options import Options
+from infra.engine.deployment_options import Options, stack_urn
 from infra.engine.errors import UsageError
 from infra.engine.events import Events, step_metadata
 from infra.engine.plan import Difference, Op
 from infra.engine.project import Project
 from infra.engine.resource_state import ResourceState
 from infra.engine.snapshot import Snapshot
-from infra.engine.urns import STACK_TYPE, is_provider_type, urn_type
+from infra.engine.urns import is_provider_type, urn_type
 
 
 @functools.lru_cache(maxsize=4096)
@@ -69,7 +69,7 @@ class Deployment:
 
     @property
     def stack_urn(self) -> str:
-        return f"urn:pulumi:{self.name.stack}::{self.name.project}::{STACK_TYPE}::{self.name.project}-{self.name.stack}"
+        return stack_urn(self.name)
 
     def is_targeted(self, urn: str) -> bool:
         """Whether an update may touch the resource; providers and the stack are always implied."""

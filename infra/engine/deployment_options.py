@@ -2,6 +2,14 @@
 
 from dataclasses import dataclass
 
+from infra.engine.backend import StackName
+from infra.engine.urns import STACK_TYPE, make_urn
+
+
+def stack_urn(name: StackName) -> str:
+    """The URN of the stack's own resource."""
+    return make_urn(name.stack, name.project, "", STACK_TYPE, f"{name.project}-{name.stack}")
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

@@ -58,7 +58,7 @@ class Execution:
         """Creates. `replaces` goes from the snapshot with the same save (it was deleted first); `condemns` stays in it,
         marked for deletion at the end, so that no moment knows two live resources of one URN."""
         deployment = self._deployment
-        is_logical = op is Op.CREATE
+        is_logical = op in (Op.CREATE, Op.IMPORT)
         metadata = deployment.metadata(op, replaces or condemns, new, is_logical=is_logical)
         deployment.events.step_started(metadata)
         new.created = new.modified = now_text()

@@ -27,6 +27,8 @@ from infra.engine.engine_service import EngineService
 from infra.engine.errors import EngineError
 from infra.engine.events import EventFile, Events, EventStream
 from infra.engine.execution import Execution
+from infra.engine.import_file import ImportSpec
+from infra.engine.imports import Imports
 from infra.engine.monitor import Monitor
 from infra.engine.plan import Op
 from infra.engine.processes import Processes
@@ -92,6 +94,7 @@ class Update:
             session.workspace.home,
         )
         self._is_finished = False
+        self.imports: tuple[list[ImportSpec], bool] = ([], False)
         self._cancelled = asyncio.Event()
 
     async def run(self, event_log: str) -> Result:
@@ -150,6 +153,8 @@ class Update:
                     await Refresh(deployment, providers).run()
                 if self._kind == "destroy":
                     await self._finish(execution, monitor)
+                elif self._kind == "import":
+                    await Imports(deployment, providers, execution, registrar.provider_resources).run(*self.imports)
                 elif self._kind != "refresh" and not deployment.has_failed:
                     await self._run_program(execution, monitor)
                 if deployment.is_cancelled:

@@ -10,12 +10,13 @@ import json
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.engine import plugins, program
 from infra.engine.arguments import Arguments
 from infra.engine.commands import VERSION
-from infra.engine.deployment_options import Options
+from infra.engine.deployment_options import Options, stack_urn
 from infra.engine.errors import EngineError, UsageError
 from infra.engine.locks import StackLock
 from infra.engine.processes import Processes
@@ -25,6 +26,7 @@ from infra.engine.urns import is_provider_type, package_of
 from infra.engine.versions import require
 
 if TYPE_CHECKING:
+    from infra.engine.import_file import ImportSpec
     from infra.engine.update import Result
 
 
@@ -36,6 +38,8 @@ def run_update(arguments: Arguments) -> int:
         raise UsageError(f"--yes must be passed in to proceed when running in non-interactive mode: {kind} --yes")
     session = open_session(workspace_here(), arguments)
     require(VERSION, session.project.required_version)
+    if kind == "import":
+        _imports(session, arguments)  # wrong use is told before anything starts
     _set_config(session, arguments)
     options = _options(arguments, kind, is_preview)
     if is_preview:
@@ -55,6 +59,30 @@ def _refuse_unsupported(arguments: Arguments) -> None:
         raise UsageError(f"{arguments.command}: --target and --exclude cannot be used together")
     if arguments.has("--remove") and arguments.command != "destroy":
         raise UsageError(f"{arguments.command}: unknown or unsupported flag --remove")
+
+
+def _imports(session: Session, arguments: Arguments) -> "tuple[list[ImportSpec], bool]":
+    """What `import` is to import, and whether to protect it. Raises UsageError."""
+    from infra.engine.import_file import parse_import_file, single_import
+
+    if arguments.has("--from") or arguments.has("--out") or arguments.value("--generate-code", "true") != "false":
+        raise UsageError("import: generating code is not supported; pass --generate-code=false and write the program by hand")
+    if path := arguments.value("--file"):
+        try:
+            document = json.loads(Path(path).read_text())
+        except (OSError, ValueError) as exc:
+            raise UsageError(f"import: cannot read {path}: {exc}") from exc
+    elif len(arguments.positional) == 3:
+        properties = tuple(p for p in arguments.value("--properties").split(",") if p)
+        token, name, identity = arguments.positional
+        document = single_import(token, name, identity, arguments.value("--parent"), arguments.value("--provider"), properties)
+    else:
+        raise UsageError("import: expected TYPE NAME ID, or --file FILE")
+    stack = session.name
+    return (
+        parse_import_file(document, stack.stack, stack.project, stack_urn(stack)),
+        arguments.value("--protect", "true") != "false",
+    )
 
 
 def _set_config(session: Session, arguments: Arguments) -> None:
@@ -113,6 +141,8 @@ def _run_prepared(
     from infra.engine.update import Prepared, Update, outputs_of
 
     update = Update(kind, session, options, document, Prepared(*started))
+    if kind == "import":
+        update.imports = _imports(session, arguments)
     is_json = arguments.has("--json")
     display = Display(_print, options.is_preview, arguments.has("--diff"), is_quiet=is_json)
     digest: list[dict[str, Any]] = []
@@ -122,7 +152,13 @@ def _run_prepared(
         update.events.subscribe(lambda event: _print(json.dumps(event)))
     update.events.subscribe(display.on_event)
     if not is_json:
-        verb = {"up": "Updating", "preview": "Previewing update", "refresh": "Refreshing", "destroy": "Destroying"}[kind]
+        verb = {
+            "up": "Updating",
+            "preview": "Previewing update",
+            "refresh": "Refreshing",
+            "destroy": "Destroying",
+            "import": "Importing",
+        }[kind]
         _print(f"{'Previewing ' + kind if options.is_preview and kind != 'preview' else verb} ({session.name.stack}):")
     if not options.is_preview:
         session.backend.back_up(session.name)
@@ -155,7 +191,7 @@ def _verdict(kind: str, arguments: Arguments, result: "Result", options: Options
 
 def _record(session: Session, kind: str, arguments: Arguments, result: "Result", began: int) -> None:
     entry = {
-        "kind": {"up": "update"}.get(kind, kind),
+        "kind": {"up": "update", "import": "resource-import"}.get(kind, kind),
         "startTime": began,
         "message": arguments.value("--message"),
         "environment": {"exec.kind": arguments.value("--exec-kind") or "cli"},

@@ -109,7 +109,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.ReadResponse()
         if (STORE / "unready").exists():
             self.init_failed(context, request.id, request.inputs)
-        return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
+        properties, inputs = request.properties, request.inputs
+        if not properties:  # an import knows nothing but the id
+            inputs.update(json.loads(path.read_text()))
+            properties = self.outputs(inputs, request.id)
+        return provider_pb2.ReadResponse(id=request.id, properties=properties, inputs=inputs)
 
     def Delete(self, request, context):
         log("delete", request)
