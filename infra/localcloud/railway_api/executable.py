@@ -7,9 +7,9 @@ from importlib.resources import files
 
 from graphql import GraphQLSchema, build_schema
 
-from infra.localcloud.railway_api import resolvers_account, resolvers_deployment, resolvers_service
+from infra.localcloud.railway_api import resolvers_account, resolvers_deployment, resolvers_patch, resolvers_service
 
-MODULES = (resolvers_account, resolvers_service, resolvers_deployment)
+MODULES = (resolvers_account, resolvers_service, resolvers_deployment, resolvers_patch)
 
 
 def schema_text() -> str:

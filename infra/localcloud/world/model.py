@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -223,6 +224,20 @@ class ProjectToken(Struct, frozen=True):
     created_at: str
 
 
+class Patch(Struct, frozen=True):
+    """A change of an environment, as its client gave it. `status` is Railway's EnvironmentPatchStatus."""
+
+    id: str
+    environment_id: str
+    status: str
+    patch: dict[str, Any]
+    created_at: str
+    updated_at: str
+    message: str | None = None
+    applied_at: str | None = None
+    last_applied_error: str | None = None
+
+
 class ReadReplica(Struct, frozen=True):
     identifier: str
     region: str
@@ -274,3 +289,4 @@ class World(Struct, frozen=True):
     tokens: dict[str, ProjectToken] = field(default_factory=dict)
     supabase: dict[str, SupabaseProject] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)
+    patches: dict[str, Patch] = field(default_factory=dict)

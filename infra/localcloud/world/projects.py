@@ -122,8 +122,13 @@ def delete_project(world: World, command: DeleteProject) -> Change:
         variables={key: None for key in world.variables if _environment_of(world, key) == project.id},
         volumes={found.id: None for found in world.volumes.values() if found.project_id == project.id},
         tokens={found.id: None for found in world.tokens.values() if found.project_id == project.id},
+        patches={found.id: None for found in world.patches.values() if _is_of(world, found.environment_id, project.id)},
     )
     return Change(world, (*effects, RoutesChanged()))
+
+
+def _is_of(world: World, environment_id: str, project_id: str) -> bool:
+    return world.environments[environment_id].project_id == project_id
 
 
 def _environment_of(world: World, variable_key: str) -> str | None:
@@ -206,6 +211,7 @@ def delete_environment(world: World, command: DeleteEnvironment) -> Change:
         environments={environment.id: None},
         variables={key: None for key in world.variables if key.partition("/")[0] == environment.id},
         tokens={found.id: None for found in world.tokens.values() if found.environment_id == environment.id},
+        patches={found.id: None for found in world.patches.values() if found.environment_id == environment.id},
     )
     return Change(world, (*effects, RoutesChanged()))
 

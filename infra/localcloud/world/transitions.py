@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from infra.localcloud.world import deployments, endings, places, projects, services, supabase, variables
+from infra.localcloud.world import deployments, endings, patches, places, projects, services, supabase, variables
 from infra.localcloud.world.effects import Change
 from infra.localcloud.world.model import World
 
@@ -38,6 +38,9 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     services.UpdateInstance: services.update_instance,
     variables.UpsertVariables: variables.upsert_variables,
     variables.DeleteVariable: variables.delete_variable,
+    patches.StageChanges: patches.stage_changes,
+    patches.CommitPatch: patches.commit_patch,
+    patches.RecordRefusal: patches.record_refusal,
     places.CreateDomain: places.create_domain,
     places.UpdateDomain: places.update_domain,
     places.DeleteDomain: places.delete_domain,

@@ -98,5 +98,9 @@ def _is_running_with(world: World, instance: Instance, service_id: str | None) -
         return False
     if service_id is not None:
         return instance.service_id == service_id
+    return refers_to_shared(world, instance)
+
+
+def refers_to_shared(world: World, instance: Instance) -> bool:
     own = lookup.variables_of(world, instance.environment_id, instance.service_id)
     return any("shared." in value for value in own.values())

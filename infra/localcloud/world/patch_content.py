@@ -1,0 +1,43 @@
+"""What a patch of an environment says, parsed, and how one goes over another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from infra.localcloud.world.errors import BadInput
+
+DEPTH_MAX = 10
+
+
+class ServicePatch(Struct, frozen=True):
+    """`changes` as in UpdateInstance; of `variables` a value of None removes one."""
+
+    service_id: str
+    changes: dict[str, Any] = {}
+    regions: dict[str, int | None] | None = None
+    variables: dict[str, str | None] = {}
+    is_deleted: bool = False
+
+
+class EnvironmentChanges(Struct, frozen=True):
+    """A patch, parsed."""
+
+    services: tuple[ServicePatch, ...] = ()
+    shared_variables: dict[str, str | None] = {}
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, object by object; null stays, since it means removal. BadInput when it nests too deep."""
+    return _merged(below, above, 0)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any], depth: int) -> dict[str, Any]:
+    if depth > DEPTH_MAX:
+        raise BadInput("patch: nested too deep")
+    result = dict(below)
+    for name, value in above.items():
+        old = result.get(name)
+        result[name] = _merged(old, value, depth + 1) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
