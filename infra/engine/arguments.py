@@ -124,8 +124,8 @@ IMPORT: Final = {
     "--from": True,
 }
 COMMANDS: Final[dict[str, dict[str, bool]]] = {
-    "up": UPDATE,
-    "preview": UPDATE,
+    "up": {**UPDATE, "--plan": True},
+    "preview": {**UPDATE, "--save-plan": True},
     "refresh": UPDATE,
     "destroy": UPDATE,
     "import": IMPORT,

@@ -12,12 +12,13 @@ from infra.engine.backend import FileBackend, StackName
 from infra.engine.config import ConfigItem
 from infra.engine.crypter import Crypter
 from infra.engine.deployment_options import Options, stack_urn
-from infra.engine.errors import UsageError
+from infra.engine.errors import ResourceError, UsageError
 from infra.engine.events import Events, step_metadata
 from infra.engine.plan import Difference, Op
 from infra.engine.project import Project
 from infra.engine.resource_state import ResourceState
 from infra.engine.snapshot import Snapshot
+from infra.engine.update_plan import Watch
 from infra.engine.urns import is_provider_type, urn_type
 
 
@@ -55,6 +56,8 @@ class Deployment:
     # Resources a targeted update left uncreated; depending on one is an error.
     skipped_creates: set[str] = field(default_factory=set)
     failed_urns: set[str] = field(default_factory=set)
+    # Records or restrains the steps, for update plans.
+    watch: Watch | None = None
     # Resources named, for or against, because something they need is.
     followed: set[str] = field(default_factory=set)
 
@@ -102,6 +105,14 @@ class Deployment:
 
     def is_replace_asked(self, urn: str) -> bool:
         return any(target_pattern(t).fullmatch(urn) for t in self.options.replaces)
+
+    def require_planned(self, op: Op, old: ResourceState | None, new: ResourceState | None) -> None:
+        """To be asked before each step. Reports and raises ResourceError where an update plan forbids it."""
+        if self.watch is not None and (violation := self.watch.step(op, old, new)):
+            state = new or old
+            assert state is not None
+            self.fail(state.urn, violation)
+            raise ResourceError(violation)
 
     def fail(self, urn: str, message: str) -> None:
         """Reports an error of one resource; the deployment has failed."""

@@ -40,6 +40,7 @@ class Execution:
 
     def same(self, old: ResourceState, new: ResourceState) -> None:
         """Takes over identity and outputs; only what the program says about the resource may have changed."""
+        self._deployment.require_planned(Op.SAME, old, new)
         self._inherit(old, new)
         new.outputs, new.init_errors = old.outputs, old.init_errors
         if new.inputs == old.inputs:
@@ -59,6 +60,7 @@ class Execution:
         marked for deletion at the end, so that no moment knows two live resources of one URN."""
         deployment = self._deployment
         is_logical = op in (Op.CREATE, Op.IMPORT)
+        deployment.require_planned(op, replaces or condemns, new)
         metadata = deployment.metadata(op, replaces or condemns, new, is_logical=is_logical)
         deployment.events.step_started(metadata)
         new.created = new.modified = now_text()
@@ -82,6 +84,7 @@ class Execution:
 
     async def update(self, old: ResourceState, new: ResourceState, provider: Provider | None, difference: Difference) -> None:
         deployment = self._deployment
+        deployment.require_planned(Op.UPDATE, old, new)
         metadata = deployment.metadata(Op.UPDATE, old, new, difference)
         deployment.events.step_started(metadata)
         self._inherit(old, new)
@@ -105,6 +108,7 @@ class Execution:
 
     def announce_replacement(self, old: ResourceState, new: ResourceState, difference: Difference) -> None:
         """The logical step that the user counts; its parts are reported as create-replacement and delete-replaced."""
+        self._deployment.require_planned(Op.REPLACE, old, new)
         metadata = self._deployment.metadata(Op.REPLACE, old, new, difference)
         self._deployment.events.step_started(metadata)
         self._deployment.events.step_done(metadata)
@@ -112,6 +116,7 @@ class Execution:
     async def delete(self, old: ResourceState, op: Op, *, is_called: bool, stays: bool = False) -> None:
         """Deletes. `is_called`: the provider is asked; `stays`: the state remains, marked as pending replacement."""
         deployment = self._deployment
+        deployment.require_planned(op, old, None)
         metadata = deployment.metadata(op, old, None, is_logical=op in (Op.DELETE, Op.READ_DISCARD))
         deployment.events.step_started(metadata)
 

@@ -31,6 +31,7 @@ class Replacement:
             raise ResourceError(new.urn)
         deployment.replaced_urns.add(new.urn)
         if decision.delete_first:
+            deployment.require_planned(Op.REPLACE, old, new)  # before the first delete, not after it
             await self._delete_first(old)
             self._execution.announce_replacement(old, new, decision.difference)
             await self._execution.create(new, provider, op=Op.CREATE_REPLACEMENT, replaces=old)
@@ -90,6 +91,7 @@ class Replacement:
         """Takes over an existing resource; the program's inputs must describe it as it is."""
         execution, deployment = self._execution, self._deployment
         op = Op.IMPORT if old is None else Op.IMPORT_REPLACEMENT
+        deployment.require_planned(op, old, new.copy(inputs=goal.properties))
         deployment.events.step_started(deployment.metadata(op, old, new))
         new.id = goal.import_id
         new.created = new.modified = now_text()

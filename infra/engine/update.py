@@ -207,6 +207,9 @@ class Update:
         except EngineError as exc:
             deployment.fail("", str(exc))
             return
+        if deployment.watch is not None and (violation := deployment.watch.deletes(doomed)):
+            deployment.fail("", violation)
+            return
         await deletes.Deletes(deployment, execution).run(doomed)
 
     def _rename_references(self) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.engine import plugins, program
 from infra.engine.arguments import Arguments
+from infra.engine.backend import write_atomically
 from infra.engine.commands import VERSION
 from infra.engine.deployment_options import Options, stack_urn
 from infra.engine.errors import EngineError, UsageError
@@ -27,7 +28,8 @@ from infra.engine.versions import require
 
 if TYPE_CHECKING:
     from infra.engine.import_file import ImportSpec
-    from infra.engine.update import Result
+    from infra.engine.update import Result, Update
+    from infra.engine.update_plan import Recorder
 
 
 def run_update(arguments: Arguments) -> int:
@@ -139,7 +141,9 @@ def _run_prepared(
     use_protos_alone()
     from infra.engine.display import Display
     from infra.engine.update import Prepared, Update, outputs_of
+    from infra.engine.update_plan import state_digest
 
+    digest_before = state_digest(document)
     update = Update(kind, session, options, document, Prepared(*started))
     if kind == "import":
         update.imports = _imports(session, arguments)
@@ -160,6 +164,7 @@ def _run_prepared(
             "import": "Importing",
         }[kind]
         _print(f"{'Previewing ' + kind if options.is_preview and kind != 'preview' else verb} ({session.name.stack}):")
+    recorder = _bind_plan(arguments, update, digest_before)
     if not options.is_preview:
         session.backend.back_up(session.name)
     began = int(time.time())
@@ -172,9 +177,30 @@ def _run_prepared(
         {} if arguments.has("--suppress-outputs") or kind != "up" else outputs_of(result.states, update.deployment.stack_urn)
     )
     display.summarise(result.duration_s, outputs)
+    if recorder is not None and result.is_success:
+        plan = recorder.document(digest_before, session.settings.config, VERSION, update.deployment.crypter)
+        write_atomically(Path(arguments.value("--save-plan")), json.dumps(plan, indent=4) + "\n")
     if not options.is_preview:
         _record(session, kind, arguments, result, began)
     return _verdict(kind, arguments, result, options)
+
+
+def _bind_plan(arguments: Arguments, update: "Update", digest: str) -> "Recorder | None":
+    """Holds the update to `--plan`, or records it for `--save-plan`. Raises StateError for a plan of another state."""
+    from infra.engine.update_plan import Guard, Recorder
+
+    if path := arguments.value("--plan"):
+        try:
+            plan = json.loads(Path(path).read_text())
+        except (OSError, ValueError) as exc:
+            raise UsageError(f"up: --plan {path}: cannot read it: {exc}") from exc
+        guard = Guard(plan, path, update.deployment.crypter)
+        guard.require_state(digest)
+        update.deployment.watch = guard
+    if not arguments.value("--save-plan"):
+        return None
+    update.deployment.watch = recorder = Recorder()
+    return recorder
 
 
 def _verdict(kind: str, arguments: Arguments, result: "Result", options: Options) -> int:
