@@ -10,7 +10,8 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from infra.localcloud import fault_endpoints, local_endpoints
 from infra.localcloud.conducting.store import StoreError
@@ -22,6 +23,7 @@ from infra.localcloud.railway_api.executable import executable_schema
 from infra.localcloud.railway_api.faults import Faults
 from infra.localcloud.railway_api.principal import Principal, identify
 from infra.localcloud.railway_api.upload import up
+from infra.localcloud.railway_api.websocket import Connections
 from infra.localcloud.status_view import status_view
 from infra.localcloud.supabase_management import api as management
 from infra.localcloud.world.errors import WorldError
@@ -48,6 +50,11 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
 
     async def graphql(request: Request) -> Response:
         return await answer(request, cloud, who(request), around.faults)
+
+    connections = Connections()
+
+    async def subscriptions(websocket: WebSocket) -> None:
+        await connections.serve(websocket, cloud, identify(websocket.headers, around.token, cloud.keeper.world))
 
     async def upload(request: Request) -> Response:
         principal = who(request)
@@ -85,6 +92,7 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
 
     routes = [
         Route("/graphql/v2", graphql, methods=["POST"]),
+        WebSocketRoute("/graphql/v2", subscriptions),
         Route("/project/{project_id}/environment/{environment_id}/up", upload, methods=["POST"]),
         *management.routes(with_account),
         Route("/_local/status", with_account(status), methods=["GET"]),

@@ -60,7 +60,8 @@ class Deployments:
         old = lookup.active_deployment(self._keeper.world, self._keeper.world.instances[deployment.instance_id])
         try:
             await self._bring_up(deployment, old)
-            await self._switch(deployment_id)
+            with self._build_logs.step(deployment_id, "CONFIGURE_NETWORK"):
+                await self._switch(deployment_id)
         except FAILURES as failure:
             await self._fail(deployment_id, failure)
             return
@@ -85,7 +86,8 @@ class Deployments:
         check_deployable(deployment)
         await self._move(deployment.id, DeploymentStatus.BUILDING)
         self._build_logs.add(deployment.id, f"building {deployment.settings.image or deployment.release}")
-        workload = await self._replicas.workload(deployment)
+        with self._build_logs.step(deployment.id, "BUILD_IMAGE"):
+            workload = await self._replicas.workload(deployment)
         await self._move(deployment.id, DeploymentStatus.DEPLOYING)
         deployment = await self._render(deployment.id)
         assert deployment.rendered is not None
@@ -98,7 +100,8 @@ class Deployments:
             await self._stop(old.id)
         replicas = await self._replicas.add(deployment, deployment.settings.placement, port)
         self._build_logs.add(deployment.id, f"starting {len(replicas)} replicas in {', '.join(deployment.settings.placement)}")
-        await self._replicas.start_all(deployment, replicas, workload)
+        with self._build_logs.step(deployment.id, "CREATE_CONTAINER"):
+            await self._replicas.start_all(deployment, replicas, workload)
 
     async def _move(self, deployment_id: str, status: DeploymentStatus) -> None:
         await self._keeper.apply(MoveDeployment(new_stamp(), deployment_id, status))
@@ -123,7 +126,8 @@ class Deployments:
             return
         for command in deployment.settings.pre_deploy_command:
             self._build_logs.add(deployment.id, f"pre-deploy: {command}")
-            await self._replicas.run_pre_deploy(deployment, command, workload, port)
+            with self._build_logs.step(deployment.id, "PRE_DEPLOY_COMMAND"):
+                await self._replicas.run_pre_deploy(deployment, command, workload, port)
         await self._keeper.apply(RecordPreDeploy(deployment.id))
 
     async def _fail(self, deployment_id: str, failure: BaseException) -> None:
@@ -161,7 +165,8 @@ class Deployments:
         """A deployment that is REMOVING: routes first, then SIGTERM and drain, then REMOVED."""
         try:
             await self._settle_routes()
-            await self._stop(deployment_id)
+            with self._build_logs.step(deployment_id, "DRAIN_INSTANCES"):
+                await self._stop(deployment_id)
             if self._keeper.world.deployments[deployment_id].status is DeploymentStatus.REMOVING:
                 await self._move(deployment_id, DeploymentStatus.REMOVED)
         except (WorldError, KeyError):

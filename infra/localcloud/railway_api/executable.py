@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
-from graphql import GraphQLSchema, build_schema
+from graphql import GraphQLResolveInfo, GraphQLSchema, build_schema
 
-from infra.localcloud.railway_api import resolvers_account, resolvers_deployment, resolvers_patch, resolvers_service
+from infra.localcloud.railway_api import (
+    resolvers_account,
+    resolvers_deployment,
+    resolvers_patch,
+    resolvers_service,
+    resolvers_subscription,
+)
 
-MODULES = (resolvers_account, resolvers_service, resolvers_deployment, resolvers_patch)
+MODULES = (resolvers_account, resolvers_service, resolvers_deployment, resolvers_patch, resolvers_subscription)
 
 
 def schema_text() -> str:
@@ -28,4 +35,21 @@ def executable_schema() -> GraphQLSchema:
             raise AssertionError(f"{root.name}: schema and resolvers differ in {sorted(resolvers.keys() ^ root.fields.keys())}")
         for name, resolve in resolvers.items():
             root.fields[name].resolve = resolve
+    _bind_subscriptions(schema)
     return schema
+
+
+def _bind_subscriptions(schema: GraphQLSchema) -> None:
+    """A source yields what the field shows: its own resolver has nothing to add."""
+    root = schema.subscription_type
+    assert root is not None
+    sources = resolvers_subscription.SUBSCRIPTIONS
+    if sources.keys() != root.fields.keys():
+        raise AssertionError(f"{root.name}: schema and sources differ in {sorted(sources.keys() ^ root.fields.keys())}")
+    for name, source in sources.items():
+        root.fields[name].subscribe = source
+        root.fields[name].resolve = _as_it_is
+
+
+def _as_it_is(value: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
+    return value

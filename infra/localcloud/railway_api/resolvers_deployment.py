@@ -61,13 +61,19 @@ def deployment_logs(
     """What the replicas wrote, in order of time, the newest `limit` lines."""
     call = call_of(info)
     found = call.access.deployment(deploymentId)
-    count = _checked_limit(limit)
+    count = checked_limit(limit)
+    return _cut(replica_lines(call, [found], count), count, startDate, endDate)
+
+
+def replica_lines(call: Call, found: Sequence[Deployment], limit: int) -> list[views.View]:
+    """What all their replicas wrote, in order of time, the newest `limit` lines of each."""
     lines = [
-        _log(found, line.timestamp, "error" if line.stream == "stderr" else "info", line.text, replica.key, replica.region)
-        for replica in found.replicas
-        for line in call.cloud.plane.logs(replica.key, count)
+        _log(one, line.timestamp, "error" if line.stream == "stderr" else "info", line.text, replica.key, replica.region)
+        for one in found
+        for replica in one.replicas
+        for line in call.cloud.plane.logs(replica.key, limit)
     ]
-    return _cut(sorted(lines, key=lambda line: str(line["timestamp"])), count, startDate, endDate)
+    return sorted(lines, key=lambda line: str(line["timestamp"]))
 
 
 def build_logs(
@@ -80,14 +86,15 @@ def build_logs(
 ) -> list[views.View]:
     call = call_of(info)
     found = call.access.deployment(deploymentId)
-    lines = [
-        _log(found, line.timestamp, line.severity, line.message, None, None)
-        for line in call.cloud.conductor.build_logs.read(found.id)
-    ]
-    return _cut(lines, _checked_limit(limit), startDate, endDate)
+    return _cut(build_lines(call, found), checked_limit(limit), startDate, endDate)
 
 
-def _checked_limit(limit: int | None) -> int:
+def build_lines(call: Call, found: Deployment) -> list[views.View]:
+    lines = call.cloud.conductor.build_logs.read(found.id)
+    return [_log(found, line.timestamp, line.severity, line.message, None, None) for line in lines]
+
+
+def checked_limit(limit: int | None) -> int:
     count = LOG_LIMIT_DEFAULT if limit is None else limit
     if not 1 <= count <= LOG_LIMIT_MAX:
         raise BadInput(f"limit: expected 1 to {LOG_LIMIT_MAX}, got {count}")

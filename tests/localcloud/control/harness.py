@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from starlette.applications import Starlette
 
 from infra.localcloud.app import Surroundings, build_app
 from infra.localcloud.conducting.conductor import Conductor
@@ -44,6 +45,7 @@ class Harness:
     conductor: Conductor
     directory: Path
     stopped: list[bool]
+    app: Starlette
 
     @property
     def world(self) -> World:
@@ -161,5 +163,5 @@ async def _run(
             transport=httpx.ASGITransport(app), base_url="http://127.99.0.1", headers={"Authorization": f"Bearer {TOKEN}"}
         )
         conductor.start()
-        ready.set_result(Harness(client, plane, keeper, conductor, directory, stopped))
+        ready.set_result(Harness(client, plane, keeper, conductor, directory, stopped, app))
         await asyncio.Event().wait()

@@ -19,6 +19,7 @@ import asyncpg  # type: ignore[import-untyped]
 import httpx
 import psutil
 import pytest
+import simple_websocket  # type: ignore[import-untyped]
 
 from infra.localcloud.__main__ import main
 
@@ -83,6 +84,21 @@ class Cloud:
         assert "errors" not in body, body["errors"]
         (value,) = body["data"].values()
         return value
+
+    def streamed(self, selection: str, identity: str) -> list[Any]:
+        """The first results of a subscription, over a real WebSocket."""
+        address = str(self.client.base_url.copy_with(scheme="ws", path="/graphql/v2"))
+        headers = {"Authorization": self.client.headers["Authorization"]}
+        socket = simple_websocket.Client.connect(address, subprotocols=["graphql-transport-ws"], headers=headers)
+        try:
+            payload = {"query": f"subscription ($i: String!) {{ {selection} }}", "variables": {"i": identity}}
+            socket.send(json.dumps({"type": "connection_init"}))
+            socket.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+            assert json.loads(socket.receive(DEADLINE_S)) == {"type": "connection_ack"}
+            (value,) = json.loads(socket.receive(DEADLINE_S))["payload"]["data"].values()
+            return [value]
+        finally:
+            socket.close()
 
     def get(self, path: str) -> Any:
         return self.client.get(path).raise_for_status().json()
@@ -215,6 +231,10 @@ def test_a_cloud_of_two_regions_lives_through_failures_restarts_and_its_own_end(
 
     def answer() -> list[str]:
         return httpx.get(f"http://{domain}/").raise_for_status().text.split("\n")
+
+    assert [one["step"] for one in cloud.streamed("deploymentEvents(id: $i) { step completedAt }", first)][:1] == ["BUILD_IMAGE"]
+    (lines,) = cloud.streamed("buildLogs(deploymentId: $i) { message }", first)
+    assert lines[-1]["message"] == "deployment is live"
 
     assert answer()[:2] == ["first", "us-west2"]
     far = next(one["url"] for one in cloud.status()["replicas"] if one["region"] == "europe-west4-drams3a")

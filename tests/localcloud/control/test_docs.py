@@ -8,6 +8,7 @@ from graphql import build_schema
 from infra.localcloud.railway_api.executable import schema_text
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "localcloud.md"
+SUBSCRIPTION = re.compile(r"^\| subscription (\w+) \|", re.MULTILINE)
 ROW = re.compile(r"^\| (\w+) \| (full|partly|no) \| (.*)\|$", re.MULTILINE)
 
 
@@ -17,6 +18,9 @@ def test_every_operation_of_the_schema_has_its_row_and_no_other():
     assert schema.query_type is not None
     assert schema.mutation_type is not None
     offered = sorted([*schema.query_type.fields, *schema.mutation_type.fields])
-    rows = ROW.findall(DOCS.read_text(encoding="utf-8"))
+    text = DOCS.read_text(encoding="utf-8")
+    rows = ROW.findall(text)
     assert [name for name, how_far, _ in rows if how_far != "no"] == offered
+    assert schema.subscription_type is not None
+    assert SUBSCRIPTION.findall(text) == sorted(schema.subscription_type.fields)
     assert all(remark.strip() for _, how_far, remark in rows if how_far == "partly"), "partly says what is missing"
