@@ -2,11 +2,13 @@
 
 import asyncio
 import functools
+import linecache
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from infra.engine.backend import FileBackend, StackName
 from infra.engine.config import ConfigItem
@@ -56,6 +58,8 @@ class Deployment:
     # Resources a targeted update left uncreated; depending on one is an error.
     skipped_creates: set[str] = field(default_factory=set)
     failed_urns: set[str] = field(default_factory=set)
+    # URN -> `project:///FILE#LINE` of the program that registers it.
+    positions: dict[str, str] = field(default_factory=dict)
     # Records or restrains the steps, for update plans.
     watch: Watch | None = None
     # Resources named, for or against, because something they need is.
@@ -105,6 +109,16 @@ class Deployment:
 
     def is_replace_asked(self, urn: str) -> bool:
         return any(target_pattern(t).fullmatch(urn) for t in self.options.replaces)
+
+    def source_line(self, urn: str) -> str:
+        """Where the program asks for the resource, as `at FILE:LINE: TEXT`; "" where that is not known."""
+        path, _, line = self.positions.get(urn, "").removeprefix("project:///").partition("#")
+        number = line.split(",")[0]
+        if not path or not number.isdigit():
+            return ""
+        path = unquote(path)
+        text = linecache.getline(str(self.project.folder / path), int(number)).strip()
+        return self.events.redact(f"at {path}:{number}: {text}" if text else f"at {path}:{number}")
 
     def require_planned(self, op: Op, old: ResourceState | None, new: ResourceState | None) -> None:
         """To be asked before each step. Reports and raises ResourceError where an update plan forbids it."""

@@ -39,7 +39,12 @@ class Display:
     is_preview: bool
     is_detailed: bool = False
     is_quiet: bool = False
+    # With a tree on the screen: steps are told there, the rest is said when it is done.
+    is_live: bool = False
+    # URN -> where and how the program asks for it, "" where that is not known.
+    locate: Callable[[str], str] = lambda urn: ""
     changes: dict[str, int] = field(default_factory=dict)
+    _late: list[str] = field(default_factory=list)
     _started: dict[tuple[str, str], float] = field(default_factory=dict)
     _diagnostics: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -63,10 +68,16 @@ class Display:
         self._line(metadata, words[2] if self.is_preview else words[1])
         if self.is_detailed and not self.is_quiet:
             for line in detail_lines(metadata):
-                self.write(f"      {line}")
+                self._say(f"      {line}")
+
+    def _say(self, line: str) -> None:
+        if self.is_live:
+            self._late.append(line)
+        else:
+            self.write(line)
 
     def _line(self, metadata: dict[str, Any], words: str) -> None:
-        if self.is_quiet:
+        if self.is_quiet or (self.is_live and not self.is_detailed):
             return
         mark = MARKS[metadata["op"]][0]
         began = self._started.get((metadata["urn"], metadata["op"]), time.monotonic())
@@ -75,7 +86,7 @@ class Display:
         changed = (
             f" [diff: {','.join(metadata['diffs'])}]" if metadata.get("diffs") and metadata["op"] in ("update", "replace") else ""
         )
-        self.write(f" {mark:<2} {urn_type(metadata['urn'])} {urn_name(metadata['urn'])} {words}{took}{changed}")
+        self._say(f" {mark:<2} {urn_type(metadata['urn'])} {urn_name(metadata['urn'])} {words}{took}{changed}")
 
     def _diagnostic(self, body: dict[str, Any]) -> None:
         if body["ephemeral"]:
@@ -85,12 +96,16 @@ class Display:
         self._diagnostics.append((body["severity"], where, message))
         if self.is_quiet:
             return
-        self.write(f"    {where}{body['prefix']}{message}" if where or body["prefix"] else f"    {message}")
+        self._say(f"    {where}{body['prefix']}{message}" if where or body["prefix"] else f"    {message}")
+        if body["severity"] == "error" and urn and (place := self.locate(urn)):
+            self._say(f"      {place}")
 
     def summarise(self, duration_s: float, outputs: dict[str, tuple[Any, bool]]) -> None:
         """Outputs, counts, time."""
         if self.is_quiet:
             return
+        for line in self._late:
+            self.write(line)
         if outputs:
             self.write("Outputs:")
             for key, (value, _) in outputs.items():

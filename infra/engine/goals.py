@@ -1,8 +1,10 @@
 """What a program asks for: a registration request as our own types."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote, unquote
 
 from infra.engine.errors import UsageError
 from infra.engine.urns import make_urn, qualified_type, urn_name
@@ -102,8 +104,8 @@ def parse_hooks(message: Any) -> dict[str, list[str]]:
     return {kind: list(getattr(message, name)) for name, kind in HOOK_KINDS.items() if getattr(message, name)}
 
 
-def parse_goal(request: Any) -> Goal:
-    """A RegisterResourceRequest as a Goal."""
+def parse_goal(request: Any, root: str) -> Goal:
+    """A RegisterResourceRequest as a Goal; `root` is the project's folder, from which source positions count."""
     properties = from_struct(request.object)
     return Goal(
         type=request.type,
@@ -132,15 +134,28 @@ def parse_goal(request: Any) -> Goal:
         import_id=request.importId,
         custom_timeouts=parse_timeouts(request.customTimeouts),
         hooks=parse_hooks(request.hooks),
-        source_position=_position(request.sourcePosition),
-        stack_trace=[{"sourcePosition": _position(frame.pc)} for frame in request.stackTrace.frames],
+        source_position=_position(request.sourcePosition, root),
+        stack_trace=_stack_trace(request.stackTrace.frames, root),
     )
 
 
-def _position(position: Any) -> str:
-    if not position.uri:
+def _position(position: Any, root: str) -> str:
+    """`project:///FILE#LINE`, relative to the project: the state is read on other machines too (source_eval.go)."""
+    if not position.uri.startswith("file://"):
         return ""
-    return f"{position.uri}#{position.line}" + (f",{position.column}" if position.column else "")
+    path = quote(os.path.relpath(unquote(position.uri.removeprefix("file://")), root))
+    return f"project:///{path}#{position.line}" + (f",{position.column}" if position.column else "")
+
+
+def _stack_trace(frames: Any, root: str) -> list[dict[str, Any]]:
+    """The frames down to the program's outermost; those below are of the SDK, asyncio and the engine's launcher.
+
+    Pulumi keeps them too. They are the same for every resource and made up half of a state file.
+    """
+    positions = [_position(frame.pc, root) for frame in frames]
+    while positions and (not positions[-1] or positions[-1].startswith("project:///..")):
+        positions.pop()
+    return [{"sourcePosition": position} if position else {} for position in positions]
 
 
 def alias_urns(goal: Goal, stack: str, project: str, parent_aliases: list[str]) -> list[str]:

@@ -120,7 +120,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     async def _register(self, request: Any) -> Any:
         try:
             request = await self._transformed(request)
-            goal = parse_goal(request)
+            goal = parse_goal(request, str(self._deployment.project.folder))
         except (ProviderFailed, EngineError) as exc:
             self._deployment.fail("", f"{request.type} {request.name}: {exc}")
             raise ResourceError(str(exc)) from exc

@@ -52,6 +52,7 @@ class Registrar:
         """Raises ResourceError, reported already, where the resource cannot be made as wanted."""
         urn = self.urn_of(goal)
         self.claim(urn)
+        self._deployment.positions[urn] = goal.source_position
         self._component_providers[urn] = {**self._component_providers.get(goal.parent, {}), **goal.providers}
         name = self._deployment.name
         self.aliases[urn] = alias_urns(goal, name.stack, name.project, self.aliases.get(goal.parent, []))

@@ -7,6 +7,7 @@ only then do we load gRPC, so that three interpreters start at once. The port th
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import sys
 import time
@@ -148,7 +149,14 @@ def _run_prepared(
     if kind == "import":
         update.imports = _imports(session, arguments)
     is_json = arguments.has("--json")
-    display = Display(_print, options.is_preview, arguments.has("--diff"), is_quiet=is_json)
+    screen = None
+    if not is_json and sys.stdout.isatty() and not arguments.has("--non-interactive") and os.environ.get("TERM") != "dumb":
+        from infra.engine.live import Screen, Tree
+
+        screen = Screen(Tree(options.is_preview), _write)
+        update.events.subscribe(screen.on_event)
+    display = Display(_print, options.is_preview, arguments.has("--diff"), is_quiet=is_json, is_live=screen is not None)
+    display.locate = update.deployment.source_line
     digest: list[dict[str, Any]] = []
     if is_json and options.is_preview:
         update.events.subscribe(digest.append)
@@ -168,7 +176,11 @@ def _run_prepared(
     if not options.is_preview:
         session.backend.back_up(session.name)
     began = int(time.time())
-    result = asyncio.run(update.run(arguments.value("--event-log")))
+    try:
+        result = asyncio.run(update.run(arguments.value("--event-log")))
+    finally:
+        if screen is not None:
+            screen.close()
     if is_json and options.is_preview:
         from infra.engine.digest import preview_digest
 
@@ -250,5 +262,9 @@ def _start_likely_plugins(session: Session, document: dict[str, Any], processes:
 
 
 def _print(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    _write(line + "\n")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
     sys.stdout.flush()
