@@ -1,0 +1,140 @@
+"""Programs nobody would write: random graphs, options and edits, and what must hold after each update."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.engine.world import World
+
+EXAMPLES_MAX = 8
+BUDGET_S = 20.0
+
+# The program reads its graph from a file: a list of resources, each of which may use those before it.
+PROGRAM = """
+import json
+made = {}
+for r in json.load(open(os.environ["GRAPH"])):
+    options = RO(
+        depends_on=[made[n] for n in r["after"] if n in made],
+        parent=made.get(r["parent"]),
+        retain_on_delete=r["retain"],
+        delete_before_replace=r["first"],
+        ignore_changes=["v"] if r["ignore"] else None,
+        additional_secret_outputs=["serial"] if r["secret"] else None,
+    )
+    if r["group"]:
+        made[r["name"]] = Group(r["name"], opts=RO(parent=options.parent))
+    else:
+        uses = [made[n].serial for n in r["uses"] if n in made and not isinstance(made[n], Group)]
+        value = pulumi.Output.secret(r["v"]) if r["secret"] else r["v"]
+        made[r["name"]] = Thing(r["name"], v=value, fixed=r["fixed"], uses=uses, opts=options)
+pulumi.export("names", sorted(made))
+"""
+
+NAMES = [f"r{n}" for n in range(7)]
+RESOURCE = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(NAMES),
+        "group": st.integers(0, 5).map(lambda n: n == 0),
+        "v": st.sampled_from(["one", "two"]),
+        "fixed": st.sampled_from(["x", "x", "y"]),
+        "uses": st.lists(st.sampled_from(NAMES), max_size=2, unique=True),
+        "after": st.lists(st.sampled_from(NAMES), max_size=1),
+        "parent": st.sampled_from([None, None, *NAMES]),
+        "retain": st.integers(0, 9).map(lambda n: n == 0),
+        "first": st.booleans(),
+        "ignore": st.integers(0, 5).map(lambda n: n == 0),
+        "secret": st.booleans(),
+    }
+)
+GRAPH = st.lists(RESOURCE, max_size=6, unique_by=lambda r: r["name"])
+
+
+def needs(resource: dict[str, Any]) -> set[str]:
+    urns = {resource.get("parent", ""), (resource.get("provider") or "").rpartition("::")[0], *resource.get("dependencies", [])}
+    for names in (resource.get("propertyDependencies") or {}).values():
+        urns.update(names or ())
+    return urns - {""}
+
+
+def require_integrity(world: World, graph: list[dict[str, Any]]) -> None:
+    """What is needed comes first, nothing is there twice or waits, and the state is what the program says."""
+    latest = world.state()
+    seen: set[str] = set()
+    for resource in latest["resources"]:
+        assert needs(resource) <= seen, resource["urn"]
+        assert resource["urn"] not in seen
+        assert not resource.get("delete")
+        assert not resource.get("pendingReplacement")
+        seen.add(resource["urn"])
+    assert "pending_operations" not in latest
+    assert {r["name"] for r in graph} == set(world.resources()) - {"shop-dev", "default"}
+    kept = {r["id"] for r in latest["resources"] if r.get("id") and r["type"] == "thing:index:Thing"}
+    assert kept <= {path.stem for path in (world.folder / "store").glob("*.json")}
+
+
+def require_order(world: World, before: dict[str, set[str]]) -> None:
+    """Each resource was deleted only after all that used it and were deleted too."""
+    path = world.folder / "store/calls.log"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    order = [name for operation, name in rows if operation == "delete"]
+    path.unlink(missing_ok=True)
+    for index, name in enumerate(order):
+        late = {n for n in order[index + 1 :] if name in before.get(n, ())}
+        assert not late, f"{name} was deleted before {late}; order {order}"
+
+
+def users(world: World) -> dict[str, set[str]]:
+    return {n: {urn.rsplit("::", 1)[-1] for urn in needs(r)} for n, r in world.resources().items()}
+
+
+@pytest.mark.story
+def test_random_programs_converge(tmp_path: Path) -> None:
+    """A second up and a refresh change nothing, deletes respect dependencies, destroy leaves nothing behind."""
+    deadline = time.monotonic() + BUDGET_S
+
+    @settings(
+        max_examples=EXAMPLES_MAX,
+        deadline=None,
+        database=None,
+        derandomize="RANDOM_PROGRAMS" not in os.environ,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(graphs=st.lists(GRAPH, min_size=2, max_size=2))
+    def play(graphs: list[list[dict[str, Any]]]) -> None:
+        if time.monotonic() > deadline:
+            return
+        number = len(list(tmp_path.iterdir()))
+        (tmp_path / str(number)).mkdir()
+        live(World.make(tmp_path / str(number) / "world", PROGRAM), graphs)
+
+    play()
+    assert any(tmp_path.iterdir())
+
+
+def live(world: World, graphs: list[list[dict[str, Any]]]) -> None:
+    graph_file = world.folder / "graph.json"
+    world.run("stack", "init", "dev")
+    for graph in graphs:
+        graph_file.write_text(json.dumps(graph))
+        before = users(world)
+        told = f"programs, in turn: {json.dumps(graphs)}"
+        try:
+            world.up(GRAPH=str(graph_file))
+            require_order(world, before)
+            require_integrity(world, graph)
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}\n{told}") from exc
+    world.up("--refresh", "--expect-no-changes", GRAPH=str(graph_file))
+    assert [call for call in world.calls() if call[0] != "read"] == []
+    before = users(world)
+    world.run("destroy", "--yes", "--skip-preview", "-s", "dev")
+    require_order(world, before)
+    assert world.state().get("resources", []) == []
