@@ -14,6 +14,7 @@ from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.conducting.databases import Databases
 from infra.localcloud.conducting.deployments import Deployments
 from infra.localcloud.conducting.keeper import Keeper
+from infra.localcloud.conducting.metrics import Metrics
 from infra.localcloud.conducting.replicas import Replicas, present, together
 from infra.localcloud.conducting.restarting import Restarting
 from infra.localcloud.conducting.router import Router
@@ -41,6 +42,7 @@ class Conductor:
         self._restarting = Restarting(keeper, self.replicas, self.build_logs, tasks)
         self.deployments = Deployments(keeper, self.replicas, self._restarting, self.router, self.build_logs)
         self.databases = Databases(keeper, plane, cloud)
+        self.metrics = Metrics(keeper, plane)
         self.is_restoring = False
         keeper.on_effects = self._accept
 
@@ -48,6 +50,7 @@ class Conductor:
         """The standing tasks, and what an earlier run left to do."""
         self._own("router", self.router.follow())
         self._own("watch", self._watch())
+        self._own("metrics", self.metrics.follow())
         self.is_restoring = True
         self._own("restore", self._restore())
 

@@ -120,6 +120,7 @@ class ProcessStatus:
     started: str | None
     restarts: int
     memory_bytes: int | None
+    cpu_s: float | None = None  # user and system time since its start
 
 
 class Plane(Protocol):

@@ -121,10 +121,12 @@ class Supervisor:
         child, restarts = self._children.get(key), self._starts[key] - 1
         if child is None:
             return ProcessStatus(key, None, is_running=False, started=None, restarts=restarts, memory_bytes=None)
-        memory_bytes = None
+        memory_bytes, cpu_s = None, None
         with contextlib.suppress(psutil.Error):
-            memory_bytes = psutil.Process(child.process.pid).memory_info().rss
-        return ProcessStatus(key, child.process.pid, True, child.started, restarts, memory_bytes)
+            process = psutil.Process(child.process.pid)
+            times = process.cpu_times()
+            memory_bytes, cpu_s = process.memory_info().rss, times.user + times.system
+        return ProcessStatus(key, child.process.pid, True, child.started, restarts, memory_bytes, cpu_s)
 
     def _forget_oldest(self) -> None:
         """Replicas' keys are new with each deployment: of those long ended neither status nor log is kept for ever."""

@@ -11,12 +11,13 @@ from graphql import GraphQLResolveInfo, GraphQLSchema, build_schema
 from infra.localcloud.railway_api import (
     resolvers_account,
     resolvers_deployment,
+    resolvers_metrics,
     resolvers_patch,
     resolvers_service,
     resolvers_subscription,
 )
 
-MODULES = (resolvers_account, resolvers_service, resolvers_deployment, resolvers_patch, resolvers_subscription)
+MODULES = (resolvers_account, resolvers_service, resolvers_deployment, resolvers_metrics, resolvers_patch, resolvers_subscription)
 
 
 def schema_text() -> str:

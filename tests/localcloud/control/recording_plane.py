@@ -32,6 +32,8 @@ class RecordingPlane:
         self.gateways: dict[str, Mapping[str, str]] = {}
         self.routes: dict[str, Sequence[Route]] = {}
         self.links: dict[tuple[str, str], tuple[float, bool]] = {}
+        self.usage: dict[str, tuple[int, float]] = {}
+        self.pids: dict[str, int] = {}
         self.lines: dict[str, list[LogLine]] = {}
         self.start_fails = False
         self.build_fails = False
@@ -137,7 +139,9 @@ class RecordingPlane:
         return self.lines.get(key, [])[-limit:]
 
     def status(self) -> list[ProcessStatus]:
-        return [ProcessStatus(key, 1, True, None, 0, None) for key in self.running]
+        return [
+            ProcessStatus(key, self.pids.get(key, 1), True, None, 0, *self.usage.get(key, (None, None))) for key in self.running
+        ]
 
     def end(self, key: str, exit_code: int) -> None:
         """A process ends by itself."""

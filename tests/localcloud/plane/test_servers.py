@@ -155,7 +155,9 @@ async def test_a_standby_lags_as_long_as_it_is_told(plane: LocalPlane) -> None:
 async def test_a_paused_process_is_silent_and_can_still_be_ended(plane: LocalPlane, replica: Replica) -> None:
     spec = replica()
     await plane.start_replica(spec)
-    (pid,) = [found.pid for found in plane.status() if found.key == spec.key]
+    (shown,) = [found for found in plane.status() if found.key == spec.key]
+    assert shown.cpu_s is not None, "what metrics are made of"
+    pid = shown.pid
     plane.send_signal(spec.key, signal.SIGSTOP)
     await eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
     plane.send_signal(spec.key, signal.SIGCONT)
