@@ -66,12 +66,34 @@ class Snapshot:
         ]
         self._pending: dict[int, tuple[ResourceState, str]] = {}
         self._fragments: dict[int, tuple[ResourceState, str]] = {}
+        self._needs: dict[int, tuple[ResourceState, tuple[str, ...]]] = {}
         self._last_save: asyncio.Task[None] | None = None
         self._next_save: asyncio.Task[None] | None = None
 
     def states(self) -> list[ResourceState]:
         """What the checkpoint would hold now."""
-        return topological([*self.news, *(old for old in self.olds if id(old) not in self._gone)])
+        states = [*self.news, *(old for old in self.olds if id(old) not in self._gone)]
+        # Nearly always they are in order as they come. Looking takes a tenth of sorting, which each of the many saves of a
+        # long update would pay for all resources.
+        return states if self._is_ordered(states) else topological(states)
+
+    def _is_ordered(self, states: list[ResourceState]) -> bool:
+        """Whether each state comes after all states of every URN it needs."""
+        to_come: dict[str, int] = {}
+        for state in states:
+            to_come[state.urn] = to_come.get(state.urn, 0) + 1
+        for state in states:
+            if any(to_come.get(urn) for urn in self._needed(state)):
+                return False
+            to_come[state.urn] -= 1
+        return True
+
+    def _needed(self, state: ResourceState) -> tuple[str, ...]:
+        cached = self._needs.get(id(state))
+        if cached is None:
+            needed = (state.provider.rpartition("::")[0], *state.needs())
+            cached = self._needs[id(state)] = (state, needed)
+        return cached[1]
 
     def is_gone(self, old: ResourceState) -> bool:
         return id(old) in self._gone
@@ -90,8 +112,9 @@ class Snapshot:
         self.olds[self.olds.index(old)] = changed
 
     def touched(self, state: ResourceState) -> None:
-        """Forgets the cached text of a state that was changed in place."""
+        """Forgets what is cached of a state that was changed in place."""
         self._fragments.pop(id(state), None)
+        self._needs.pop(id(state), None)
 
     async def begin(self, state: ResourceState, operation: str) -> None:
         """Records the intent (`creating`, `updating`, `deleting`, `reading`, `importing`) on disk before the deed."""

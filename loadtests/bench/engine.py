@@ -8,6 +8,7 @@ command, as its users do, and so imports nothing of it.
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-TARGETS_S = {("preview", 20): 1.0, ("preview", 200): 1.5}
+TARGETS_S = {("preview", 20): 1.0, ("preview", 200): 1.5, ("preview", 1000): 5.0, ("up (create)", 200): 2.5}
+SIZES = (20, 200, 1000)
+MEMORY_MAX_MB = 200
 TIMEOUT_S = 120
 PROJECT = "name: bench\nruntime: python\nplugins:\n  providers:\n    - name: null\n      path: plugin\n"
 PROGRAM = """
@@ -84,6 +87,14 @@ def report(what: str, resources: int, seconds: list[float]) -> None:
     sys.stdout.flush()
 
 
+def report_memory(resources: int) -> None:
+    """The largest of the engine's processes so far: itself, the program or the provider."""
+    largest_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # Linux counts in KiB
+    row = {"what": "memory", "resources": resources, "largest_mb": round(largest_mb), "target_mb": MEMORY_MAX_MB}
+    sys.stdout.write(json.dumps({**row, "is_met": largest_mb <= MEMORY_MAX_MB}) + "\n")
+    sys.stdout.flush()
+
+
 def measure(resources: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -94,6 +105,8 @@ def measure(resources: int, rounds: int) -> None:
         report("preview", resources, [timed_s(folder, resources, "preview", "-s", "bench") for _ in range(rounds)])
         again = [timed_s(folder, resources, "up", "--yes", "--skip-preview", "-s", "bench") for _ in range(rounds)]
         report("up (unchanged)", resources, again)
+        if resources == max(SIZES):
+            report_memory(resources)
         report("destroy", resources, [timed_s(folder, resources, "destroy", "--yes", "--skip-preview", "-s", "bench")])
 
 
@@ -101,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Times the embedded engine.")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    for resources in (20, 200):
+    for resources in SIZES:
         measure(resources, arguments.rounds)
 
 

@@ -15,7 +15,7 @@ from infra.engine.errors import UsageError
 from infra.engine.goals import AliasSpec, Goal, alias_urns, duration_s
 from infra.engine.plan import Changes, Difference, Op, Wishes, complete, decide, dependents, dependents_first
 from infra.engine.resource_state import ResourceState
-from infra.engine.snapshot import topological
+from infra.engine.snapshot import Snapshot, topological
 from infra.engine.urns import is_default_provider, make_urn, package_of
 from infra.engine.values import UNKNOWN, Output, Secret, keep_secret, mask, reveal
 from infra.engine.wire import from_struct, to_struct
@@ -280,3 +280,31 @@ def test_bad_version_ranges_are_named(wanted: str) -> None:
     """A typing mistake must not read as "any version"."""
     with pytest.raises(UsageError, match="parsing CLI version range"):
         versions.satisfies("3.272.0", wanted)
+
+
+def snapshot_of(states: list[ResourceState]) -> Snapshot:
+    return Snapshot({"checkpoint": {"stack": "organization/shop/dev"}}, states, Reversing(), None)
+
+
+def test_a_save_sorts_only_what_is_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update of n resources saves some n/16 times: what each save does for all of them must stay small."""
+    states = [
+        ResourceState(f"{ROOT}t::{n}", "t", custom=True, dependencies=[f"{ROOT}t::{n - 1}"] if n else []) for n in range(50)
+    ]
+    snapshot = snapshot_of(states)
+    monkeypatch.setattr("infra.engine.snapshot.topological", lambda states: pytest.fail("sorted what was in order"))
+    assert snapshot.states() == states
+    monkeypatch.undo()
+    states[3].dependencies = [f"{ROOT}t::7"]
+    snapshot.touched(states[3])
+    ordered = snapshot.states()
+    assert ordered.index(states[7]) < ordered.index(states[3])
+
+
+def test_a_state_waits_for_both_lives_of_what_it_needs() -> None:
+    """A replaced resource and its replacement share a URN; a dependent comes after the two."""
+    needed = f"{ROOT}t::a"
+    user = ResourceState(f"{ROOT}t::b", "t", custom=True, dependencies=[needed])
+    new, old = ResourceState(needed, "t", custom=True), ResourceState(needed, "t", custom=True, delete=True)
+    assert snapshot_of([new, user, old]).states() == [new, old, user]
+    assert snapshot_of([new, old, user]).states() == [new, old, user]
