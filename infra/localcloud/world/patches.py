@@ -158,7 +158,7 @@ def _with_variables(world: World, command: CommitPatch, service_id: str | None, 
 
 
 def _to_deploy(before: World, after: World, command: CommitPatch) -> Iterable[Instance]:
-    """What runs and is not what it was, and what got an image here for the first time."""
+    """What is not what it was and has something to run: an image or a release, whether or not it ever served."""
     environment_id = command.environment_id
     has_shared_changed = _variables(before, environment_id, None) != _variables(after, environment_id, None)
     for instance in after.instances.values():
@@ -169,8 +169,7 @@ def _to_deploy(before: World, after: World, command: CommitPatch) -> Iterable[In
             after, environment_id, instance.service_id
         )
         is_affected = has_changed or (has_shared_changed and refers_to_shared(after, instance))
-        has_new_image = old.settings.image is None and instance.settings.image is not None
-        if is_affected and (instance.active_deployment_id is not None or has_new_image):
+        if is_affected and (instance.settings.image is not None or instance.release is not None):
             yield instance
 
 

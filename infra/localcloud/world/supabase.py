@@ -1,6 +1,7 @@
 """Transitions of Supabase projects, and of read replicas beside them.
 
-COMING_UP -> ACTIVE_HEALTHY | INIT_FAILED;  ACTIVE_HEALTHY <-> RESTARTING while the database's password changes
+COMING_UP -> ACTIVE_HEALTHY | INIT_FAILED;  ACTIVE_HEALTHY <-> RESTARTING while the database's password changes,
+    RESTARTING -> ACTIVE_UNHEALTHY where that fails; setting the password again tries again
 """
 
 from __future__ import annotations
@@ -81,9 +82,9 @@ def rename_supabase_project(world: World, command: RenameSupabaseProject) -> Cha
 def set_database_password(world: World, command: SetDatabasePassword) -> Change:
     """RESTARTING until the role and the API gateway have it, so that who waits for health waits for the password too."""
     project = lookup.supabase_project(world, command.ref)
-    if project.database_password == command.password:
+    if project.database_password == command.password and project.status != "ACTIVE_UNHEALTHY":
         return Change(world)  # set already, or on its way
-    if project.status not in ("ACTIVE_HEALTHY", "RESTARTING"):
+    if project.status not in ("ACTIVE_HEALTHY", "ACTIVE_UNHEALTHY", "RESTARTING"):
         raise Refused(f"Project must be ACTIVE_HEALTHY to change its password, it is {project.status}")
     updated = structs.replace(project, database_password=command.password, status="RESTARTING")
     return Change(with_items(world, supabase={project.ref: updated}), (ChangeDatabasePassword(ref=project.ref),))

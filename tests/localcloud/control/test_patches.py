@@ -106,6 +106,19 @@ async def test_an_image_given_by_a_patch_is_deployed(cloud: Harness) -> None:
     await cloud.reached(found.id, "SUCCESS")
 
 
+async def test_a_commit_mends_what_never_came_up(cloud: Harness) -> None:
+    """Nothing serves yet, so nothing but the commit itself can bring the corrected settings up."""
+    cloud.plane.start_fails = True
+    place = await cloud.project()
+    service_id = await cloud.service(place)
+    await cloud.update(place, service_id, startCommand="python -m nothing")
+    await cloud.reached(await cloud.upload(place, service_id), "FAILED")
+    cloud.plane.start_fails = False
+    await commit(cloud, place, {"services": {service_id: {"deploy": {"startCommand": "python -m service"}}}})
+    (_, second) = cloud.world.deployments.values()
+    await cloud.reached(second.id, "SUCCESS")
+
+
 async def test_deploys_can_be_skipped_and_services_deleted(cloud: Harness) -> None:
     place, service_id, first = await cloud.web()
     other = await cloud.service(place, "other")

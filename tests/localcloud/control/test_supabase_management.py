@@ -11,6 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from infra.localcloud.local_endpoints import Links
+from infra.localcloud.world.supabase import SetSupabaseStatus
 from tests.localcloud.control.harness import Harness
 from tests.localcloud.control.recording_plane import RecordingPlane
 
@@ -97,6 +98,15 @@ async def test_new_password_reaches_role_and_gateway_once(cloud: Harness):
     assert restarts == [f"api-{ref}"]
     assert (await cloud.client.patch(f"{path}/database/password", json={"password": "abc"})).status_code == 400
     assert (await cloud.client.patch("/v1/projects/none/database/password", json={"password": "abcd"})).status_code == 404
+
+
+async def test_a_password_that_could_not_be_set_can_be_set_again(cloud: Harness):
+    """The same one too: the provider repeats what failed, and a second try must not be taken for done."""
+    ref = (await make(cloud))["ref"]
+    await cloud.keeper.apply(SetSupabaseStatus(ref, "ACTIVE_UNHEALTHY"))
+    response = await cloud.client.patch(f"/v1/projects/{ref}/database/password", json={"password": NEW["db_pass"]})
+    assert response.status_code == 200
+    await cloud.until(lambda: cloud.world.supabase[ref].status == "ACTIVE_HEALTHY")
 
 
 async def test_project_can_be_renamed(cloud: Harness):
