@@ -43,6 +43,9 @@ class Execution:
         self._deployment.require_planned(Op.SAME, old, new)
         self._inherit(old, new)
         new.outputs, new.init_errors = old.outputs, old.init_errors
+        if not set(new.additional_secret_outputs) <= set(old.additional_secret_outputs):
+            # Pulumi's engine marks them with the next update only; until then the state would hold them in the clear.
+            new.outputs = add_secret_outputs(old.outputs, new.additional_secret_outputs)
         if new.inputs == old.inputs:
             new.inputs = old.inputs  # keeps the ciphertexts of unchanged secrets
         self._done(Op.SAME, old, new)

@@ -11,7 +11,7 @@ from infra.engine.remote import InitFailed, Provider, ProviderFailed, ReadBack
 from infra.engine.resource_state import ResourceState, now_text
 from infra.engine.snapshot import topological
 from infra.engine.urns import is_provider_type
-from infra.engine.values import add_secret_outputs, secret_strings, without_nulls
+from infra.engine.values import add_secret_outputs, same_value, secret_strings, without_nulls
 
 
 class Refresh:
@@ -62,7 +62,8 @@ class Refresh:
         # The state keeps these reasons in the clear, and a provider may quote in them what it was given or has just read.
         deployment.events.never_show(secret_strings([new.inputs, new.outputs]))
         new.init_errors = [deployment.events.redact(reason) for reason in init_errors]
-        is_changed = new.outputs != old.outputs or new.inputs != old.inputs
+        # Marks alone are no change: a program that makes a value secret has not changed what is in the cloud.
+        is_changed = not (same_value(old.outputs, new.outputs) and same_value(old.inputs, new.inputs))
         if is_changed:
             new.modified = now_text()
         else:

@@ -1,6 +1,7 @@
 """Nothing secret is ever written or printed in the clear."""
 
 import base64
+import json
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,21 @@ def test_crypter_round_trip_and_refusals() -> None:
             crypter.decrypt(damaged)
     with pytest.raises(UsageError, match="PULUMI_CONFIG_PASSPHRASE"):
         PassphraseCrypter(crypter.state, None).encrypt("x")
+
+
+def test_a_value_made_secret_is_sealed_at_once_and_is_no_change(world: World) -> None:
+    """Inputs and named outputs; the provider sees no difference, nor does a refresh (found by random programs)."""
+    world.program(
+        "s = os.environ.get('S')\nw = pulumi.Output.secret if s else (lambda x: x)\n"
+        "Thing('t', v=w('canary'), opts=RO(additional_secret_outputs=['serial', 'v'] if s else None))\n"
+    )
+    world.up()
+    serial = world.resources()["t"]["id"]
+    world.calls()
+    world.up(S="1")
+    assert world.calls() == []
+    thing = world.resources()["t"]
+    assert "canary" not in json.dumps(thing)
+    assert serial not in json.dumps(thing["outputs"])
+    world.up("--refresh", "--expect-no-changes", S="1")
+    assert "canary" not in world.state_file.read_text()
