@@ -21,7 +21,8 @@ import json
 made = {}
 for r in json.load(open(os.environ["GRAPH"])):
     options = RO(
-        depends_on=[made[n] for n in r["after"] if n in made],
+        # Not on groups: a group stands for all in it, and one's own group would be waiting for oneself.
+        depends_on=[made[n] for n in r["after"] if n in made and not isinstance(made[n], Group)],
         parent=made.get(r["parent"]),
         retain_on_delete=r["retain"],
         delete_before_replace=r["first"],
