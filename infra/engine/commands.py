@@ -3,7 +3,7 @@
 import os
 import sys
 
-from infra.engine.arguments import COMMANDS, Arguments
+from infra.engine.arguments import COMMANDS, UNSUPPORTED, Arguments
 
 VERSION = "3.272.0"  # of the Pulumi SDK whose protocol we speak; clients decide by it which features they use
 
@@ -45,5 +45,5 @@ def _help(command: str) -> str:
     if command in COMMANDS:
         flags = "\n".join(f"  {flag}{' VALUE' if takes_value else ''}" for flag, takes_value in sorted(COMMANDS[command].items()))
         return f"python -m infra.engine {command} [flags]\n\n{flags}\n  --stack VALUE\n"
-    names = "\n".join(f"  {name}" for name in sorted(COMMANDS))
+    names = "\n".join(f"  {name}" for name in sorted(set(COMMANDS) - set(UNSUPPORTED)))
     return f"An embedded engine that runs Pulumi programs; commands as of the pulumi CLI.\n\n{names}\n"
