@@ -93,7 +93,7 @@ REPEATED: Final = frozenset(("--target", "--exclude", "--replace", "--target-rep
 
 # Commands of Pulumi's CLI that people try, and what to do instead; each is refused with one line.
 UNSUPPORTED: Final = {
-    "logs": "no provider of this project serves logs; `./cached-auth logs` shows those of the replicas",
+    "logs": "no provider of this project serves logs; look at those of the cloud itself",
     "watch": "run `up` after each change",
     "console": "the state is in files",
     "convert": "write the program in Python",
