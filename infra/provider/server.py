@@ -45,6 +45,7 @@ async def start(servicer: Servicer[Any]) -> tuple[grpc.aio.Server, int]:
 
 
 async def _serve(provider: NativeProvider[Any], engine_address: str) -> None:
+    parent = os.getppid()  # before the port is told: whoever has read it may be killed in the next moment
     servicer = Servicer(provider, engine_address)
     server, port = await start(servicer)
     ended = asyncio.Event()
@@ -53,7 +54,7 @@ async def _serve(provider: NativeProvider[Any], engine_address: str) -> None:
         loop.add_signal_handler(number, ended.set)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    await _until_ended(ended, os.getppid())
+    await _until_ended(ended, parent)
     servicer.stopper.stop()
     await server.stop(_GRACE_S)
     await servicer.close()
