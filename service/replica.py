@@ -26,10 +26,12 @@ from service.settings import Settings
 from service.tokens.jwks import Jwks
 from service.tokens.verification import Policy
 from service.upstream.auth_api import AuthApi
+from service.upstream.pass_through import PassThrough
 from service.upstream.storage_api import StorageApi
 from service.web.app import build_app
 from service.web.auth_endpoints import AuthEndpoints, verify_headers
 from service.web.cors import Cors
+from service.web.drop_in import DropIn
 from service.web.front import Front
 
 
@@ -85,6 +87,17 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             clock=clock,
             counters=counters,
         )
+        upstream = PassThrough(settings.supabase_url, counters)
+        stack.push_async_callback(upstream.close)
+        drop_in = DropIn(
+            upstream=upstream,
+            authenticator=authenticator,
+            endpoints=endpoints,
+            entries_max=settings.cache_entries_max,
+            clock=clock,
+            counters=counters,
+        )
+        stack.push_async_callback(drop_in.close)
         readiness = Readiness(
             jwks=jwks,
             feed=feed,
@@ -116,6 +129,13 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(part.run()) for part in (jwks, feed, worker)]
             background.append(group.create_task(database.warm()))
-            yield Front(framework=app, endpoints=endpoints, authenticator=authenticator, cors=cors, counters=counters)
+            yield Front(
+                framework=app,
+                drop_in=drop_in,
+                endpoints=endpoints,
+                authenticator=authenticator,
+                cors=cors,
+                counters=counters,
+            )
             for task in background:
                 task.cancel()

@@ -91,7 +91,7 @@ class Authenticator:
         self._staleness_max_s = limits.staleness_max_s
         self._policy = policy
         self._sealer = sealer
-        self._name = sealer.name
+        self.name = self._name = sealer.name  # a token's name in both tiers
         self._jwks = jwks
         self._revocations = revocations
         self._standing = revocations.standing
@@ -149,6 +149,15 @@ class Authenticator:
     async def identify(self, token: bytes) -> Identity:
         """Claims and signature only: enough to log out, whether or not the session lives. TokenRejected, Unavailable."""
         return await self._verify(parse(token))
+
+    def is_servable(self, entry: Entry) -> bool:
+        """The laws hold for `entry` at this moment, wherever it is kept."""
+        is_vouched_for = self._jwks.vouches_for(entry.identity.key_thumbprint)
+        return self._wall() < entry.good_until and is_vouched_for and self._may_serve(entry)
+
+    def is_revoked(self, identity: Identity) -> bool:
+        """The revocation set refuses it, whatever the issuer says."""
+        return self._standing(identity, math.inf) is Standing.REVOKED
 
     def forget(self, token: bytes) -> None:
         """Drops one token from both tiers."""

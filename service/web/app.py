@@ -6,7 +6,6 @@ Bodies are checked here; a wrong one answers 400 {code: validation_failed} with 
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 import structlog
@@ -24,6 +23,7 @@ from service.settings import Settings
 from service.tokens.parsing import UUID_PATTERN
 from service.web.answers import Answer, error_answer, fault_answer, rejection_answer
 from service.web.auth_endpoints import AuthEndpoints
+from service.web.callers import address_of
 
 log = structlog.get_logger("service.web")
 
@@ -86,16 +86,8 @@ def response_of(answer: Answer) -> Response:
 
 
 def client_address(request: Request) -> str:
-    """The caller's address: the edge's word in X-Real-IP where there is one, else whoever connected.
-
-    X-Real-IP is the header that Railway's documentation names for this (Public Networking, Specs & Limits). It says nothing of
-    X-Forwarded-For, and a first entry that the caller wrote would choose the address that GoTrue limits log-ins by.
-    """
-    told = request.headers.getlist("x-real-ip")
-    try:
-        return str(ip_address(told[0].strip() if len(told) == 1 else ""))
-    except ValueError:
-        return request.client.host if request.client else ""
+    """The caller's address, by which log-ins are limited."""
+    return address_of(request.headers.raw, request.client.host if request.client else "")
 
 
 def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints) -> None:

@@ -107,10 +107,14 @@ class AuthEndpoints:
         token = bearer_token(headers)
         identity = await self._authenticator.identify(token)
         answer = await self._auth_api.log_out(token, scope)
-        is_ended = answer.status in (200, 204)
-        if is_ended or error_of(answer)[0] in ALREADY_ENDED:
-            await self._log_out_everywhere(token, identity, scope if is_ended else "local")
+        await self.note_log_out(token, identity, scope, answer.status, error_of(answer)[0])
         return passed_on(answer)
+
+    async def note_log_out(self, token: bytes, identity: Identity, scope: Scope, status: int, code: str) -> None:
+        """Tells every replica of a log-out that the issuer answered with `status` and error `code`. Unavailable."""
+        is_ended = status in (200, 204)
+        if is_ended or code in ALREADY_ENDED:
+            await self._log_out_everywhere(token, identity, scope if is_ended else "local")
 
     async def revoke(self, headers: RawHeaders, kind: Literal["session", "user"], subject: str) -> Answer:
         """202 with the log's sequence number; service role key only."""

@@ -31,6 +31,9 @@ from service.web.answers import (
 )
 from service.web.auth_endpoints import TIER_HEADERS, AuthEndpoints
 from service.web.cors import Cors
+from service.web.drop_in import OTHER_ROUTE, DropIn
+from service.web.drop_in import PREFIX as DROP_IN_PREFIX
+from service.web.drop_in import ROUTES as DROP_IN_ROUTES
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -60,9 +63,17 @@ class Front:
     """The ASGI application that uvicorn runs. `framework` gets everything that is not on the hot path."""
 
     def __init__(
-        self, *, framework: Application, endpoints: AuthEndpoints, authenticator: Authenticator, cors: Cors, counters: Counters
+        self,
+        *,
+        framework: Application,
+        drop_in: DropIn,
+        endpoints: AuthEndpoints,
+        authenticator: Authenticator,
+        cors: Cors,
+        counters: Counters,
     ) -> None:
         self._framework = framework
+        self._drop_in = drop_in
         self._endpoints = endpoints
         self._cached = authenticator.cached
         self._cors = cors
@@ -106,6 +117,9 @@ class Front:
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 await send(_END)
                 return
+        if path.startswith(DROP_IN_PREFIX):
+            await self._stand_in(scope, receive, send, path, began)
+            return
         origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
         await self._answer(scope, receive, send, method, path, origin, began)
 
@@ -121,6 +135,26 @@ class Front:
             await self._send(send, _LIVE_ANSWER, self._cors.headers_for(origin), began, path)
         else:
             await self._pass_on(scope, receive, send, origin, began)
+
+    async def _stand_in(self, scope: Scope, receive: Receive, send: Send, path: str, began: float) -> None:
+        """The issuer's own surface. Its answers leave as the issuer dressed them, CORS included, and nothing is added."""
+        route = path if path in DROP_IN_ROUTES else OTHER_ROUTE
+        has_begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            # The drop-in bounds bodies itself, with the issuer's own refusal; here they get their deadline.
+            status = await self._drop_in(scope, _bounded(receive, 2 * BODY_BYTES_MAX), noting)
+        except Exception:
+            log.exception("unexpected_error", path=route)
+            if not has_begun:
+                await self._send(send, _own_fault(), [], began, route)
+            return
+        self._finish(route, status, began)
 
     async def _guarded(self, endpoint: Callable[[Any], Awaitable[Answer]], scope: Scope) -> Answer:
         try:
@@ -187,7 +221,7 @@ def _own_fault() -> Answer:
     return fault_answer(Unavailable("service", "something went wrong on our side"))
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, bytes_max: int = BODY_BYTES_MAX) -> Receive:
     """`receive` that ends a body longer than it may be, however it is framed, and one that takes longer than BODY_TIMEOUT_S."""
     received, is_whole = 0, False
     deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
@@ -203,6 +237,6 @@ def _bounded(receive: Receive) -> Receive:
             return {"type": "http.disconnect"}
         received += len(message.get("body", b""))
         is_whole = not message.get("more_body", False)
-        return {"type": "http.disconnect"} if received > BODY_BYTES_MAX else message
+        return {"type": "http.disconnect"} if received > bytes_max else message
 
     return bounded

@@ -19,9 +19,11 @@ from service.metrics.performance import Performance
 from service.readiness import Readiness
 from service.revocation.feed import RevocationFeed
 from service.upstream.auth_api import AuthApi
+from service.upstream.pass_through import PassThrough
 from service.web.app import build_app, client_address
 from service.web.auth_endpoints import AuthEndpoints
 from service.web.cors import Cors
+from service.web.drop_in import DropIn
 from service.web.front import BODY_BYTES_MAX, Front
 from tests.service import issuing
 from tests.service.conftest import settings_with
@@ -73,8 +75,22 @@ class Web:
             settings, endpoints, readiness, exposition, Performance(parts.counters, gauges, database)
         )
         cors = Cors(settings.cors_origins, settings.cors_max_age_s)
+        self.upstream = PassThrough(settings.supabase_url, parts.counters)
+        drop_in = DropIn(
+            upstream=self.upstream,
+            authenticator=parts.authenticator,
+            endpoints=endpoints,
+            entries_max=100,
+            clock=parts.clock,
+            counters=parts.counters,
+        )
         self.front = Front(
-            framework=self.framework, endpoints=endpoints, authenticator=parts.authenticator, cors=cors, counters=parts.counters
+            framework=self.framework,
+            drop_in=drop_in,
+            endpoints=endpoints,
+            authenticator=parts.authenticator,
+            cors=cors,
+            counters=parts.counters,
         )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.front), base_url="http://service")  # type: ignore[arg-type]
         self.behind = httpx.AsyncClient(transport=httpx.ASGITransport(self.framework), base_url="http://service")
@@ -86,6 +102,7 @@ async def web(anyio_backend: str) -> AsyncIterator[Web]:
     async with web.client, web.behind:
         yield web
     await web.auth_api.close()
+    await web.upstream.close()
 
 
 def bearer(token: bytes = TOKEN, scheme: str = "Bearer") -> list[tuple[str, str]]:
@@ -325,6 +342,7 @@ async def test_docs_are_not_served_in_production(environment: str, status: int):
         assert (await web.client.get("/openapi.json")).status_code == status
         assert (await web.client.get("/docs")).status_code == status
     await web.auth_api.close()
+    await web.upstream.close()
 
 
 async def test_openapi_names_every_endpoint(web: Web):
