@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.cli.errors import UsageError
 from infra.cli.project import StackFile
+from infra.cli.workspace import LOCAL_SECRETS
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -37,13 +38,9 @@ def texts(file: StackFile) -> tuple[dict[str, str], set[str]]:
 
     The secrets that a local stack gets made for it count as there.
     """
-    from infra.settings import KEYS
-
     given = {key.removeprefix(NAMESPACE): value for key, value in file.config.items() if key.startswith(NAMESPACE)}
     is_made_here = file.is_local and not file.has_own_secrets
-    made = (
-        {key.name for key in KEYS if key.is_secret and key.default is None and key.name not in given} if is_made_here else set()
-    )
+    made = {key.removeprefix(NAMESPACE) for key in LOCAL_SECRETS} - given.keys() if is_made_here else set()
     encrypted = {name for name, value in given.items() if is_encrypted(value)}
     values = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
     return {**values, **dict.fromkeys(made | encrypted, STAND_IN)}, made | encrypted

@@ -33,7 +33,7 @@ def open_session(screen: Screen, stack: str, starts_cloud: bool = True, create: 
     environment = cloud.environment() if cloud else {}
     deployment = open_deployment(home, workspace, environment, create)
     if create and cloud and workspace.folder != ROOT:
-        deployment.set_secrets(missing_local_secrets(workspace, cloud.status().get("mail")))
+        deployment.set_secrets(missing_local_secrets(workspace, lambda: cloud.status().get("mail")))
     return Session(screen, home, file, cloud, deployment)
 
 

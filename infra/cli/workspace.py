@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,11 +99,14 @@ def passphrase_environment(home: Home) -> dict[str, str]:
     return {"PULUMI_CONFIG_PASSPHRASE_FILE": str(ensure_passphrase(home))}
 
 
-def missing_local_secrets(workspace: Workspace, mail: str | None) -> dict[str, str]:
+def missing_local_secrets(workspace: Workspace, mail: Callable[[], str | None]) -> dict[str, str]:
     """Values for the secrets that a local stack's workspace still lacks; key -> value.
 
-    New random ones, and the local cloud's mail sink at `mail` (host:port), so that welcome mails have somewhere to go.
+    New random ones, and the local cloud's mail sink (host:port, asked for only where it is missing), so that welcome mails
+    have somewhere to go.
     """
     config = read_yaml_mapping(workspace.stack_file).get("config") or {}
     found = {key: secrets.token_urlsafe(32) for key in LOCAL_SECRETS if key not in config}
-    return {**found, MAIL_URL: f"smtp://{mail}"} if mail and MAIL_URL not in config else found
+    if MAIL_URL not in config and (address := mail()):
+        found[MAIL_URL] = f"smtp://{address}"
+    return found

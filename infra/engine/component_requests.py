@@ -11,17 +11,24 @@ from infra.engine.wire import to_struct
 PARALLEL = 128
 
 
+def surroundings(deployment: Deployment, address: str) -> dict[str, Any]:
+    """What both messages say of the deployment around them; `address` is where resources are to be registered."""
+    return {
+        "project": deployment.name.project,
+        "stack": deployment.name.stack,
+        "organization": "organization",
+        "config": {k: item.text for k, item in deployment.config.items()},
+        "configSecretKeys": [k for k, item in deployment.config.items() if item.is_secret],
+        "dryRun": deployment.is_preview,
+        "parallel": deployment.options.parallel or PARALLEL,
+        "monitorEndpoint": address,
+    }
+
+
 def construct_request(deployment: Deployment, goal: Goal, aliases: list[str], address: str) -> Any:
     """`address` is where the component's resources are to be registered."""
     request = provider_pb2.ConstructRequest(
-        project=deployment.name.project,
-        stack=deployment.name.stack,
-        organization="organization",
-        config={k: item.text for k, item in deployment.config.items()},
-        configSecretKeys=[k for k, item in deployment.config.items() if item.is_secret],
-        dryRun=deployment.is_preview,
-        parallel=deployment.options.parallel or PARALLEL,
-        monitorEndpoint=address,
+        **surroundings(deployment, address),
         type=goal.type,
         name=goal.name,
         parent=goal.parent,
@@ -48,14 +55,7 @@ def call_request(deployment: Deployment, request: Any, address: str) -> Any:
     message = provider_pb2.CallRequest(
         tok=request.tok,
         args=request.args,
-        project=deployment.name.project,
-        stack=deployment.name.stack,
-        organization="organization",
-        config={k: item.text for k, item in deployment.config.items()},
-        configSecretKeys=[k for k, item in deployment.config.items() if item.is_secret],
-        dryRun=deployment.is_preview,
-        parallel=deployment.options.parallel or PARALLEL,
-        monitorEndpoint=address,
+        **surroundings(deployment, address),
     )
     for name, dependencies in request.argDependencies.items():
         message.argDependencies[name].urns.extend(dependencies.urns)

@@ -10,6 +10,7 @@ from infra.cli.errors import UsageError
 from infra.cli.home import Home, ensure_passphrase
 from infra.cli.project import StackFile, read_stack_file
 from infra.cli.workspace import LOCAL_SECRETS, effective_document, effective_project, missing_local_secrets, prepare_workspace
+from infra.settings import KEYS, NAMESPACE
 
 
 def test_committed_values_win_and_the_machines_own_are_kept():
@@ -62,8 +63,8 @@ def test_a_local_stack_works_outside_the_clone_and_a_real_one_inside(clone, tmp_
     local = prepare_workspace(home, read_stack_file("dev", clone), clone)
     assert local.folder == home.workspace("dev")
     assert stat.S_IMODE(local.stack_file.stat().st_mode) == 0o600
-    assert set(missing_local_secrets(local, None)) == set(LOCAL_SECRETS)
-    assert missing_local_secrets(local, "127.64.1.9:2525")["cached-auth:smtpUrl"] == "smtp://127.64.1.9:2525"
+    assert set(missing_local_secrets(local, lambda: None)) == set(LOCAL_SECRETS)
+    assert missing_local_secrets(local, lambda: "127.64.1.9:2525")["cached-auth:smtpUrl"] == "smtp://127.64.1.9:2525"
     assert prepare_workspace(home, read_stack_file("prod", clone), clone).folder == clone
 
 
@@ -78,12 +79,17 @@ def test_an_edit_of_the_committed_file_takes_effect_and_secrets_stay(clone, tmp_
     config = yaml.safe_load(again.stack_file.read_text())["config"]
     assert config["cached-auth:cacheTtlSeconds"] == 60
     assert config["cached-auth:cacheKey"] == {"secure": "kept"}
-    assert "cached-auth:cacheKey" not in missing_local_secrets(again, None)
+    assert "cached-auth:cacheKey" not in missing_local_secrets(again, lambda: None)
 
 
 def test_a_stack_file_with_its_own_encryption_is_used_as_it_stands(clone, tmp_path):
     file = StackFile("dev", clone / "Pulumi.dev.yaml", {"encryptionsalt": "v1:x", "config": {}})
     assert prepare_workspace(Home(tmp_path), file, clone).folder == clone
+
+
+def test_every_secret_that_the_program_requires_is_made_for_a_local_stack():
+    """A required secret that nobody makes would stop every first `up`."""
+    assert set(LOCAL_SECRETS) == {f"{NAMESPACE}:{key.name}" for key in KEYS if key.is_secret and key.default is None}
 
 
 def test_the_passphrase_is_made_once_and_private(tmp_path):
