@@ -8,8 +8,8 @@ def main(argv: list[str]) -> int:
     """Exit code: 0 done, 1 failed, 2 wrong usage. Errors are one line on stderr; a traceback means a bug of ours."""
     # gRPC tells of every closed connection on stderr; our children inherit the wish.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    from infra.engine.arguments import parse
-    from infra.engine.commands import dispatch
+    from infra.engine.commands.arguments import parse
+    from infra.engine.commands.dispatch import dispatch
     from infra.engine.errors import EngineError, UsageError
     from infra.engine.proxies import VARIABLE, without_proxy
 

@@ -14,7 +14,7 @@ from typing import Any
 from pulumi.automation import CommandResult, PulumiCommand
 from semver import VersionInfo
 
-from infra.engine.commands import VERSION
+from infra.engine.workspace.versions import VERSION
 
 # The folder that makes `infra` importable for the child, which runs in another folder.
 _ROOT = str(Path(__file__).resolve().parents[2])

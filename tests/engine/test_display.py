@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from infra.engine.live import Tree
+from infra.engine.display.live import Tree
 from tests.engine.world import TIMEOUT_S, World
 
 URN = "urn:pulumi:dev::shop::"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from infra.engine.arguments import COMMANDS, UNSUPPORTED, WITHOUT_MEANING
+from infra.engine.commands.arguments import COMMANDS, UNSUPPORTED, WITHOUT_MEANING
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs/engine.md").read_text()
 WORKS = TEXT.partition("## What works\n")[2].partition("## What works in part")[0]

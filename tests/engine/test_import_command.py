@@ -7,7 +7,7 @@ from pulumi import automation as auto
 
 from infra.engine.automation import EmbeddedPulumiCommand
 from infra.engine.errors import UsageError
-from infra.engine.import_file import parse_import_file
+from infra.engine.planning.import_file import parse_import_file
 from tests.engine.world import World
 
 URN = "urn:pulumi:dev::shop::thing:index:Thing::"

@@ -4,21 +4,23 @@ import json
 
 import pytest
 
-from infra.engine import arguments, config, property_paths, versions
-from infra.engine.backend import StackName
-from infra.engine.checkpoint import decode_resource, encode_resource
-from infra.engine.config import StackSettings
-from infra.engine.crypter import Crypter
-from infra.engine.detail import detail_lines
-from infra.engine.diff import Kind, difference, with_replacements, without_ignored
+from infra.engine.commands import arguments
+from infra.engine.display.detail import detail_lines
 from infra.engine.errors import UsageError
-from infra.engine.goals import AliasSpec, Goal, alias_urns, duration_s
-from infra.engine.plan import Changes, Difference, Op, Wishes, complete, decide, dependents, dependents_first
-from infra.engine.resource_state import ResourceState
-from infra.engine.snapshot import Snapshot, topological
-from infra.engine.urns import is_default_provider, make_urn, package_of
-from infra.engine.values import UNKNOWN, Output, Secret, keep_secret, mask, reveal
-from infra.engine.wire import from_struct, to_struct
+from infra.engine.model import property_paths
+from infra.engine.model.resource_state import ResourceState
+from infra.engine.model.stack_name import StackName
+from infra.engine.model.urns import is_default_provider, make_urn, package_of
+from infra.engine.model.values import UNKNOWN, Output, Secret, keep_secret, mask, reveal
+from infra.engine.planning.diff import Kind, difference, with_replacements, without_ignored
+from infra.engine.planning.goals import AliasSpec, Goal, alias_urns, duration_s
+from infra.engine.planning.plan import Changes, Difference, Op, Wishes, complete, decide, dependents, dependents_first
+from infra.engine.plugins.wire import from_struct, to_struct
+from infra.engine.state.checkpoint import decode_resource, encode_resource
+from infra.engine.state.crypter import Crypter
+from infra.engine.state.snapshot import Snapshot, topological
+from infra.engine.workspace import config, versions
+from infra.engine.workspace.config import StackSettings
 
 ROOT = "urn:pulumi:dev::shop::"
 
@@ -292,7 +294,7 @@ def test_a_save_sorts_only_what_is_out_of_order(monkeypatch: pytest.MonkeyPatch)
         ResourceState(f"{ROOT}t::{n}", "t", custom=True, dependencies=[f"{ROOT}t::{n - 1}"] if n else []) for n in range(50)
     ]
     snapshot = snapshot_of(states)
-    monkeypatch.setattr("infra.engine.snapshot.topological", lambda states: pytest.fail("sorted what was in order"))
+    monkeypatch.setattr("infra.engine.state.snapshot.topological", lambda states: pytest.fail("sorted what was in order"))
     assert snapshot.states() == states
     monkeypatch.undo()
     states[3].dependencies = [f"{ROOT}t::7"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.engine.crypter import PassphraseCrypter
 from infra.engine.errors import StateError, UsageError
+from infra.engine.state.crypter import PassphraseCrypter
 from tests.engine.world import World
 
 CANARY = "c4n4ry-7f3a"

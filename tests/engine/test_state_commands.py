@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from infra.engine import state_edits
 from infra.engine.errors import UsageError
+from infra.engine.state import edits as state_edits
 from tests.engine.world import World
 
 URN = "urn:pulumi:dev::shop::thing:index:Thing::"

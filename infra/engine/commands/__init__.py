@@ -1,0 +1,1 @@
+"""The command line: reading it, and one module per family of commands."""

@@ -1,0 +1,1 @@
+"""What an update tells: events, and how people and programs read them."""

@@ -1,0 +1,1 @@
+"""Values, names and resource states; everything else is built on these."""

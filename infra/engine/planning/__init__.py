@@ -1,0 +1,1 @@
+"""What is to be done. Pure: no process, socket, file or clock."""

@@ -1,0 +1,1 @@
+"""Provider plugins and the program: child processes, and Pulumi's wire format."""

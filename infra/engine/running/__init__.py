@@ -1,0 +1,1 @@
+"""One update at work: gRPC services, registrations, steps, deletes."""

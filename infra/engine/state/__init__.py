@@ -1,0 +1,1 @@
+"""The file backend: checkpoint, secrets, locks, edits by hand."""

@@ -1,0 +1,1 @@
+"""Project, configuration and the stack a command works on."""
