@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from infra.localcloud import fault_endpoints, local_endpoints
+from infra.localcloud import fault_endpoints, link_settings, local_endpoints
 from infra.localcloud.conducting.store import StoreError
-from infra.localcloud.local_endpoints import Links
+from infra.localcloud.link_settings import Links
 from infra.localcloud.plane.interface import PlaneError
 from infra.localcloud.railway_api.call import Call, Cloud
 from infra.localcloud.railway_api.endpoint import answer
@@ -75,13 +75,13 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
         return JSONResponse(status_view(found, around.links.view(), around.daemon))
 
     async def links(request: Request, found: Cloud) -> Response:
-        return await local_endpoints.set_links(request, found, around.links)
+        return await link_settings.set_links(request, found, around.links)
 
     async def faults(request: Request, found: Cloud) -> Response:
         if request.method == "POST":
             return await fault_endpoints.set_faults(request, around.faults)
         if request.method == "DELETE":
-            return await fault_endpoints.end_faults(found, around.faults)
+            return await fault_endpoints.end_faults(found, around.faults, around.links)
         return JSONResponse(fault_endpoints.view(around.faults))
 
     async def shutdown(request: Request, found: Cloud) -> Response:

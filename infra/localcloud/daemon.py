@@ -25,7 +25,7 @@ from infra.localcloud.conducting.conductor import Conductor
 from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.store import Store
 from infra.localcloud.daemon_file import VERSION, DaemonRecord, remove_record, write_record
-from infra.localcloud.local_endpoints import RTT_MS_DEFAULT, Links
+from infra.localcloud.link_settings import RTT_MS_DEFAULT, Links
 from infra.localcloud.plane.interface import Plane
 from infra.localcloud.plane.local import LocalPlane
 from infra.localcloud.railway_api.call import Cloud

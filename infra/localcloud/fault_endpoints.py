@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from infra.localcloud.link_settings import Links
 from infra.localcloud.plane.interface import PlaneError
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.railway_api.endpoint import BodyTooLarge, read_body
@@ -57,9 +58,10 @@ async def set_faults(request: Request, faults: Faults) -> Response:
     return JSONResponse(view(faults))
 
 
-async def end_faults(cloud: Cloud, faults: Faults) -> Response:
-    """The one switch: API, paused processes and delayed standbys are as if nothing had been."""
+async def end_faults(cloud: Cloud, faults: Faults, links: Links) -> Response:
+    """The one switch: API, links, paused processes and delayed standbys are as if nothing had been."""
     faults.set(FaultSettings())
+    await links.heal(cloud.plane)
     for process in cloud.plane.status():
         if process.is_running:
             cloud.plane.send_signal(process.key, signal.SIGCONT)  # to a process that runs it means nothing

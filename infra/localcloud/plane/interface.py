@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from infra.localcloud.plane.link_quality import LinkQuality
+
 REGIONS = ("us-west2", "us-east4-eqdc4a", "europe-west4-drams3a", "asia-southeast1-eqsg3a")
 
 
@@ -145,7 +147,8 @@ class Plane(Protocol):
     def seen_from(self, region: str, text: str) -> str:
         """`text` with every address of another region replaced by the near end of its link (split horizon)."""
 
-    async def set_link(self, from_region: str, to_region: str, rtt_ms: float, is_cut: bool = False) -> None: ...
+    async def set_link(self, from_region: str, to_region: str, quality: LinkQuality) -> None:
+        """How connections opened in the one region towards the other fare; the opposite direction is a link of its own."""
 
     # processes
     async def prepare_bundle(self, archive: Path, digest: str) -> Path:

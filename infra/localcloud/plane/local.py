@@ -30,6 +30,7 @@ from infra.localcloud.plane.interface import (
     ReplicaSpec,
     Route,
 )
+from infra.localcloud.plane.link_quality import LinkQuality
 from infra.localcloud.plane.link_table import LinkTable
 from infra.localcloud.plane.mail import MailSink
 from infra.localcloud.plane.processes import Child, Supervisor, ended_within, settled, start_failed
@@ -115,11 +116,11 @@ class LocalPlane:
         self._keep(book)
         return rewritten
 
-    async def set_link(self, from_region: str, to_region: str, rtt_ms: float, is_cut: bool = False) -> None:
+    async def set_link(self, from_region: str, to_region: str, quality: LinkQuality) -> None:
         """Connections opened in `from_region` towards `to_region`; the opposite direction is a link of its own."""
         addresses.region_number(from_region)
         addresses.region_number(to_region)
-        self._links.set(from_region, to_region, rtt_ms, is_cut)
+        self._links.set(from_region, to_region, quality)
         await self._links.follow(self.book)
 
     # processes

@@ -17,7 +17,7 @@ from infra.localcloud.app import Surroundings, build_app
 from infra.localcloud.conducting.conductor import Conductor
 from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.store import Store
-from infra.localcloud.local_endpoints import Links
+from infra.localcloud.link_settings import Links
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.railway_api.faults import Faults
 from infra.localcloud.world.model import World

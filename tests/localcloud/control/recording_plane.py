@@ -19,6 +19,7 @@ from infra.localcloud.plane.interface import (
     Route,
     StartFailed,
 )
+from infra.localcloud.plane.link_quality import LinkQuality
 
 
 class RecordingPlane:
@@ -31,7 +32,7 @@ class RecordingPlane:
         self.databases: dict[str, DatabaseSpec] = {}
         self.gateways: dict[str, Mapping[str, str]] = {}
         self.routes: dict[str, Sequence[Route]] = {}
-        self.links: dict[tuple[str, str], tuple[float, bool]] = {}
+        self.links: dict[tuple[str, str], LinkQuality] = {}
         self.usage: dict[str, tuple[int, float]] = {}
         self.pids: dict[str, int] = {}
         self.lines: dict[str, list[LogLine]] = {}
@@ -65,8 +66,8 @@ class RecordingPlane:
                 text = text.replace(address, f"near-{own}({address})")
         return text
 
-    async def set_link(self, from_region: str, to_region: str, rtt_ms: float, is_cut: bool = False) -> None:
-        self.links[from_region, to_region] = (rtt_ms, is_cut)
+    async def set_link(self, from_region: str, to_region: str, quality: LinkQuality) -> None:
+        self.links[from_region, to_region] = quality
 
     async def prepare_bundle(self, archive: Path, digest: str) -> Path:
         if self.build_fails:
