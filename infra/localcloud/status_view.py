@@ -103,7 +103,7 @@ def edge_views(cloud: Cloud) -> list[View]:
         {
             "domain": route.domain,
             "region": region,
-            "url": f"http://{route.address}:{route.port}",
+            "url": f"{'tcp' if route.is_tcp else 'http'}://{route.address}:{route.port}",
             "upstreams": sum(len(found) for found in route.upstreams.values()),
         }
         for region, routes in cloud.conductor.router.shown.items()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from infra.provider.rules import Rule
@@ -30,3 +31,5 @@ class Output:
     is_secret: bool = False
     is_stable: bool = True
     about: str = ""
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+    """Its type in Pulumi's package schema."""

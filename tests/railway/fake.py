@@ -17,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.railway.fake_networking import Networking
+
 Json = dict[str, Any]
 TOKEN = "fake-account-token-0123456789"
 
@@ -33,10 +35,11 @@ def edges(items: Any) -> Json:
     return {"edges": [{"node": item} for item in items]}
 
 
-class FakeRailway:
+class FakeRailway(Networking):
     """World and API in one. `faults` maps an operation name to what happens to its next calls, first to last."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.projects: dict[str, Json] = {}
         self.environments: dict[str, Json] = {}
         self.services: dict[str, Json] = {}
@@ -62,6 +65,9 @@ class FakeRailway:
 
     def _id(self, kind: str) -> str:
         return f"{kind}-{next(self._ids):04d}"
+
+    def refuse(self, message: str) -> None:
+        raise Refused(message)
 
     async def called(self, operation: str) -> None:
         """Returns at the next call of `operation`."""
@@ -266,6 +272,14 @@ class FakeRailway:
         else:
             del self.instances[id, environmentId]
         return {"serviceDelete": True}
+
+    def _environmentPatchCommit(self, environmentId: str, patch: Json, commitMessage: str | None = None) -> Json:  # noqa: N802, N803
+        self._environment(environmentId)
+        for service_id, given in (patch.get("services") or {}).items():
+            if (service_id, environmentId) not in self.instances:
+                raise Refused("ServiceInstance not found")
+            self.commit_networking(environmentId, service_id, given.get("networking") or {})
+        return {"environmentPatchCommit": self._id("patch")}
 
     # Variables, domains, volumes.
 

@@ -94,7 +94,8 @@ class Route:
     """What an edge does for one domain: listen on `address`:`port` in `region`, forward to a healthy replica.
 
     `upstreams` maps region -> ((host, port), ...) of replicas that are up; the edge prefers its own region, then the
-    nearest other one. Empty upstreams with `is_deployed` False answer 404, with True 502.
+    nearest other one. Empty upstreams with `is_deployed` False answer 404, with True 502. `is_by_host` routes share an
+    address: `domain` is then the host name that a request must name. `is_tcp` passes bytes on without looking at them.
     """
 
     domain: str
@@ -103,6 +104,8 @@ class Route:
     port: int
     upstreams: Mapping[str, tuple[tuple[str, int], ...]]
     is_deployed: bool
+    is_by_host: bool = False
+    is_tcp: bool = False
 
 
 @dataclass(frozen=True, slots=True)

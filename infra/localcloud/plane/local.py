@@ -227,7 +227,9 @@ class LocalPlane:
                 upstreams.append((reachable, port))
             if upstreams:
                 groups.append(UpstreamGroup(other, tuple(upstreams)))
-        return book, EdgeRoute(route.domain, route.address, route.port, tuple(groups), route.is_deployed)
+        return book, EdgeRoute(
+            route.domain, route.address, route.port, tuple(groups), route.is_deployed, route.is_by_host, route.is_tcp
+        )
 
     # watching
 

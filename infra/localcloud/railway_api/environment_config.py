@@ -13,7 +13,7 @@ import msgspec
 
 from infra.localcloud.railway_api.resolvers_service import SETTINGS, multi_region_config
 from infra.localcloud.world.errors import BadInput
-from infra.localcloud.world.patch_content import EnvironmentChanges, ServicePatch
+from infra.localcloud.world.patch_content import CustomDomainPatch, EnvironmentChanges, ServicePatch
 from infra.localcloud.world.variables import checked_variables
 
 PATCH_BYTES_MAX = 512 * 1024
@@ -76,7 +76,7 @@ def changes_of(patch: object) -> EnvironmentChanges:
 def _service(service_id: str, given: object) -> ServicePatch:
     path = f"services.{service_id[:40]}"
     service = _object(path, given)
-    _only_known(path, service, (*SECTIONS, "variables", "isDeleted"))
+    _only_known(path, service, (*SECTIONS, "variables", "networking", "isDeleted"))
     changes: dict[str, Any] = {}
     regions = None
     for name, known in SECTIONS.items():
@@ -93,7 +93,32 @@ def _service(service_id: str, given: object) -> ServicePatch:
     if not isinstance(service.get("isDeleted", False), bool):
         raise BadInput(f"{path}.isDeleted: expected true or false")
     variables = _variables(f"{path}.variables", service.get("variables"))
-    return ServicePatch(service_id, changes, regions, variables, service.get("isDeleted", False))
+    return ServicePatch(
+        service_id,
+        changes,
+        regions,
+        variables,
+        is_deleted=service.get("isDeleted", False),
+        **_networking(f"{path}.networking", service.get("networking") or {}),
+    )
+
+
+def _networking(path: str, given: object) -> dict[str, Any]:
+    """{"tcpProxies": {"6379": {}}, "customDomains": {"api.example.com": {"port": 8080}}}; null instead of an object removes."""
+    section = _object(path, given)
+    _only_known(path, section, ("tcpProxies", "customDomains"))
+    proxies: dict[int, bool] = {}
+    for text, entry in _object(f"{path}.tcpProxies", section.get("tcpProxies") or {}).items():
+        if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
+            raise BadInput(f"{path}.tcpProxies.{text[:40]}: expected a port from 1 to 65535")
+        proxies[int(text)] = entry is not None
+    domains: dict[str, CustomDomainPatch | None] = {}
+    for name, entry in _object(f"{path}.customDomains", section.get("customDomains") or {}).items():
+        port = None if entry is None else _object(f"{path}.customDomains.{name[:80]}", entry).get("port")
+        if port is not None and not _is_count(port):
+            raise BadInput(f"{path}.customDomains.{name[:80]}.port: expected an integer or null")
+        domains[name] = None if entry is None else CustomDomainPatch(port)
+    return {"tcp_proxies": proxies, "custom_domains": domains}
 
 
 def _variables(path: str, given: object) -> dict[str, str | None]:

@@ -12,12 +12,21 @@ from infra.localcloud.railway_api import (
     resolvers_account,
     resolvers_deployment,
     resolvers_metrics,
+    resolvers_networking,
     resolvers_patch,
     resolvers_service,
     resolvers_subscription,
 )
 
-MODULES = (resolvers_account, resolvers_service, resolvers_deployment, resolvers_metrics, resolvers_patch, resolvers_subscription)
+MODULES = (
+    resolvers_account,
+    resolvers_service,
+    resolvers_networking,
+    resolvers_deployment,
+    resolvers_metrics,
+    resolvers_patch,
+    resolvers_subscription,
+)
 
 
 def schema_text() -> str:

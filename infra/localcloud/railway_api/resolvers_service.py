@@ -207,7 +207,7 @@ def domains(
     call = call_of(info)
     if call.access.instance(serviceId, environmentId).project_id != projectId:
         raise NotFound("ServiceInstance")
-    return views.domains_view(lookup.domains_of(call.world, serviceId, environmentId))
+    return views.domains_view(call, serviceId, environmentId)
 
 
 async def service_domain_create(_: None, info: Info, input: Input) -> views.View:

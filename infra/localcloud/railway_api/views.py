@@ -14,6 +14,7 @@ from infra.localcloud.railway_api.paging import connection
 from infra.localcloud.world import lookup
 from infra.localcloud.world.deployments import SERVING, can_roll_back
 from infra.localcloud.world.model import (
+    CustomDomain,
     Deployment,
     DeploymentStatus,
     Domain,
@@ -25,9 +26,12 @@ from infra.localcloud.world.model import (
     ReplicaStatus,
     Service,
     Settings,
+    TcpProxy,
     Volume,
     VolumeInstance,
+    World,
 )
+from infra.localcloud.world.networking import custom_domains_of, tcp_proxies_of
 
 View = dict[str, Any]
 T = TypeVar("T")
@@ -114,10 +118,20 @@ def config_of(call: Call, environment: Environment, *, is_decrypted: bool) -> Vi
         services[one.service_id] = {
             **manifest(one.settings),
             "variables": shown(own),
-            "networking": {"serviceDomains": {domain.domain: {"port": domain.target_port} for domain in domains}},
+            "networking": networking_config(call.world, one, domains),
         }
     shared = lookup.variables_of(call.world, environment.id, None)
     return {"services": services, "sharedVariables": shown(shared)}
+
+
+def networking_config(world: World, instance: Instance, domains: list[Domain]) -> View:
+    customs = custom_domains_of(world, instance.service_id, instance.environment_id)
+    proxies = tcp_proxies_of(world, instance.service_id, instance.environment_id)
+    return {
+        "serviceDomains": {domain.domain: {"port": domain.target_port} for domain in domains},
+        **({"customDomains": {found.domain: {"port": found.target_port} for found in customs}} if customs else {}),
+        **({"tcpProxies": {str(found.application_port): {} for found in proxies}} if proxies else {}),
+    }
 
 
 def manifest(settings: Settings) -> View:
@@ -194,7 +208,7 @@ def instance_view(call: Call, found: Instance) -> View:
         "numReplicas": settings.num_replicas,
         "region": settings.first_region,
         "source": {"image": settings.image, "repo": settings.repo} if settings.image or settings.repo else None,
-        "domains": lambda info: domains_view(lookup.domains_of(call.world, found.service_id, found.environment_id)),
+        "domains": lambda info: domains_view(call, found.service_id, found.environment_id),
         "activeDeployments": active,
         "latestDeployment": latest,
     }
@@ -248,8 +262,62 @@ def domain_view(found: Domain) -> View:
     }
 
 
-def domains_view(found: list[Domain]) -> View:
-    return {"serviceDomains": [domain_view(one) for one in found]}
+def domains_view(call: Call, service_id: str, environment_id: str) -> View:
+    return {
+        "serviceDomains": [domain_view(one) for one in lookup.domains_of(call.world, service_id, environment_id)],
+        "customDomains": [custom_domain_view(call, one) for one in custom_domains_of(call.world, service_id, environment_id)],
+    }
+
+
+def custom_domain_view(call: Call, found: CustomDomain) -> View:
+    """Its DNS record is one that would lead here, were there a resolver to ask; nobody has to prove that a name is theirs."""
+    label, _, zone = found.domain.partition(".")
+    if zone.count(".") == 0:  # the name is a zone of its own
+        label, zone = "@", found.domain
+    address = call.cloud.conductor.router.edge_address(found.region)
+    record = {
+        "hostlabel": label,
+        "fqdn": found.domain,
+        "zone": zone,
+        "recordType": "DNS_RECORD_TYPE_A",
+        "requiredValue": address,
+        "currentValue": "",
+        "purpose": "DNS_RECORD_PURPOSE_TRAFFIC_ROUTE",
+        "status": "DNS_RECORD_STATUS_REQUIRES_UPDATE",
+    }
+    return {
+        "id": found.id,
+        "domain": found.domain,
+        "projectId": found.project_id,
+        "environmentId": found.environment_id,
+        "serviceId": found.service_id,
+        "targetPort": found.target_port,
+        "isRailwayDomain": False,
+        "syncStatus": "ACTIVE",
+        "status": {
+            "dnsRecords": [record],
+            "verified": True,
+            "verificationDnsHost": f"_railway-verify.{found.domain}",
+            "verificationToken": f"railway-verify={hashlib.sha256(found.id.encode()).hexdigest()}",
+            "certificateStatus": "CERTIFICATE_STATUS_TYPE_UNSPECIFIED",
+        },
+        "createdAt": found.created_at,
+        "updatedAt": found.updated_at,
+    }
+
+
+def tcp_proxy_view(call: Call, found: TcpProxy) -> View:
+    return {
+        "id": found.id,
+        "domain": call.cloud.conductor.router.edge_address(found.region),
+        "proxyPort": found.proxy_port,
+        "applicationPort": found.application_port,
+        "environmentId": found.environment_id,
+        "serviceId": found.service_id,
+        "syncStatus": "ACTIVE",
+        "createdAt": found.created_at,
+        "updatedAt": found.updated_at,
+    }
 
 
 def volume_view(call: Call, found: Volume) -> View:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from infra.localcloud.world import lookup, owners
 from infra.localcloud.world.effects import Change, Effect, RunEnding, with_items
 from infra.localcloud.world.model import Ending, Instance, World
+from infra.localcloud.world.networking import without_networking
 
 
 class FinishEnding(Struct, frozen=True):
@@ -42,6 +43,7 @@ def end_instances(world: World, instances: Iterable[Instance]) -> tuple[World, t
             volumes={found.volume_id: None for found in mounted},
             endings={ending.id: ending},
         )
+        world = without_networking(world, instance)
     return world, tuple(effects)
 
 

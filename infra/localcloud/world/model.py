@@ -195,6 +195,34 @@ class Domain(Struct, frozen=True):
         return f"{self.address}:{self.port}"
 
 
+class TcpProxy(Struct, frozen=True):
+    """Raw connections to `proxy_port` of its region's edge lead to `application_port` of the service."""
+
+    id: str
+    project_id: str
+    environment_id: str
+    service_id: str
+    region: str
+    proxy_port: int
+    application_port: int
+    created_at: str
+    updated_at: str
+
+
+class CustomDomain(Struct, frozen=True):
+    """A name of the user's own; edges tell it from others by the Host of a request."""
+
+    id: str
+    project_id: str
+    environment_id: str
+    service_id: str
+    region: str
+    domain: str
+    target_port: int | None
+    created_at: str
+    updated_at: str
+
+
 class Volume(Struct, frozen=True):
     id: str
     project_id: str
@@ -290,3 +318,5 @@ class World(Struct, frozen=True):
     supabase: dict[str, SupabaseProject] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)
     patches: dict[str, Patch] = field(default_factory=dict)
+    tcp_proxies: dict[str, TcpProxy] = field(default_factory=dict)
+    custom_domains: dict[str, CustomDomain] = field(default_factory=dict)

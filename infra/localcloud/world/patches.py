@@ -19,6 +19,7 @@ from infra.localcloud.world.effects import Change, Effect, ScaleInstance, with_i
 from infra.localcloud.world.errors import Refused
 from infra.localcloud.world.model import Instance, Patch, Stamp, World
 from infra.localcloud.world.patch_content import EnvironmentChanges, ServicePatch
+from infra.localcloud.world.patch_networking import with_networking
 from infra.localcloud.world.services import DeleteService, UpdateInstance, delete_service, update_instance
 from infra.localcloud.world.variables import UpsertVariables, refers_to_shared, upsert_variables
 
@@ -138,7 +139,8 @@ def _applied(world: World, command: CommitPatch, service: ServicePatch) -> tuple
         )
         change = update_instance(world, update)
         world, effects = change.world, change.effects
-    return _with_variables(world, command, service.service_id, service.variables), effects
+    world, more = with_networking(world, command.stamp, instance, service)
+    return _with_variables(world, command, service.service_id, service.variables), (*effects, *more)
 
 
 def _with_variables(world: World, command: CommitPatch, service_id: str | None, values: dict[str, str | None]) -> World:

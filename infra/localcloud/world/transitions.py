@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from infra.localcloud.world import deployments, endings, patches, places, projects, services, supabase, variables
+from infra.localcloud.world import deployments, endings, networking, patches, places, projects, services, supabase, variables
 from infra.localcloud.world.effects import Change
 from infra.localcloud.world.model import World
 
@@ -48,6 +48,7 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     places.UpdateVolumeInstance: places.update_volume_instance,
     places.RenameVolume: places.rename_volume,
     places.DeleteVolume: places.delete_volume,
+    **networking.TRANSITIONS,
     deployments.CreateDeployment: deployments.create_deployment,
     deployments.RepeatDeployment: deployments.repeat_deployment,
     deployments.RollBack: deployments.roll_back,

@@ -167,7 +167,7 @@ async def test_patches_go_with_their_environment(cloud: Harness) -> None:
         ([], "patch: expected an object"),
         ({"buckets": {}}, "patch.buckets: not known"),
         ({"services": {"s": []}}, "services.s: expected an object"),
-        ({"services": {"s": {"networking": {}}}}, "services.s.networking: not known"),
+        ({"services": {"s": {"volumeMounts": {}}}}, "services.s.volumeMounts: not known"),
         ({"services": {"s": {"deploy": {"cronSchedule": "* * * * *"}}}}, "deploy.cronSchedule: not known"),
         ({"services": {"s": {"deploy": {"startCommand": 1}}}}, "startCommand: expected a text or null"),
         ({"services": {"s": {"deploy": {"restartPolicyType": "MAYBE"}}}}, "restartPolicyType: expected one of"),

@@ -11,6 +11,21 @@ from typing import Any
 import pulumi
 
 from infra.provider.resource_class import Attribute, NativeResource
+from infra.railway.resources.networking import CustomDomain, TcpProxy
+from infra.railway.resources.tokens import ProjectToken
+
+__all__ = [
+    "CustomDomain",
+    "Deployment",
+    "Environment",
+    "Project",
+    "ProjectToken",
+    "Service",
+    "ServiceDomain",
+    "TcpProxy",
+    "Variables",
+    "Volume",
+]
 
 
 class Project(NativeResource):
