@@ -16,6 +16,10 @@ from service.cache.entries import Sealer
 from service.cache.redis_tier import RedisTier
 from service.clocks import Clock
 from service.database.pools import Database, connect_arguments
+from service.limits.gate import Gate
+from service.limits.local_store import LocalStore
+from service.limits.redis_store import RedisStore
+from service.limits.rules import read_rules
 from service.metrics.counters import Counters
 from service.metrics.exposition import Exposition, Gauges
 from service.metrics.performance import Performance
@@ -33,6 +37,8 @@ from service.web.auth_endpoints import AuthEndpoints, verify_headers
 from service.web.cors import Cors
 from service.web.drop_in import DropIn
 from service.web.front import Front
+from service.web.limited_drop_in import LimitedDropIn
+from service.web.limited_endpoints import LimitedEndpoints
 
 
 @asynccontextmanager
@@ -118,9 +124,11 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             outbox_dead=lambda: worker.dead,
             memory_bytes=lambda: process.memory_info().rss,
         )
+        gate = _gate(settings, clock, counters, stack)
         app = build_app(
             settings,
             endpoints,
+            LimitedEndpoints(endpoints, gate),
             readiness,
             Exposition(counters, gauges, settings.release, settings.region),
             Performance(counters, gauges, database),
@@ -131,7 +139,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             background.append(group.create_task(database.warm()))
             yield Front(
                 framework=app,
-                drop_in=drop_in,
+                drop_in=LimitedDropIn(drop_in, gate),
                 endpoints=endpoints,
                 authenticator=authenticator,
                 cors=cors,
@@ -139,3 +147,15 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             )
             for task in background:
                 task.cancel()
+
+
+def _gate(settings: Settings, clock: Clock, counters: Counters, stack: AsyncExitStack) -> Gate:
+    """The rate limits: the cell's where there is a Redis, this process's own where there is none."""
+    rules = read_rules(settings)
+    alone = LocalStore(rules.divided(settings.rate_limit_replicas), lambda: int(clock.wall() * 1_000_000))
+    key = settings.cache_key.get_secret_value()
+    if settings.redis_url is None:
+        return Gate(alone, rules, key, counters)
+    shared = RedisStore(settings.redis_url.get_secret_value(), rules, alone, clock, counters)
+    stack.push_async_callback(shared.close)
+    return Gate(shared, rules, key, counters)

@@ -88,12 +88,17 @@ class Exposition(Collector):
         for outcome, value in sorted(counters.logins.items()):
             logins.add_metric([outcome], value)
         yield logins
+        limited = CounterMetricFamily("cached_auth_limited", "Requests refused by a rate limit or lock-out", labels=["reason"])
+        for reason, value in sorted(counters.limited.items()):
+            limited.add_metric([reason], value)
+        yield limited
         for name, text, value in (
             ("revocation_notices", "Revocations that arrived by notification", counters.revocation_notices),
             ("revocation_feed_losses", "Times the feed's connection was lost", counters.feed_losses),
             ("database_failures", "Statements that no database answered", counters.database_failures),
             ("upstream_failures", "Requests that the issuer did not answer", counters.upstream_failures),
             ("sheds", "Requests refused because too many were under way", counters.sheds),
+            ("limit_failures", "Limits decided by this replica alone because Redis did not answer", counters.limit_failures),
             ("slow_operations", "Requests slower than a second", counters.slow_operations),
             ("login_follow_up_failures", "Log-ins whose follow-up the primary did not take", counters.follow_up_failures),
             ("jobs_done", "Outbox jobs done", counters.jobs_done),

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from service.errors import TokenRejected, Unavailable
+from service.errors import TokenRejected, TooManyRequests, Unavailable
 from service.tokens.identity import Identity
 
 Headers = list[tuple[bytes, bytes]]
@@ -59,3 +59,9 @@ def rejection_answer(rejection: TokenRejected) -> Answer:
 def fault_answer(fault: Unavailable) -> Answer:
     """503 with Retry-After: the one answer that auth-js and supabase-py retry instead of logging the user out."""
     return error_answer(503, "temporarily_unavailable", fault.message, [(b"retry-after", b"%d" % fault.retry_after_s)])
+
+
+def limited_answer(refusal: TooManyRequests) -> Answer:
+    """429 in GoTrue's words, with how long to wait."""
+    extra = [(b"retry-after", b"%d" % refusal.retry_after_s), *refusal.headers]
+    return error_answer(429, "over_request_rate_limit", refusal.message, extra)

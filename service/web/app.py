@@ -15,15 +15,16 @@ from pydantic import BaseModel, Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
-from service.errors import TokenRejected, Unavailable
+from service.errors import TokenRejected, TooManyRequests, Unavailable
 from service.metrics.exposition import CONTENT_TYPE, Exposition
 from service.metrics.performance import Performance
 from service.readiness import Readiness
 from service.settings import Settings
 from service.tokens.parsing import UUID_PATTERN
-from service.web.answers import Answer, error_answer, fault_answer, rejection_answer
+from service.web.answers import Answer, error_answer, fault_answer, limited_answer, rejection_answer
 from service.web.auth_endpoints import AuthEndpoints
 from service.web.callers import address_of
+from service.web.limited_endpoints import LimitedEndpoints
 
 log = structlog.get_logger("service.web")
 
@@ -55,7 +56,12 @@ class RevocationRequest(BaseModel):
 
 
 def build_app(
-    settings: Settings, endpoints: AuthEndpoints, readiness: Readiness, exposition: Exposition, performance: Performance
+    settings: Settings,
+    endpoints: AuthEndpoints,
+    limited: LimitedEndpoints,
+    readiness: Readiness,
+    exposition: Exposition,
+    performance: Performance,
 ) -> FastAPI:
     has_docs = settings.environment != "prod"
     app = FastAPI(
@@ -68,10 +74,11 @@ def build_app(
         # an edge that ends TLS, a password posted again in the clear, or to whatever host the request named (CVE-2026-48710).
         redirect_slashes=False,
     )
-    _add_auth_routes(app, endpoints)
+    _add_auth_routes(app, endpoints, limited)
     _add_operations_routes(app, endpoints, readiness, exposition, performance)
     app.add_exception_handler(TokenRejected, _rejected)
     app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(TooManyRequests, _limited)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_middleware(GZipMiddleware, minimum_size=settings.gzip_bytes_min, compresslevel=settings.gzip_level)
@@ -90,7 +97,7 @@ def client_address(request: Request) -> str:
     return address_of(request.headers.raw, request.client.host if request.client else "")
 
 
-def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints) -> None:
+def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints, limited: LimitedEndpoints) -> None:
     @app.get("/api/v1/auth/verify", summary="Is this token good? 200 with X-Auth-* headers")
     async def verify(request: Request) -> Response:
         return response_of(await endpoints.verify(request.scope["headers"]))
@@ -101,15 +108,15 @@ def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints) -> None:
 
     @app.post("/api/v1/auth/register", status_code=201)
     async def register(request: Request, body: Registration) -> Response:
-        return response_of(await endpoints.register(body.email, body.password, body.display_name, client_address(request)))
+        return response_of(await limited.register(body.email, body.password, body.display_name, client_address(request)))
 
     @app.post("/api/v1/auth/login")
     async def login(request: Request, body: Credentials) -> Response:
-        return response_of(await endpoints.log_in(body.email, body.password, client_address(request)))
+        return response_of(await limited.log_in(body.email, body.password, client_address(request)))
 
     @app.post("/api/v1/auth/refresh")
     async def refresh(request: Request, body: Refresh) -> Response:
-        return response_of(await endpoints.refresh(body.refresh_token, client_address(request)))
+        return response_of(await limited.refresh(body.refresh_token, client_address(request)))
 
     @app.post("/api/v1/auth/logout", status_code=204)
     async def logout(request: Request, scope: Annotated[Literal["global", "local", "others"], Query()] = "global") -> Response:
@@ -147,6 +154,11 @@ async def _rejected(_request: Request, error: Exception) -> Response:
 async def _unavailable(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Unavailable)
     return response_of(fault_answer(error))
+
+
+async def _limited(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, TooManyRequests)
+    return response_of(limited_answer(error))
 
 
 async def _refused(_request: Request, error: Exception) -> Response:

@@ -31,9 +31,10 @@ from service.web.answers import (
 )
 from service.web.auth_endpoints import TIER_HEADERS, AuthEndpoints
 from service.web.cors import Cors
-from service.web.drop_in import OTHER_ROUTE, DropIn
+from service.web.drop_in import OTHER_ROUTE
 from service.web.drop_in import PREFIX as DROP_IN_PREFIX
 from service.web.drop_in import ROUTES as DROP_IN_ROUTES
+from service.web.limited_drop_in import LimitedDropIn
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -66,7 +67,7 @@ class Front:
         self,
         *,
         framework: Application,
-        drop_in: DropIn,
+        drop_in: LimitedDropIn,
         endpoints: AuthEndpoints,
         authenticator: Authenticator,
         cors: Cors,

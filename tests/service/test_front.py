@@ -14,6 +14,9 @@ from service.accounts.worker import Worker
 from service.cache.redis_tier import RedisTier
 from service.database.pools import Database
 from service.errors import Unavailable
+from service.limits.gate import Gate
+from service.limits.local_store import LocalStore
+from service.limits.rules import read_rules
 from service.metrics.exposition import Exposition, Gauges
 from service.metrics.performance import Performance
 from service.readiness import Readiness
@@ -25,6 +28,8 @@ from service.web.auth_endpoints import AuthEndpoints
 from service.web.cors import Cors
 from service.web.drop_in import DropIn
 from service.web.front import BODY_BYTES_MAX, Front
+from service.web.limited_drop_in import LimitedDropIn
+from service.web.limited_endpoints import LimitedEndpoints
 from tests.service import issuing
 from tests.service.conftest import settings_with
 from tests.service.parts import Parts
@@ -71,8 +76,11 @@ class Web:
         nothing = lambda: 0  # noqa: E731
         gauges = Gauges(nothing, nothing, lambda: 0.0, nothing, nothing, nothing, nothing)
         exposition = Exposition(parts.counters, gauges, "r", "here")
+        rules = read_rules(settings)
+        self.gate = Gate(LocalStore(rules, lambda: int(parts.clock.wall() * 1e6)), rules, "k", parts.counters)
+        limited = LimitedEndpoints(endpoints, self.gate)
         self.framework: FastAPI = build_app(
-            settings, endpoints, readiness, exposition, Performance(parts.counters, gauges, database)
+            settings, endpoints, limited, readiness, exposition, Performance(parts.counters, gauges, database)
         )
         cors = Cors(settings.cors_origins, settings.cors_max_age_s)
         self.upstream = PassThrough(settings.supabase_url, parts.counters)
@@ -86,7 +94,7 @@ class Web:
         )
         self.front = Front(
             framework=self.framework,
-            drop_in=drop_in,
+            drop_in=LimitedDropIn(drop_in, self.gate),
             endpoints=endpoints,
             authenticator=parts.authenticator,
             cors=cors,
