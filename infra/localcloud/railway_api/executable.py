@@ -10,6 +10,7 @@ from graphql import GraphQLResolveInfo, GraphQLSchema, build_schema
 
 from infra.localcloud.railway_api import (
     resolvers_account,
+    resolvers_clients,
     resolvers_deployment,
     resolvers_metrics,
     resolvers_networking,
@@ -22,6 +23,7 @@ MODULES = (
     resolvers_account,
     resolvers_service,
     resolvers_networking,
+    resolvers_clients,
     resolvers_deployment,
     resolvers_metrics,
     resolvers_patch,

@@ -28,6 +28,8 @@ SETTINGS = {
     "restartPolicyMaxRetries": "restart_policy_max_retries",
     "overlapSeconds": "overlap_s",
     "drainingSeconds": "draining_s",
+    "railwayConfigFile": "railway_config_file",
+    "ipv6EgressEnabled": "has_ipv6_egress",
 }
 UNSUPPORTED = ("cronSchedule", "sleepApplication")
 
@@ -58,6 +60,7 @@ async def service_create(_: None, info: Info, input: Input) -> views.View:
             icon=input.get("icon"),
             image=source.get("image"),
             repo=source.get("repo"),
+            branch=input.get("branch"),
             variables=_variable_values(input.get("variables") or {}),
         )
     )

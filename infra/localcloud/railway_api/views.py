@@ -11,6 +11,7 @@ import msgspec
 
 from infra.localcloud.railway_api.call import WORKSPACE_NAME, Call
 from infra.localcloud.railway_api.paging import connection
+from infra.localcloud.railway_api.volume_sizes import room_mb, used_mb
 from infra.localcloud.world import lookup
 from infra.localcloud.world.deployments import SERVING, can_roll_back
 from infra.localcloud.world.model import (
@@ -59,6 +60,7 @@ def project_view(call: Call, found: Project) -> View:
         "name": found.name,
         "description": found.description,
         "workspaceId": found.workspace_id,
+        **project_extras(call, found),
         "baseEnvironmentId": found.base_environment_id,
         "primaryEnvironmentId": found.base_environment_id,
         "createdAt": found.created_at,
@@ -66,6 +68,18 @@ def project_view(call: Call, found: Project) -> View:
         "environments": pages(environments(), lambda one: one.id, lambda one: environment_view(call, one)),
         "services": pages(of_project(call.world.services), lambda one: one.id, lambda one: service_view(call, one)),
         "volumes": pages(of_project(call.world.volumes), lambda one: one.id, lambda one: volume_view(call, one)),
+    }
+
+
+def project_extras(call: Call, found: Project) -> View:
+    return {
+        "workspace": lambda info: workspace_view(call) if call.principal.is_account else None,
+        "isPublic": found.is_public,
+        "isTempProject": False,
+        "prDeploys": found.has_pr_deploys,
+        "botPrEnvironments": found.has_bot_pr_environments,
+        "focusedPrEnvironments": found.has_focused_pr_environments,
+        "buckets": pages([], lambda one: "", lambda one: {}),  # object storage is not offered here
     }
 
 
@@ -87,6 +101,7 @@ def environment_view(call: Call, found: Environment) -> View:
         "id": found.id,
         "name": found.name,
         "projectId": found.project_id,
+        "canAccess": True,  # those of others are not shown at all
         "isEphemeral": found.is_ephemeral,
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,
@@ -161,10 +176,15 @@ def manifest(settings: Settings) -> View:
 
 
 def service_view(call: Call, found: Service) -> View:
+    def instances() -> list[Instance]:
+        own = [one for one in call.world.instances.values() if one.service_id == found.id]
+        return [one for one in own if call.principal.is_account or one.environment_id == call.principal.environment_id]
+
     return {
         "id": found.id,
         "name": found.name,
         "icon": found.icon,
+        "serviceInstances": pages(instances(), lambda one: one.id, lambda one: instance_view(call, one)),
         "projectId": found.project_id,
         "project": lambda info: project_view(call, call.access.project(found.project_id)),
         "createdAt": found.created_at,
@@ -206,6 +226,8 @@ def instance_view(call: Call, found: Instance) -> View:
         "overlapSeconds": settings.overlap_s,
         "drainingSeconds": settings.draining_s,
         "numReplicas": settings.num_replicas,
+        "railwayConfigFile": settings.railway_config_file,
+        "ipv6EgressEnabled": settings.has_ipv6_egress,
         "region": settings.first_region,
         "source": {"image": settings.image, "repo": settings.repo} if settings.image or settings.repo else None,
         "domains": lambda info: domains_view(call, found.service_id, found.environment_id),
@@ -321,11 +343,16 @@ def tcp_proxy_view(call: Call, found: TcpProxy) -> View:
 
 
 def volume_view(call: Call, found: Volume) -> View:
+    def instances() -> list[VolumeInstance]:
+        own = [one for one in call.world.volume_instances.values() if one.volume_id == found.id]
+        return [one for one in own if call.principal.is_account or one.environment_id == call.principal.environment_id]
+
     return {
         "id": found.id,
         "name": found.name,
         "projectId": found.project_id,
         "project": lambda info: project_view(call, call.access.project(found.project_id)),
+        "volumeInstances": pages(instances(), lambda one: one.id, lambda one: volume_instance_view(call, one)),
         "createdAt": found.created_at,
     }
 
@@ -340,6 +367,10 @@ def volume_instance_view(call: Call, found: VolumeInstance) -> View:
         "mountPath": found.mount_path,
         "region": found.region,
         "state": "READY",
+        "environment": lambda info: environment_view(call, call.access.environment(found.environment_id)),
+        "service": lambda info: service_view(call, call.access.service(found.service_id or "")),
+        "currentSizeMB": lambda info: used_mb(call.cloud.conductor.replicas.volume_directory(found.volume_id)),
+        "sizeMB": lambda info: room_mb(call.cloud.conductor.replicas.volume_directory(found.volume_id)),
         "isPendingDeletion": False,
         "createdAt": found.created_at,
     }
@@ -359,4 +390,11 @@ def token_view(call: Call, found: ProjectToken) -> View:
 
 
 def workspace_view(call: Call) -> View:
-    return {"id": call.cloud.workspace_id, "name": WORKSPACE_NAME}
+    def own() -> list[Project]:
+        return [one for one in call.world.projects.values() if one.workspace_id == call.cloud.workspace_id]
+
+    return {
+        "id": call.cloud.workspace_id,
+        "name": WORKSPACE_NAME,
+        "projects": pages(own(), lambda one: one.id, lambda one: project_view(call, one)),
+    }

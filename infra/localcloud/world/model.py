@@ -67,6 +67,10 @@ class Project(Struct, frozen=True):
     base_environment_id: str
     created_at: str
     updated_at: str
+    is_public: bool = False
+    has_pr_deploys: bool = False
+    has_bot_pr_environments: bool = False
+    has_focused_pr_environments: bool = False
 
 
 class Environment(Struct, frozen=True):
@@ -108,6 +112,9 @@ class Settings(Struct, frozen=True):
     regions: dict[str, int] = {}
     image: str | None = None
     repo: str | None = None
+    branch: str | None = None
+    railway_config_file: str | None = None
+    has_ipv6_egress: bool = False
 
     @property
     def placement(self) -> dict[str, int]:

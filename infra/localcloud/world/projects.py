@@ -19,13 +19,18 @@ class CreateProject(Struct, frozen=True):
     description: str | None
     workspace_id: str
     environment_name: str | None
+    flags: dict[str, bool] = {}
 
 
 class UpdateProject(Struct, frozen=True):
+    """`flags`: those of the project's booleans that change, under our names."""
+
     stamp: Stamp
     project_id: str
     name: str | None
     description: str | None
+    base_environment_id: str | None = None
+    flags: dict[str, bool] = {}
 
 
 class DeleteProject(Struct, frozen=True):
@@ -95,14 +100,20 @@ def create_project(world: World, command: CreateProject) -> Change:
         base_environment_id=environment.id,
         created_at=stamp.at,
         updated_at=stamp.at,
+        **command.flags,
     )
     return Change(with_items(world, projects={project.id: project}, environments={environment.id: environment}))
 
 
 def update_project(world: World, command: UpdateProject) -> Change:
     project = lookup.project(world, command.project_id)
+    base = command.base_environment_id or project.base_environment_id
+    if lookup.environment(world, base).project_id != project.id:
+        raise BadInput("baseEnvironmentId must be an environment of the project")
     updated = structs.replace(
         project,
+        base_environment_id=base,
+        **command.flags,
         name=project.name if command.name is None else checked_name("Project", command.name),
         description=project.description if command.description is None else command.description,
         updated_at=command.stamp.at,

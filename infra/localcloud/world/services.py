@@ -29,6 +29,7 @@ class CreateService(Struct, frozen=True):
     icon: str | None = None
     image: str | None = None
     repo: str | None = None
+    branch: str | None = None
     variables: dict[str, str] = {}
 
 
@@ -76,7 +77,7 @@ def create_service(world: World, command: CreateService) -> Change:
             service_id=service.id,
             created_at=stamp.at,
             updated_at=stamp.at,
-            settings=Settings(image=command.image, repo=command.repo),
+            settings=Settings(image=command.image, repo=command.repo, branch=command.branch),
         )
         instances[instance.id] = instance
         if command.variables:
@@ -189,5 +190,12 @@ def _checked_changes(changes: dict[str, Any]) -> dict[str, Any]:
             raise BadInput(f"command: expected at most {COMMAND_CHARACTERS_MAX} characters, got {len(command)}")
     # An explicit null for a setting that has a default goes back to the default.
     defaults = Settings()
-    never_null = {"builder", "restart_policy_type", "restart_policy_max_retries", "pre_deploy_command", "watch_patterns"}
+    never_null = {
+        "builder",
+        "restart_policy_type",
+        "restart_policy_max_retries",
+        "pre_deploy_command",
+        "watch_patterns",
+        "has_ipv6_egress",
+    }
     return {name: getattr(defaults, name) if value is None and name in never_null else value for name, value in changes.items()}
