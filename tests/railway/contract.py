@@ -52,7 +52,7 @@ class Ground:
 
 
 @contextlib.asynccontextmanager
-async def _ground(endpoint: str, token: str) -> AsyncIterator[Ground]:
+async def ground_at(endpoint: str, token: str) -> AsyncIterator[Ground]:
     async with driven(RailwayProvider(), patient=True) as driver:
         await driver.configure(endpoint=endpoint, token=Secret(token))
         project = await driver.create("Project", "contract", name=f"contract-{uuid.uuid4().hex[:8]}")
@@ -91,7 +91,7 @@ async def errors_have_their_kinds(endpoint: str, token: str) -> None:
 
 
 async def project_lives_and_dies(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         await _settled(ground.driver, ground.project)
         assert await ground.driver.up(ground.project, name="renamed-" + ground.project.identity[:8]) == ["name"]
         await _settled(ground.driver, ground.project)
@@ -105,7 +105,7 @@ async def project_lives_and_dies(endpoint: str, token: str) -> None:
 
 
 async def service_settles_and_drift_is_repaired(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         settings = {"startCommand": "python -m service", "healthcheckPath": "/health/ready", "drainingSeconds": 10}
         placed = {"us-west1": 2, "europe-west4-drams3a": 1}
         kept, at = await ground.service("auth", **settings, preDeployCommand=["true"], multiRegionConfig=placed)
@@ -136,7 +136,7 @@ async def service_settles_and_drift_is_repaired(endpoint: str, token: str) -> No
 
 async def name_is_taken_once(endpoint: str, token: str) -> None:
     """Our own look-up aside: the API itself must refuse, as two `up`s may run at the same moment."""
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         await ground.service("auth")
 
         async def unsettled() -> None:
@@ -148,7 +148,7 @@ async def name_is_taken_once(endpoint: str, token: str) -> None:
 
 
 async def variables_are_a_whole(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         _, at = await ground.service()
         first = {"A": Secret("one"), "B": "two", "REFERENCE": "${{shared.X}}-${{RAILWAY_SERVICE_NAME}}"}
         kept = await ground.driver.create("Variables", "v", **at, variables=first)
@@ -162,7 +162,7 @@ async def variables_are_a_whole(endpoint: str, token: str) -> None:
 
 
 async def domain_settles(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         _, at = await ground.service()
         kept = await ground.driver.create("ServiceDomain", "d", **at, targetPort=8080)
         assert kept.outputs["url"].endswith(kept.outputs["domain"])
@@ -174,7 +174,7 @@ async def domain_settles(endpoint: str, token: str) -> None:
 
 
 async def volume_settles(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         _, at = await ground.service()
         kept = await ground.driver.create("Volume", "v", **at, mountPath="/data", region="us-west1")
         await _settled(ground.driver, kept)
@@ -185,7 +185,7 @@ async def volume_settles(endpoint: str, token: str) -> None:
 
 
 async def image_is_deployed_again_on_a_trigger(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         _, at = await ground.service()
         secret = {"REDIS_PASSWORD": Secret(uuid.uuid4().hex)}
         variables = await ground.driver.create("Variables", "v", **at, variables=secret)
@@ -201,7 +201,7 @@ async def image_is_deployed_again_on_a_trigger(endpoint: str, token: str) -> Non
 
 
 async def failed_deployment_says_why(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         _, at = await ground.service(image="registry.invalid/nothing:1")
         kept = Kept(ground.driver.urn("Deployment", "x"))
         checked, _ = await ground.driver.check(kept, {**at, "timeoutS": 60})

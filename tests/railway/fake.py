@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +53,8 @@ class FakeRailway(Networking):
         self.late_environment = False
         self.calls: list[str] = []
         self.bodies: list[Json] = []
+        self.done: Counter[str] = Counter()
+        """Operations that were carried out, whether or not their answer arrived."""
         self.outcomes: list[str] = []
         """Final statuses of the next deployments; SUCCESS when empty."""
         self._ids = itertools.count(1)
@@ -95,6 +98,7 @@ class FakeRailway(Networking):
             data = handler(**body["variables"])
         except Refused as refused:
             return self._error(str(refused), refused.code)
+        self.done[name] += 1
         return self._after(fault) or JSONResponse({"data": data})
 
     async def _upload(self, request: Request) -> Response:

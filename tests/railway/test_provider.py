@@ -14,7 +14,9 @@ import grpc
 import pytest
 from pulumi.runtime.proto import provider_pb2
 
-from infra.provider.properties import UNKNOWN, Secret, as_secret
+from infra.provider.comparison import compare
+from infra.provider.properties import UNKNOWN, Secret, as_secret, plain
+from infra.railway.provider import RailwayProvider
 from tests.provider.driving import Driver, InitFailed, Kept
 from tests.railway.fake import FakeRailway
 
@@ -417,7 +419,26 @@ async def test_import_needs_the_place_where_the_api_does(driver: Driver, fake: F
     for path, made in paths.items():
         imported = Kept(made.urn, path)
         assert await driver.refresh(imported), path
-        assert (imported.identity, imported.inputs, imported.outputs) == (made.identity, made.inputs, made.outputs)
+        shown = imported.identity, plain(imported.inputs), plain(imported.outputs)
+        assert shown == (made.identity, plain(made.inputs), plain(made.outputs))
+
+
+async def test_imported_variables_are_secret_until_somebody_says_which_are_not(driver: Driver, fake: FakeRailway) -> None:
+    """The state of an import must not be the one place where passwords lie open."""
+    ground = await grounded(driver)
+    made = await driver.create("Variables", "v", **ground.at, variables={"A": "1", "B": Secret("2")})
+    imported = Kept(made.urn, made.identity)
+    assert await driver.refresh(imported)
+    assert imported.inputs["variables"] == imported.outputs["variables"] == {"A": Secret("1"), "B": Secret("2")}
+    assert await driver.up(imported, **ground.at, variables={"A": "1", "B": Secret("2")}) == []
+
+
+@pytest.mark.parametrize(("kind", "field"), [("Volume", "region"), ("ServiceDomain", "targetPort"), ("Project", "workspaceId")])
+async def test_what_railway_chose_stays_when_the_program_is_silent(driver: Driver, kind: str, field: str) -> None:
+    """An import knows the region; a program without one must not lose the volume and its data over that."""
+    fields = RailwayProvider.resources[f"railway:index:{kind}"].fields
+    assert compare(fields, {field: "as it is"}, {}) == ()
+    assert [each.path for each in compare(fields, {field: "as it is"}, {field: "another"})] == [field]
 
 
 async def test_import_of_nothing_is_nothing(driver: Driver) -> None:

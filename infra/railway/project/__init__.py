@@ -37,7 +37,7 @@ class Project(Resource[RailwayClient, ProjectInputs]):
     inputs_type: ClassVar = ProjectInputs
     fields: ClassVar = (
         Field("name", PROJECT_NAME, is_required=True),
-        Field("workspaceId", ID, replaces=True),
+        Field("workspaceId", ID, replaces=True, is_kept_when_absent=True),
     )
     outputs: ClassVar = (Output("defaultEnvironmentId"),)
 

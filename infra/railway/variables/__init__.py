@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import NotFound
 from infra.provider.fields import Field, Output
-from infra.provider.properties import UNKNOWN, Properties, has_unknown, plain
+from infra.provider.properties import UNKNOWN, Properties, Secret, has_unknown, plain
 from infra.provider.rules import MapOf, Text
 from infra.railway.client import Data, RailwayClient
 from infra.railway.names import VARIABLE_NAME
@@ -67,7 +67,9 @@ class Variables(Resource[RailwayClient, VariablesInputs]):
         found = await _variables(call, place, set_by_us)
         if found is None:
             return None
-        return Found(recorded.identity, {**place, "variables": found}, {"digest": digest(found)})
+        # Of an import nobody has said yet which values are secret: until then all of them are.
+        shown: Properties = dict(found) if recorded.inputs else {name: Secret(value) for name, value in found.items()}
+        return Found(recorded.identity, {**place, "variables": shown}, {"digest": digest(found)})
 
     async def delete(self, call: Call[RailwayClient], recorded: Recorded[VariablesInputs]) -> None:
         place = recorded.inputs.place if recorded.inputs else place_of(recorded.identity)
