@@ -30,12 +30,13 @@ from infra.localcloud.plane.interface import Plane
 from infra.localcloud.plane.local import LocalPlane
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.railway_api.faults import Faults
-from infra.localcloud.world.model import World
 from infra.localcloud.world.transitions import SetPort
+from infra.localcloud.world_clock import WorldClock
 
 PORTS = range(8700, 8800)
 INHERITED = ("PATH", "HOME", "LANG", "TZ")
 LINKS_FILE = "links.json"
+CLOCK_FILE = "clock.json"
 MAIL_OWNER = "mail"
 MAIL_REGION = "us-west2"
 STOP_TIMEOUT_S = 60.0
@@ -113,10 +114,11 @@ async def serve(home: Path, rtt_ms: float | None) -> None:
         store = Store(cloud / "world.json")
         world = store.read()  # before anything starts: a damaged file must not cost the processes their state
         links = Links(cloud / LINKS_FILE, rtt_ms)
-        plane = LocalPlane(home, RTT_MS_DEFAULT)
+        clock = WorldClock(cloud / CLOCK_FILE)
+        plane = LocalPlane(home, RTT_MS_DEFAULT, clock)
         async with _running(plane):
             await links.apply(plane)
-            await _serve(home, cloud, links, store, world, plane)
+            await _serve(home, cloud, links, Keeper(store, world, clock), plane)
 
 
 @contextlib.asynccontextmanager
@@ -129,11 +131,11 @@ async def _running(plane: Plane) -> AsyncIterator[None]:
             await plane.close()
 
 
-async def _serve(home: Path, cloud: Path, links: Links, store: Store, world: World, plane: Plane) -> None:
+async def _serve(home: Path, cloud: Path, links: Links, keeper: Keeper, plane: Plane) -> None:
+    world = keeper.world
     mail = plane.allocate(MAIL_REGION, MAIL_OWNER)
     listener = listening_socket(plane.api_address, world.port, home)
     port = int(listener.getsockname()[1])
-    keeper = Keeper(store, world)
     if world.port != port:
         await keeper.apply(SetPort(port))
     token_file = cloud / "token"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import quote
 
 from infra.localcloud.conducting.keeper import Keeper
-from infra.localcloud.plane.interface import DatabaseSpec, Exited, Plane, PlaneError
+from infra.localcloud.plane.interface import DatabaseSpec, Plane, PlaneError
 from infra.localcloud.world import lookup
 from infra.localcloud.world.errors import WorldError
 from infra.localcloud.world.model import ReadReplica, SupabaseProject
@@ -41,6 +40,7 @@ def database_url(project: SupabaseProject, address: str) -> str:
 class Databases:
     def __init__(self, keeper: Keeper, plane: Plane, cloud: Path) -> None:
         self._keeper, self._plane, self._cloud = keeper, plane, cloud
+        self.held: set[str] = set()  # keys of what somebody took down and wants to stay down
 
     async def bring_up(self, ref: str) -> None:
         """COMING_UP -> ACTIVE_HEALTHY, or INIT_FAILED after the last attempt. Also mends one that runs already."""
@@ -53,17 +53,23 @@ class Databases:
     async def _try(self, ref: str, act: Callable[[SupabaseProject], Awaitable[None]], failed_status: str) -> None:
         for attempt in range(ATTEMPTS_MAX):
             project = self._keeper.world.supabase.get(ref)
-            if project is None:
+            if project is None or primary_key(ref) in self.held:
                 return
             try:
                 await act(project)
             except PlaneError as exc:
                 _logger.warning("supabase project %s, attempt %d: %s", ref, attempt + 1, exc)
-                await asyncio.sleep(backoff_s(attempt))
+                await self._keeper.clock.sleep(backoff_s(attempt))
                 continue
             await self._set_status(ref, "ACTIVE_HEALTHY")
             return
         await self._set_status(ref, failed_status)
+
+    async def went_down(self, key: str) -> None:
+        """A process that is held has ended. The project says so where its primary or its gateway has."""
+        found = self.scope_of(key)
+        if found is not None and found[2] is None:
+            await self._set_status(found[1], "ACTIVE_UNHEALTHY")
 
     async def _set_status(self, ref: str, status: str) -> None:
         try:
@@ -109,14 +115,14 @@ class Databases:
         for attempt in range(ATTEMPTS_MAX):
             project = self._keeper.world.supabase.get(ref)
             replica = self._replica(project, identifier)
-            if project is None or replica is None:
+            if project is None or replica is None or standby_key(replica) in self.held:
                 return
             try:
                 await self._plane.ensure_database(self._standby(project, replica))
                 await self._keeper.apply(ReadReplicaReady(ref, identifier))
             except PlaneError as exc:
                 _logger.warning("read replica %s, attempt %d: %s", identifier, attempt + 1, exc)
-                await asyncio.sleep(backoff_s(attempt))
+                await self._keeper.clock.sleep(backoff_s(attempt))
                 continue
             except WorldError:
                 return
@@ -136,13 +142,13 @@ class Databases:
             primary_key=primary_key(project.ref),
         )
 
-    def scope_of_exit(self, event: Exited) -> tuple[str, str, str | None] | None:
-        """(scope, ref, identifier) of the project that an ended process belongs to; None when it is not ours."""
+    def scope_of(self, key: str) -> tuple[str, str, str | None] | None:
+        """(scope, ref, identifier) of the project that a process belongs to; None when it is not ours."""
         for project in self._keeper.world.supabase.values():
-            if event.key in (primary_key(project.ref), api_key(project.ref)):
+            if key in (primary_key(project.ref), api_key(project.ref)):
                 return f"supabase:{project.ref}", project.ref, None
             for replica in project.replicas:
-                if event.key == standby_key(replica):
+                if key == standby_key(replica):
                     return f"supabase:{replica.identifier}", project.ref, replica.identifier
         return None
 

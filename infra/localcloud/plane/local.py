@@ -35,6 +35,7 @@ from infra.localcloud.plane.link_table import LinkTable
 from infra.localcloud.plane.mail import MailSink
 from infra.localcloud.plane.processes import Child, Supervisor, ended_within, settled, start_failed
 from infra.localcloud.plane.spawning import Command, signal_group
+from infra.localcloud.world_clock import WorldClock
 
 SUPABASE_API_PORT = 8000
 SUPABASE_API_TIMEOUT_S = 30.0
@@ -46,12 +47,12 @@ class LocalPlane:
     """One per home. `start` first: before it, no address is known. Not thread-safe; call from the daemon's main thread,
     to which the children's death signal is tied."""
 
-    def __init__(self, home: Path, rtt_ms: float) -> None:
+    def __init__(self, home: Path, rtt_ms: float, clock: WorldClock | None = None) -> None:
         self._directory = home.resolve() / "cloud"
         self._book_path = self._directory / "plane.json"
         self._book: AddressBook | None = None
         self._claim: socket.socket | None = None
-        self._supervisor = Supervisor(self._directory)
+        self._supervisor = Supervisor(self._directory, clock)
         self._links_process = Attendant(self._supervisor, "links", "infra.localcloud.plane.links", (), self._directory)
         self._links = LinkTable(self._links_process, rtt_ms)
         self._edges: dict[str, Attendant] = {}
