@@ -22,7 +22,9 @@ from infra.railway.project import Project
 from infra.railway.project_token import ProjectToken
 from infra.railway.service import Service
 from infra.railway.service_domain import ServiceDomain
+from infra.railway.shared_variables import SharedVariables
 from infra.railway.tcp_proxy import TcpProxy
+from infra.railway.variable import Variable
 from infra.railway.variables import Variables
 from infra.railway.volume import Volume
 
@@ -42,6 +44,8 @@ class RailwayProvider(NativeProvider[RailwayClient]):
         Environment(),
         Service(),
         Variables(),
+        Variable(),
+        SharedVariables(),
         ServiceDomain(),
         CustomDomain(),
         TcpProxy(),

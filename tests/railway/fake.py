@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.railway.fake_networking import Networking
+from tests.railway.fake_variables import Variables
 
 Json = dict[str, Any]
 TOKEN = "fake-account-token-0123456789"
@@ -36,7 +37,7 @@ def edges(items: Any) -> Json:
     return {"edges": [{"node": item} for item in items]}
 
 
-class FakeRailway(Networking):
+class FakeRailway(Networking, Variables):
     """World and API in one. `faults` maps an operation name to what happens to its next calls, first to last."""
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class FakeRailway(Networking):
         self.environments: dict[str, Json] = {}
         self.services: dict[str, Json] = {}
         self.instances: dict[tuple[str, str], Json] = {}
-        self.variables: dict[tuple[str, str], Json] = {}
+        self.variables: dict[tuple[str | None, str], Json] = {}
         self.domains: dict[str, Json] = {}
         self.volumes: dict[str, Json] = {}
         self.deployments: dict[str, Json] = {}
@@ -283,6 +284,8 @@ class FakeRailway(Networking):
             if (service_id, environmentId) not in self.instances:
                 raise Refused("ServiceInstance not found")
             self.commit_networking(environmentId, service_id, given.get("networking") or {})
+            self.commit_variables(environmentId, service_id, given.get("variables") or {})
+        self.commit_variables(environmentId, None, patch.get("sharedVariables") or {})
         return {"environmentPatchCommit": self._id("patch")}
 
     # Variables, domains, volumes.
@@ -296,9 +299,9 @@ class FakeRailway(Networking):
     _privateDomain = _variables  # noqa: N815  operations find their handlers by name
 
     def _variableCollectionUpsert(self, input: Json) -> Json:  # noqa: A002, N802
-        if input["serviceId"] not in self.services:
+        if input.get("serviceId") is not None and input["serviceId"] not in self.services:
             raise Refused("Service not found")
-        key = (input["serviceId"], input["environmentId"])
+        key = (input.get("serviceId"), input["environmentId"])
         kept = {} if input["replace"] else self.variables.get(key, {})
         self.variables[key] = kept | input["variables"]
         return {"variableCollectionUpsert": True}

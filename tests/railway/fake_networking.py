@@ -15,6 +15,7 @@ class Networking:
     environments: dict[str, Json]
 
     def __init__(self) -> None:
+        super().__init__()
         self.proxies: dict[str, Json] = {}
         self.custom_domains: dict[str, Json] = {}
         self.tokens: dict[str, Json] = {}

@@ -70,6 +70,7 @@ def changes_of(patch: object) -> EnvironmentChanges:
     return EnvironmentChanges(
         tuple(_service(service_id, given) for service_id, given in services.items()),
         _variables("sharedVariables", config.get("sharedVariables")),
+        _sealed(config.get("sharedVariables")),
     )
 
 
@@ -98,6 +99,7 @@ def _service(service_id: str, given: object) -> ServicePatch:
         changes,
         regions,
         variables,
+        sealed=_sealed(service.get("variables")),
         is_deleted=service.get("isDeleted", False),
         **_networking(f"{path}.networking", service.get("networking") or {}),
     )
@@ -129,21 +131,26 @@ def _variables(path: str, given: object) -> dict[str, str | None]:
             values[name] = None
             continue
         found = _object(f"{path}.{name[:40]}", entry)
-        _only_known(f"{path}.{name[:40]}", found, ("value",))
+        _only_known(f"{path}.{name[:40]}", found, ("value", "isSealed"))
+        if not isinstance(found.get("isSealed", False), bool):
+            raise BadInput(f"{path}.{name[:40]}.isSealed: expected true or false")
         if "value" in found:
             values[name] = found["value"]
     checked_variables({name: value for name, value in values.items() if value is not None})
     return values
 
 
+def _sealed(given: Any) -> tuple[str, ...]:
+    """Names to seal. There is no way back: `"isSealed": false` unseals nothing."""
+    return tuple(name for name, entry in (given or {}).items() if entry is not None and entry.get("isSealed"))
+
+
 def shown(patch: Mapping[str, Any], *, is_decrypted: bool) -> dict[str, Any]:
-    """The patch as it was given; without its variables' values unless somebody asked for them."""
+    """The patch as it was given; without its variables' values unless somebody asked for them, and they are not sealed."""
 
     def hidden(variables: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: None if entry is None else {} for name, entry in variables.items()}
+        return {name: _hidden(entry, is_decrypted=is_decrypted) for name, entry in variables.items()}
 
-    if is_decrypted:
-        return dict(patch)
     result = dict(patch)
     if result.get("sharedVariables"):
         result["sharedVariables"] = hidden(result["sharedVariables"])
@@ -153,6 +160,14 @@ def shown(patch: Mapping[str, Any], *, is_decrypted: bool) -> dict[str, Any]:
             for service_id, service in result["services"].items()
         }
     return result
+
+
+def _hidden(entry: Any, *, is_decrypted: bool) -> Any:
+    if entry is None:
+        return None
+    if entry.get("isSealed"):
+        return {"isSealed": True}
+    return entry if is_decrypted else {}
 
 
 def _object(path: str, value: object) -> dict[str, Any]:

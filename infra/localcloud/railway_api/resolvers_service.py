@@ -150,14 +150,17 @@ def variables_(
     if call.access.environment(environmentId).project_id != projectId:
         raise NotFound("Environment")
     if serviceId is None:
-        return lookup.variables_of(call.world, environmentId, None)
+        return lookup.readable_of(call.world, environmentId, None)
     instance = call.access.instance(serviceId, environmentId)
     if unrendered:
-        return lookup.variables_of(call.world, environmentId, serviceId)
-    values = rendered_variables(call.world, instance, call.cloud.conductor.router.private_address).values
+        return lookup.readable_of(call.world, environmentId, serviceId)
+    sealed = lookup.sealed_of(call.world, environmentId, serviceId)
+    values = rendered_variables(
+        variables.without_sealed(call.world), instance, call.cloud.conductor.router.private_address
+    ).values
     if "PORT" not in lookup.variables_of(call.world, environmentId, serviceId):
         values = {name: value for name, value in values.items() if name != "PORT"}  # injected into replicas, not shown
-    return values
+    return {name: value for name, value in values.items() if name not in sealed}
 
 
 def _variable_values(given: object) -> dict[str, str]:
@@ -198,6 +201,17 @@ async def variable_delete(_: None, info: Info, input: Input) -> bool:
         variables.DeleteVariable(new_stamp(), input["projectId"], input["environmentId"], input.get("serviceId"), input["name"])
     )
     return True
+
+
+async def shared_variable_configure(_: None, info: Info, input: Input) -> views.View:
+    call = call_of(info)
+    environment = call.access.environment(input["environmentId"])
+    for service_id in (*input["enabledServiceIds"], *input["disabledServiceIds"]):
+        call.access.instance(service_id, environment.id)
+    enabled, disabled = tuple(input["enabledServiceIds"]), tuple(input["disabledServiceIds"])
+    command = variables.ConfigureShared(new_stamp(), input["projectId"], environment.id, input["name"], enabled, disabled)
+    await call.apply(command)
+    return views.variable_view(call, environment, None, input["name"])
 
 
 def domains(
@@ -311,6 +325,7 @@ MUTATIONS = {
     "variableUpsert": variable_upsert,
     "variableCollectionUpsert": variable_collection_upsert,
     "variableDelete": variable_delete,
+    "sharedVariableConfigure": shared_variable_configure,
     "serviceDomainCreate": service_domain_create,
     "serviceDomainUpdate": service_domain_update,
     "serviceDomainDelete": service_domain_delete,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -33,6 +34,7 @@ from infra.localcloud.world.model import (
     World,
 )
 from infra.localcloud.world.networking import custom_domains_of, tcp_proxies_of
+from infra.localcloud.world.references import references_in
 
 View = dict[str, Any]
 T = TypeVar("T")
@@ -108,8 +110,32 @@ def environment_view(call: Call, found: Environment) -> View:
         "sourceEnvironment": source,
         "config": config,
         "configEtag": lambda info: etag_of(config_of(call, found, is_decrypted=True)),
+        "variables": lambda info, **paging: variable_pages(call, found, **paging),
         "serviceInstances": pages(instances(), lambda one: one.id, lambda one: instance_view(call, one)),
         "volumeInstances": pages(volumes(), lambda one: one.id, lambda one: volume_instance_view(call, one)),
+    }
+
+
+def variable_pages(call: Call, environment: Environment, **paging: Any) -> View:
+    services = [one.service_id for one in call.world.instances.values() if one.environment_id == environment.id]
+    places: list[str | None] = [None, *services]
+    found = [(service_id, name) for service_id in places for name in lookup.variables_of(call.world, environment.id, service_id)]
+    return connection(found, lambda one: f"{one[0] or ''}/{one[1]}", lambda one: variable_view(call, environment, *one), **paging)
+
+
+def variable_view(call: Call, environment: Environment, service_id: str | None, name: str) -> View:
+    value = lookup.variables_of(call.world, environment.id, service_id).get(name, "")
+    is_sealed = name in lookup.sealed_of(call.world, environment.id, service_id)
+    return {
+        "id": str(uuid.uuid5(uuid.UUID(environment.id), f"variable:{service_id}:{name}")),
+        "name": name,
+        "environmentId": environment.id,
+        "environment": lambda info: environment_view(call, environment),
+        "serviceId": service_id,
+        "isSealed": is_sealed,
+        "references": [] if is_sealed else references_in(value),
+        "createdAt": environment.created_at,
+        "updatedAt": environment.updated_at,
     }
 
 
@@ -120,23 +146,25 @@ def etag_of(config: View) -> str:
 def config_of(call: Call, environment: Environment, *, is_decrypted: bool) -> View:
     """Environment.config: the one place in Railway's API that shows multiRegionConfig. Only what is set appears."""
 
-    def shown(variables: dict[str, str]) -> View:
-        """Values only for who asked to have them decrypted."""
-        return {name: {"value": value} if is_decrypted else {} for name, value in variables.items()}
+    def shown(service_id: str | None) -> View:
+        """Values only for who asked to have them decrypted; of sealed ones to nobody."""
+        sealed = lookup.sealed_of(call.world, environment.id, service_id)
+        return {
+            name: {"isSealed": True} if name in sealed else {"value": value} if is_decrypted else {}
+            for name, value in lookup.variables_of(call.world, environment.id, service_id).items()
+        }
 
     services = {}
     for one in call.world.instances.values():
         if one.environment_id != environment.id:
             continue
-        own = lookup.variables_of(call.world, environment.id, one.service_id)
         domains = lookup.domains_of(call.world, one.service_id, environment.id)
         services[one.service_id] = {
             **manifest(one.settings),
-            "variables": shown(own),
+            "variables": shown(one.service_id),
             "networking": networking_config(call.world, one, domains),
         }
-    shared = lookup.variables_of(call.world, environment.id, None)
-    return {"services": services, "sharedVariables": shown(shared)}
+    return {"services": services, "sharedVariables": shown(None)}
 
 
 def networking_config(world: World, instance: Instance, domains: list[Domain]) -> View:

@@ -39,6 +39,7 @@ def end_instances(world: World, instances: Iterable[Instance]) -> tuple[World, t
             deployments={found.id: None for found in lookup.deployments_of(world, instance.id)},
             domains={found.id: None for found in lookup.domains_of(world, instance.service_id, instance.environment_id)},
             variables={lookup.variable_key(instance.environment_id, instance.service_id): None},
+            sealed={lookup.variable_key(instance.environment_id, instance.service_id): None},
             volume_instances={found.id: None for found in mounted},
             volumes={found.volume_id: None for found in mounted},
             endings={ending.id: ending},

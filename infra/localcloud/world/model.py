@@ -317,6 +317,7 @@ class World(Struct, frozen=True):
     services: dict[str, Service] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
     variables: dict[str, dict[str, str]] = field(default_factory=dict)
+    sealed: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of variables, by the same keys
     deployments: dict[str, Deployment] = field(default_factory=dict)
     domains: dict[str, Domain] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)

@@ -24,6 +24,7 @@ class ServicePatch(Struct, frozen=True):
     changes: dict[str, Any] = {}
     regions: dict[str, int | None] | None = None
     variables: dict[str, str | None] = {}
+    sealed: tuple[str, ...] = ()
     tcp_proxies: dict[int, bool] = {}
     custom_domains: dict[str, CustomDomainPatch | None] = {}
     is_deleted: bool = False
@@ -34,6 +35,7 @@ class EnvironmentChanges(Struct, frozen=True):
 
     services: tuple[ServicePatch, ...] = ()
     shared_variables: dict[str, str | None] = {}
+    shared_sealed: tuple[str, ...] = ()
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -131,6 +131,7 @@ def delete_project(world: World, command: DeleteProject) -> Change:
         environments={found.id: None for found in world.environments.values() if found.project_id == project.id},
         services={found.id: None for found in world.services.values() if found.project_id == project.id},
         variables={key: None for key in world.variables if _environment_of(world, key) == project.id},
+        sealed={key: None for key in world.sealed if _environment_of(world, key) == project.id},
         volumes={found.id: None for found in world.volumes.values() if found.project_id == project.id},
         tokens={found.id: None for found in world.tokens.values() if found.project_id == project.id},
         patches={found.id: None for found in world.patches.values() if _is_of(world, found.environment_id, project.id)},
@@ -148,7 +149,7 @@ def _environment_of(world: World, variable_key: str) -> str | None:
 
 
 def create_environment(world: World, command: CreateEnvironment) -> Change:
-    """With a source environment its instances and variables are copied, its deployments are not."""
+    """With a source environment its instances and variables are copied, its deployments and sealed variables are not."""
     lookup.project(world, command.project_id)
     name = checked_name("Environment", command.name)
     _refuse_taken_name(world, command.project_id, name)
@@ -190,7 +191,9 @@ def _duplicate(world: World, source_id: str, environment: Environment, stamp: St
                 updated_at=stamp.at,
             )
     variables = {
-        f"{environment.id}/{key.partition('/')[2]}": values
+        f"{environment.id}/{key.partition('/')[2]}": {
+            name: values[name] for name in values if name not in world.sealed.get(key, ())
+        }
         for key, values in world.variables.items()
         if key.partition("/")[0] == source.id
     }
@@ -221,6 +224,7 @@ def delete_environment(world: World, command: DeleteEnvironment) -> Change:
         world,
         environments={environment.id: None},
         variables={key: None for key in world.variables if key.partition("/")[0] == environment.id},
+        sealed={key: None for key in world.sealed if key.partition("/")[0] == environment.id},
         tokens={found.id: None for found in world.tokens.values() if found.environment_id == environment.id},
         patches={found.id: None for found in world.patches.values() if found.environment_id == environment.id},
     )

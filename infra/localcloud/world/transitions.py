@@ -38,6 +38,7 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     services.UpdateInstance: services.update_instance,
     variables.UpsertVariables: variables.upsert_variables,
     variables.DeleteVariable: variables.delete_variable,
+    variables.ConfigureShared: variables.configure_shared,
     patches.StageChanges: patches.stage_changes,
     patches.CommitPatch: patches.commit_patch,
     patches.RecordRefusal: patches.record_refusal,

@@ -39,7 +39,7 @@ class CustomDomain(Listed[CustomDomainInputs]):
     fields: ClassVar = (
         *PLACE_FIELDS,
         Field("domain", HOST_NAME, is_required=True, replaces=True),
-        Field("targetPort", Whole(1, 65_535)),
+        Field("targetPort", Whole(1, 65_535), is_kept_when_absent=True),
     )
     outputs: ClassVar = (
         Output(

@@ -13,6 +13,7 @@ import pulumi
 from infra.provider.resource_class import Attribute, NativeResource
 from infra.railway.resources.networking import CustomDomain, TcpProxy
 from infra.railway.resources.tokens import ProjectToken
+from infra.railway.resources.variables import SharedVariables, Variable
 
 __all__ = [
     "CustomDomain",
@@ -22,7 +23,9 @@ __all__ = [
     "ProjectToken",
     "Service",
     "ServiceDomain",
+    "SharedVariables",
     "TcpProxy",
+    "Variable",
     "Variables",
     "Volume",
 ]
