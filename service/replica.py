@@ -70,7 +70,12 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             stack.push_async_callback(shared.close)
         jwks = Jwks(auth_api.key_document, clock, lambda gone: authenticator.forget_keys(gone))
         authenticator = Authenticator(
-            limits=Limits(settings.cache_ttl_s, settings.cache_entries_max, settings.revocation_staleness_max_s),
+            limits=Limits(
+                ttl_s=settings.cache_ttl_s,
+                entries_max=settings.cache_entries_max,
+                bytes_max=settings.cache_bytes_max,
+                staleness_max_s=settings.revocation_staleness_max_s,
+            ),
             policy=Policy(settings.jwt_issuer, settings.jwt_audience),
             sealer=sealer,
             jwks=jwks,
@@ -100,6 +105,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             authenticator=authenticator,
             endpoints=endpoints,
             entries_max=settings.cache_entries_max,
+            bytes_max=settings.cache_bytes_max,
             clock=clock,
             counters=counters,
         )
@@ -117,6 +123,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
         process = psutil.Process()
         gauges = Gauges(
             entries=lambda: len(authenticator),
+            entries_bytes=lambda: authenticator.size_bytes,
             flights=lambda: authenticator.flights,
             feed_silent_s=lambda: feed.silent_s,
             revocation_subjects=lambda: len(revocations),

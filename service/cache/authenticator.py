@@ -26,6 +26,7 @@ from typing import Literal, Protocol
 
 from cachebox import LRUCache
 
+from service.cache.bounded import BoundedCache
 from service.cache.entries import USER_BYTES_MAX, Entry, Record, Sealer, good_until
 from service.cache.flights import Flights
 from service.clocks import Clock
@@ -62,10 +63,11 @@ class Feed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the settings say about remembering. Seconds, entries."""
+    """What the settings say about remembering. Seconds, entries, bytes."""
 
     ttl_s: float
     entries_max: int
+    bytes_max: int
     staleness_max_s: float
 
 
@@ -103,7 +105,7 @@ class Authenticator:
         self._wall = clock.wall
         self._monotonic = clock.monotonic
         self._counters = counters
-        self._entries: LRUCache[bytes, Entry] = LRUCache(limits.entries_max)
+        self._entries: BoundedCache[bytes, Entry] = BoundedCache(limits.entries_max, limits.bytes_max, clock.wall)
         self._rejections: LRUCache[bytes, tuple[float, TokenRejected]] = LRUCache(REJECTIONS_MAX)
         self._flights: Flights[tuple[Entry, Tier]] = Flights(FLIGHTS_MAX, FLIGHT_DEADLINE_S)
 
@@ -135,7 +137,7 @@ class Authenticator:
         name = self._name(token)
         is_good = self._standing(identity, confirmed_at) is Standing.GOOD and self._jwks.vouches_for(identity.key_thumbprint)
         if is_good and self._wall() < until:
-            self._entries[name] = entry
+            self._keep(name, entry)
             if self._shared is not None:
                 self._shared.put_soon(name, Record(identity, user_json, until))
         return entry
@@ -162,18 +164,23 @@ class Authenticator:
     def forget(self, token: bytes) -> None:
         """Drops one token from both tiers."""
         name = self._name(token)
-        self._entries.pop(name, None)
+        self._entries.pop(name)
         if self._shared is not None:
             self._shared.drop_soon(name)
 
     def forget_keys(self, thumbprints: frozenset[str]) -> None:
         """Drops from L1 what these keys verified. Records in L2 name their key and are refused when they are read."""
-        for name, entry in list(self._entries.items()):
+        for name, entry in self._entries:
             if entry.identity.key_thumbprint in thumbprints:
-                self._entries.pop(name, None)
+                self._entries.pop(name)
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def size_bytes(self) -> int:
+        """What L1 holds, as its entries count themselves."""
+        return self._entries.size_bytes
 
     @property
     def flights(self) -> int:
@@ -181,6 +188,9 @@ class Authenticator:
 
     async def close(self) -> None:
         await self._flights.close()
+
+    def _keep(self, name: bytes, entry: Entry) -> None:
+        self._entries.put(name, entry, entry.size_bytes, entry.good_until)
 
     def _may_serve(self, entry: Entry) -> bool:
         evidence_at = max(self._feed.heard_at, entry.confirmed_at)
@@ -217,7 +227,7 @@ class Authenticator:
         if self._wall() >= until or not is_vouched_for or not self._may_serve(entry):
             self._counters.l2_misses += 1
             return None
-        self._entries[name] = entry
+        self._keep(name, entry)
         return entry
 
     async def _verify(self, parsed: ParsedToken) -> Identity:

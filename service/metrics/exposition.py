@@ -20,6 +20,7 @@ class Gauges:
     """What is read rather than counted; each is asked at collection time."""
 
     entries: Callable[[], int]
+    entries_bytes: Callable[[], int]
     flights: Callable[[], int]
     feed_silent_s: Callable[[], float]
     revocation_subjects: Callable[[], int]
@@ -114,6 +115,7 @@ class Exposition(Collector):
         yield about
         for name, text, value in (
             ("cache_entries", "Tokens in L1", gauges.entries()),
+            ("cache_bytes", "Memory that the tokens in L1 take", gauges.entries_bytes()),
             ("flights", "Verifications under way", gauges.flights()),
             ("revocation_lag_seconds", "Seconds since the revocation set was last known complete", gauges.feed_silent_s()),
             ("revocation_subjects", "Sessions and users in the revocation set", gauges.revocation_subjects()),

@@ -12,6 +12,7 @@ from service.tokens.identity import Identity
 
 Headers = list[tuple[bytes, bytes]]
 
+HEADER_BYTES = 130  # a tuple and two byte strings, besides their texts
 JSON_TYPE = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
 # An API that answers JSON to programs: nothing may be sniffed, framed, or sent on as a referrer (OWASP ASVS 5.0 3.4).
@@ -32,6 +33,11 @@ class Answer:
     status: int
     headers: Headers
     body: bytes = b""
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory, near enough for a bound."""
+        return len(self.body) + sum(HEADER_BYTES + len(name) + len(value) for name, value in self.headers)
 
 
 def identity_headers(identity: Identity) -> Headers:

@@ -29,6 +29,7 @@ import structlog
 from cachebox import LRUCache
 
 from service.cache.authenticator import Authenticator
+from service.cache.bounded import BoundedCache
 from service.cache.entries import USER_BYTES_MAX, Entry
 from service.cache.flights import Flights
 from service.clocks import Clock
@@ -134,6 +135,7 @@ class DropIn:
         authenticator: Authenticator,
         endpoints: AuthEndpoints,
         entries_max: int,
+        bytes_max: int,
         clock: Clock,
         counters: Counters,
     ) -> None:
@@ -142,7 +144,7 @@ class DropIn:
         self._endpoints = endpoints
         self._clock = clock
         self._counters = counters
-        self._users: LRUCache[bytes, dict[Variant, tuple[Entry, Answer]]] = LRUCache(entries_max)
+        self._users: BoundedCache[bytes, dict[Variant, tuple[Entry, Answer]]] = BoundedCache(entries_max, bytes_max, clock.wall)
         self._documents: LRUCache[tuple[str, Variant], tuple[float, Answer]] = LRUCache(DOCUMENTS_MAX)
         self._flights: Flights[Answer] = Flights(FLIGHTS_MAX, FLIGHT_DEADLINE_S)
 
@@ -185,7 +187,7 @@ class DropIn:
         except TokenRejected:
             return None
         name = self._authenticator.name(token)
-        kept = self._users.get(name, {}).get(variant)
+        kept = (self._users.get(name) or {}).get(variant)
         if kept is not None and self._authenticator.is_servable(kept[0]):
             self._counters.l1_hits += 1
             return kept[1]
@@ -215,8 +217,10 @@ class DropIn:
         self._counters.issuer_confirmations += 1
         if len(answer.body) <= USER_BYTES_MAX and not _sets_cookie(answer):
             name = self._authenticator.name(token)
-            others = list(self._users.get(name, {}).items())[-(VARIANTS_MAX - 1) :]
-            self._users[name] = {**dict(others), variant: (entry, answer)}
+            others = list((self._users.get(name) or {}).items())[-(VARIANTS_MAX - 1) :]
+            variants = {**dict(others), variant: (entry, answer)}
+            size_bytes = sum(kept.size_bytes + answer.size_bytes for kept, answer in variants.values())
+            self._users.put(name, variants, size_bytes, entry.good_until)
         return answer
 
     async def _document(self, asked: Asked, variant: Variant) -> Answer:
@@ -258,7 +262,7 @@ class DropIn:
         if scope is None:
             return None
         answer = await self._whole(asked, b"".join([chunk async for chunk in _body(asked, receive)]))
-        self._users.pop(self._authenticator.name(token), None)
+        self._users.pop(self._authenticator.name(token))
         await self._endpoints.note_log_out(token, identity, scope, answer.status, _code_of(answer))
         return answer
 
@@ -304,7 +308,7 @@ class DropIn:
             return
 
     def _forget(self, token: bytes) -> None:
-        self._users.pop(self._authenticator.name(token), None)
+        self._users.pop(self._authenticator.name(token))
         self._authenticator.forget(token)
 
 

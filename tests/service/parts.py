@@ -110,7 +110,7 @@ class Parts:
         self.key_document = issuing.jwks()
         self.jwks = Jwks(self._fetch, self.clock, lambda gone: self.authenticator.forget_keys(gone))
         self.authenticator = Authenticator(
-            limits=Limits(ttl_s=ttl_s, entries_max=100, staleness_max_s=2.0),
+            limits=Limits(ttl_s=ttl_s, entries_max=100, bytes_max=1_000_000, staleness_max_s=2.0),
             policy=Policy(issuing.ISSUER, issuing.AUDIENCE),
             sealer=self.sealer,
             jwks=self.jwks,

@@ -74,7 +74,7 @@ class Web:
             region="here",
         )
         nothing = lambda: 0  # noqa: E731
-        gauges = Gauges(nothing, nothing, lambda: 0.0, nothing, nothing, nothing, nothing)
+        gauges = Gauges(nothing, nothing, nothing, lambda: 0.0, nothing, nothing, nothing, nothing)
         exposition = Exposition(parts.counters, gauges, "r", "here")
         rules = read_rules(settings)
         self.gate = Gate(LocalStore(rules, lambda: int(parts.clock.wall() * 1e6)), rules, "k", parts.counters)
@@ -89,6 +89,7 @@ class Web:
             authenticator=parts.authenticator,
             endpoints=endpoints,
             entries_max=100,
+            bytes_max=1_000_000,
             clock=parts.clock,
             counters=parts.counters,
         )

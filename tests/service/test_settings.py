@@ -134,4 +134,4 @@ def test_every_setting_is_documented_and_nothing_else():
     for name, default in documented:
         field = Settings.model_fields[name.lower()]
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
-            assert default == f"{field.default:g}", name
+            assert default == (f"{field.default:g}" if isinstance(field.default, float) else str(field.default)), name
