@@ -14,6 +14,7 @@ import msgspec
 from infra.localcloud.railway_api.resolvers_service import SETTINGS, multi_region_config
 from infra.localcloud.world.errors import BadInput
 from infra.localcloud.world.patch_content import CustomDomainPatch, EnvironmentChanges, ServicePatch
+from infra.localcloud.world.service_settings import checked_limits
 from infra.localcloud.world.variables import checked_variables
 
 PATCH_BYTES_MAX = 512 * 1024
@@ -30,6 +31,10 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
@@ -39,12 +44,14 @@ SECTIONS: dict[str, dict[str, tuple[str, Check]]] = {
         "image": ("a text", _is_text),
         "repo": ("a text", _is_text),
         "rootDirectory": ("a text", _is_text),
+        "branch": ("a text", _is_text),
     },
     "build": {
         "builder": (f"one of {', '.join(BUILDERS)}", lambda value: value in BUILDERS),
         "buildCommand": ("a text", _is_text),
         "dockerfilePath": ("a text", _is_text),
         "watchPatterns": ("a list of texts", _is_texts),
+        "nixpacksPlan": ("an object", lambda value: isinstance(value, dict)),
     },
     "deploy": {
         "startCommand": ("a text", _is_text),
@@ -55,9 +62,13 @@ SECTIONS: dict[str, dict[str, tuple[str, Check]]] = {
         "restartPolicyMaxRetries": ("an integer", _is_count),
         "overlapSeconds": ("an integer", _is_count),
         "drainingSeconds": ("an integer", _is_count),
+        "cronSchedule": ("a text", _is_text),
+        "sleepApplication": ("true or false", _is_truth),
+        "ipv6EgressEnabled": ("true or false", _is_truth),
     },
 }
-OURS = {**SETTINGS, "image": "image", "repo": "repo"}
+OURS = {**SETTINGS, "image": "image", "repo": "repo", "branch": "branch"}
+SPECIAL = ("multiRegionConfig", "registryCredentials", "limitOverride")
 
 
 def changes_of(patch: object) -> EnvironmentChanges:
@@ -77,20 +88,27 @@ def changes_of(patch: object) -> EnvironmentChanges:
 def _service(service_id: str, given: object) -> ServicePatch:
     path = f"services.{service_id[:40]}"
     service = _object(path, given)
-    _only_known(path, service, (*SECTIONS, "variables", "networking", "isDeleted"))
+    _only_known(path, service, (*SECTIONS, "configFile", "variables", "networking", "isDeleted"))
     changes: dict[str, Any] = {}
     regions = None
     for name, known in SECTIONS.items():
         section = _object(f"{path}.{name}", service.get(name) or {})
-        _only_known(f"{path}.{name}", section, (*known, "multiRegionConfig") if name == "deploy" else known)
+        _only_known(f"{path}.{name}", section, (*known, *SPECIAL) if name == "deploy" else known)
         for key, value in section.items():
             if key == "multiRegionConfig":
                 regions = multi_region_config(value) if value is not None else None
+                continue
+            if key in SPECIAL:
+                changes |= _special(f"{path}.{name}.{key}", key, value)
                 continue
             expected, is_right = known[key]
             if value is not None and not is_right(value):
                 raise BadInput(f"{path}.{name}.{key}: expected {expected} or null")
             changes[OURS[key]] = tuple(value) if isinstance(value, list) else value
+    if "configFile" in service:
+        if not isinstance(service["configFile"], str | None):
+            raise BadInput(f"{path}.configFile: expected a text or null")
+        changes["railway_config_file"] = service["configFile"]
     if not isinstance(service.get("isDeleted", False), bool):
         raise BadInput(f"{path}.isDeleted: expected true or false")
     variables = _variables(f"{path}.variables", service.get("variables"))
@@ -103,6 +121,23 @@ def _service(service_id: str, given: object) -> ServicePatch:
         is_deleted=service.get("isDeleted", False),
         **_networking(f"{path}.networking", service.get("networking") or {}),
     )
+
+
+def _special(path: str, key: str, value: Any) -> dict[str, Any]:
+    """{"username", "password"} and {"containers": {"cpu", "memoryBytes"}}, or null."""
+    given = {} if value is None else _object(path, value)
+    if key == "registryCredentials":
+        _only_known(path, given, ("username", "password"))
+        if not all(isinstance(one, str) for one in given.values()):
+            raise BadInput(f"{path}: expected texts")
+        return {"registry_username": given.get("username")}
+    _only_known(path, given, ("containers",))
+    containers = _object(f"{path}.containers", given.get("containers") or {})
+    _only_known(f"{path}.containers", containers, ("cpu", "memoryBytes"))
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in containers.values()):
+        raise BadInput(f"{path}.containers: expected numbers")
+    memory = containers.get("memoryBytes")
+    return checked_limits(containers.get("cpu"), None if memory is None else int(memory))
 
 
 def _networking(path: str, given: object) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from infra.localcloud.railway_api import (
     resolvers_account,
     resolvers_clients,
     resolvers_deployment,
+    resolvers_limits,
     resolvers_metrics,
     resolvers_networking,
     resolvers_patch,
@@ -22,6 +23,7 @@ from infra.localcloud.railway_api import (
 MODULES = (
     resolvers_account,
     resolvers_service,
+    resolvers_limits,
     resolvers_networking,
     resolvers_clients,
     resolvers_deployment,

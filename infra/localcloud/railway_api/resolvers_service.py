@@ -13,7 +13,7 @@ from infra.localcloud.world import lookup, owners, places, services, variables
 from infra.localcloud.world.errors import BadInput, NotAuthorized, NotFound
 from infra.localcloud.world.provided import rendered_variables
 
-# The schema's names for our Settings fields; what is not in here is placed (regions) or refused (see UNSUPPORTED).
+# The schema's names for our Settings fields; what is not in here is handled by itself.
 SETTINGS = {
     "builder": "builder",
     "buildCommand": "build_command",
@@ -30,8 +30,10 @@ SETTINGS = {
     "drainingSeconds": "draining_s",
     "railwayConfigFile": "railway_config_file",
     "ipv6EgressEnabled": "has_ipv6_egress",
+    "cronSchedule": "cron_schedule",
+    "sleepApplication": "can_sleep",
+    "nixpacksPlan": "nixpacks_plan",
 }
-UNSUPPORTED = ("cronSchedule", "sleepApplication")
 
 
 def service(_: None, info: Info, id: str) -> views.View:
@@ -61,6 +63,7 @@ async def service_create(_: None, info: Info, input: Input) -> views.View:
             image=source.get("image"),
             repo=source.get("repo"),
             branch=input.get("branch"),
+            registry_username=(input.get("registryCredentials") or {}).get("username"),
             variables=_variable_values(input.get("variables") or {}),
         )
     )
@@ -97,13 +100,12 @@ async def service_instance_update(
     if environmentId is None:
         environmentId = call.access.project(call.access.service(serviceId).project_id).base_environment_id  # noqa: N806
     call.access.instance(serviceId, environmentId)
-    for name in UNSUPPORTED:
-        if input.get(name):
-            raise BadInput(f"{name}: the local cloud does not support this setting; leave it out")
     changes: dict[str, Any] = {ours: input[theirs] for theirs, ours in SETTINGS.items() if theirs in input}
     for name in ("pre_deploy_command", "watch_patterns"):
         if changes.get(name) is not None:
             changes[name] = tuple(changes[name])
+    if "registryCredentials" in input:
+        changes["registry_username"] = (input["registryCredentials"] or {}).get("username")
     if "source" in input:
         source = input["source"] or {}
         changes |= {"image": source.get("image"), "repo": source.get("repo")}

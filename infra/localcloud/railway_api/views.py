@@ -161,6 +161,7 @@ def config_of(call: Call, environment: Environment, *, is_decrypted: bool) -> Vi
         domains = lookup.domains_of(call.world, one.service_id, environment.id)
         services[one.service_id] = {
             **manifest(one.settings),
+            **({"configFile": one.settings.railway_config_file} if one.settings.railway_config_file else {}),
             "variables": shown(one.service_id),
             "networking": networking_config(call.world, one, domains),
         }
@@ -184,6 +185,7 @@ def manifest(settings: Settings) -> View:
         "buildCommand": settings.build_command,
         "dockerfilePath": settings.dockerfile_path,
         "watchPatterns": list(settings.watch_patterns) or None,
+        "nixpacksPlan": settings.nixpacks_plan,
     }
     deploy = {
         "startCommand": settings.start_command,
@@ -194,13 +196,25 @@ def manifest(settings: Settings) -> View:
         "restartPolicyMaxRetries": settings.restart_policy_max_retries,
         "overlapSeconds": settings.overlap_s,
         "drainingSeconds": settings.draining_s,
+        "cronSchedule": settings.cron_schedule,
+        "sleepApplication": settings.can_sleep or None,
+        "ipv6EgressEnabled": settings.has_ipv6_egress or None,
+        "registryCredentials": {"username": settings.registry_username} if settings.registry_username else None,
+        "limitOverride": limits_view(settings),
         "multiRegionConfig": {region: {"numReplicas": count} for region, count in settings.placement.items()},
     }
-    source = {"image": settings.image, "repo": settings.repo, "rootDirectory": settings.root_directory}
+    source = {"image": settings.image, "repo": settings.repo, "branch": settings.branch, "rootDirectory": settings.root_directory}
     return {
         name: {key: value for key, value in section.items() if value is not None}
         for name, section in (("source", source), ("build", build), ("deploy", deploy))
     }
+
+
+def limits_view(settings: Settings) -> View | None:
+    """The form of the scalar ServiceInstanceLimit; None where nothing is limited."""
+    containers = {"cpu": settings.limit_vcpus, "memoryBytes": settings.limit_memory_bytes}
+    given = {name: value for name, value in containers.items() if value is not None}
+    return {"containers": given} if given else None
 
 
 def service_view(call: Call, found: Service) -> View:
@@ -255,6 +269,9 @@ def instance_view(call: Call, found: Instance) -> View:
         "drainingSeconds": settings.draining_s,
         "numReplicas": settings.num_replicas,
         "railwayConfigFile": settings.railway_config_file,
+        "cronSchedule": settings.cron_schedule,
+        "sleepApplication": settings.can_sleep,
+        "nixpacksPlan": settings.nixpacks_plan,
         "ipv6EgressEnabled": settings.has_ipv6_egress,
         "region": settings.first_region,
         "source": {"image": settings.image, "repo": settings.repo} if settings.image or settings.repo else None,

@@ -115,6 +115,12 @@ class Settings(Struct, frozen=True):
     branch: str | None = None
     railway_config_file: str | None = None
     has_ipv6_egress: bool = False
+    cron_schedule: str | None = None
+    can_sleep: bool = False
+    nixpacks_plan: dict[str, Any] | None = None
+    registry_username: str | None = None  # the password is of no use here and not kept
+    limit_vcpus: float | None = None
+    limit_memory_bytes: int | None = None
 
     @property
     def placement(self) -> dict[str, int]:

@@ -7,7 +7,18 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from infra.localcloud.world import deployments, endings, networking, patches, places, projects, services, supabase, variables
+from infra.localcloud.world import (
+    deployments,
+    endings,
+    networking,
+    patches,
+    places,
+    projects,
+    service_settings,
+    services,
+    supabase,
+    variables,
+)
 from infra.localcloud.world.effects import Change
 from infra.localcloud.world.model import World
 
@@ -36,6 +47,7 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     services.UpdateService: services.update_service,
     services.DeleteService: services.delete_service,
     services.UpdateInstance: services.update_instance,
+    **service_settings.TRANSITIONS,
     variables.UpsertVariables: variables.upsert_variables,
     variables.DeleteVariable: variables.delete_variable,
     variables.ConfigureShared: variables.configure_shared,

@@ -168,7 +168,7 @@ async def test_patches_go_with_their_environment(cloud: Harness) -> None:
         ({"buckets": {}}, "patch.buckets: not known"),
         ({"services": {"s": []}}, "services.s: expected an object"),
         ({"services": {"s": {"volumeMounts": {}}}}, "services.s.volumeMounts: not known"),
-        ({"services": {"s": {"deploy": {"cronSchedule": "* * * * *"}}}}, "deploy.cronSchedule: not known"),
+        ({"services": {"s": {"deploy": {"requiredMountPath": "/x"}}}}, "deploy.requiredMountPath: not known"),
         ({"services": {"s": {"deploy": {"startCommand": 1}}}}, "startCommand: expected a text or null"),
         ({"services": {"s": {"deploy": {"restartPolicyType": "MAYBE"}}}}, "restartPolicyType: expected one of"),
         ({"services": {"s": {"deploy": {"drainingSeconds": True}}}}, "drainingSeconds: expected an integer"),
