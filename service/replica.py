@@ -130,6 +130,12 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             outbox_waiting=lambda: worker.waiting,
             outbox_dead=lambda: worker.dead,
             memory_bytes=lambda: process.memory_info().rss,
+            breakers=lambda: {
+                **{f"issuer_{lane}": breaker.is_tripped for lane, breaker in auth_api.breakers.items()},
+                "issuer_drop_in": upstream.breaker.is_tripped,
+                **{f"database_{pool.name}": pool.is_given_up for pool in database.pools},
+                **({} if shared is None else {"redis": shared.is_given_up}),
+            },
         )
         gate = _gate(settings, clock, counters, stack)
         app = build_app(

@@ -40,7 +40,7 @@ from service.tokens.verification import Policy, check_claims, check_signature, i
 
 Tier = Literal["l1", "l2", "miss"]
 FLIGHTS_MAX = 256
-FLIGHT_DEADLINE_S = 3.0
+FLIGHT_DEADLINE_S = 1.0
 REJECTIONS_MAX = 5000
 REJECTION_TTL_S = 5.0
 

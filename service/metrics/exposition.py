@@ -27,6 +27,7 @@ class Gauges:
     outbox_waiting: Callable[[], int]
     outbox_dead: Callable[[], int]
     memory_bytes: Callable[[], int]
+    breakers: Callable[[], dict[str, bool]]
 
 
 class Exposition(Collector):
@@ -124,6 +125,10 @@ class Exposition(Collector):
             ("memory_bytes", "Resident memory", gauges.memory_bytes()),
         ):
             yield GaugeMetricFamily(f"cached_auth_{name}", text, value=value)
+        breakers = GaugeMetricFamily("cached_auth_breaker_open", "1 while a part is left alone after failures", labels=["part"])
+        for part, is_open in gauges.breakers().items():
+            breakers.add_metric([part], float(is_open))
+        yield breakers
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

@@ -74,7 +74,7 @@ class Web:
             region="here",
         )
         nothing = lambda: 0  # noqa: E731
-        gauges = Gauges(nothing, nothing, nothing, lambda: 0.0, nothing, nothing, nothing, nothing)
+        gauges = Gauges(nothing, nothing, nothing, lambda: 0.0, nothing, nothing, nothing, nothing, dict)
         exposition = Exposition(parts.counters, gauges, "r", "here")
         rules = read_rules(settings)
         self.gate = Gate(LocalStore(rules, lambda: int(parts.clock.wall() * 1e6)), rules, "k", parts.counters)
