@@ -75,6 +75,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
                 entries_max=settings.cache_entries_max,
                 bytes_max=settings.cache_bytes_max,
                 staleness_max_s=settings.revocation_staleness_max_s,
+                when_silent=settings.revocation_when_silent,
             ),
             policy=Policy(settings.jwt_issuer, settings.jwt_audience),
             sealer=sealer,

@@ -86,6 +86,7 @@ class Settings(BaseSettings):
     cache_entries_max: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
     cache_bytes_max: Annotated[int, Field(ge=65_536, le=4_294_967_296)] = 33_554_432
     revocation_staleness_max_s: Annotated[float, Field(ge=1.0, le=60.0)] = 2.0
+    revocation_when_silent: Literal["ask", "refuse"] = "ask"
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     cors_max_age_s: Annotated[int, Field(ge=0, le=86_400)] = 3600

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import structlog
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -19,8 +19,9 @@ from service.errors import TokenRejected, TooManyRequests, Unavailable
 from service.metrics.exposition import CONTENT_TYPE, Exposition
 from service.metrics.performance import Performance
 from service.readiness import Readiness
+from service.revocation.records import Kind
 from service.settings import Settings
-from service.tokens.parsing import UUID_PATTERN
+from service.tokens.parsing import KEY_ID_CHARACTERS_MAX, UUID_PATTERN
 from service.web.answers import Answer, error_answer, fault_answer, limited_answer, rejection_answer
 from service.web.auth_endpoints import AuthEndpoints
 from service.web.callers import address_of
@@ -43,16 +44,27 @@ class Refresh(BaseModel):
 
 
 class RevocationRequest(BaseModel):
-    """Exactly one of the two."""
+    """Exactly one of the four. key_id: a key's `kid` or RFC 7638 thumbprint. issued_before: seconds since 1970."""
+
+    model_config = ConfigDict(extra="forbid")
 
     user_id: Annotated[str | None, Field(pattern=f"^{UUID_PATTERN}$")] = None
     session_id: Annotated[str | None, Field(pattern=f"^{UUID_PATTERN}$")] = None
+    key_id: Annotated[str | None, Field(min_length=1, max_length=KEY_ID_CHARACTERS_MAX)] = None
+    issued_before: Annotated[int | None, Field(ge=1, le=2**40)] = None
 
     @model_validator(mode="after")
     def _one_subject(self) -> RevocationRequest:
-        if (self.user_id is None) == (self.session_id is None):
-            raise ValueError("expected user_id or session_id, and not both")
+        if len([name for name in _KINDS if getattr(self, name) is not None]) != 1:
+            raise ValueError("expected exactly one of user_id, session_id, key_id and issued_before")
         return self
+
+    @property
+    def what(self) -> tuple[Kind, str]:
+        return next((kind, str(getattr(self, name))) for name, kind in _KINDS.items() if getattr(self, name) is not None)
+
+
+_KINDS: dict[str, Kind] = {"user_id": "user", "session_id": "session", "key_id": "key", "issued_before": "everyone"}
 
 
 def build_app(
@@ -122,10 +134,11 @@ def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints, limited: LimitedEnd
     async def logout(request: Request, scope: Annotated[Literal["global", "local", "others"], Query()] = "global") -> Response:
         return response_of(await endpoints.log_out(request.scope["headers"], scope))
 
-    @app.post("/api/v1/auth/revoke", status_code=202, summary="End a session, or all of a user's; service role key only")
+    @app.post(
+        "/api/v1/auth/revoke", status_code=202, summary="End sessions, or void a key's or all old tokens; service role key only"
+    )
     async def revoke(request: Request, body: RevocationRequest) -> Response:
-        kind: Literal["session", "user"] = "session" if body.session_id else "user"
-        return response_of(await endpoints.revoke(request.scope["headers"], kind, body.session_id or body.user_id or ""))
+        return response_of(await endpoints.revoke(request.scope["headers"], *body.what))
 
 
 def _add_operations_routes(

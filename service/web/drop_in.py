@@ -205,6 +205,8 @@ class DropIn:
             if _code_of(answer) in ("session_not_found", "user_not_found", "user_banned", "bad_jwt"):
                 self._forget(token)
             return answer
+        if self._authenticator.is_refused_widely(identity):  # auth-js ends its session at the other code, not at this one
+            return error_answer(asked, 403, "bad_jwt", "invalid JWT: the token was revoked")
         if self._authenticator.is_revoked(identity):
             return error_answer(asked, 403, "session_not_found", "Session from session_id claim in JWT does not exist")
         if _user_id(answer.body) != identity.user_id:

@@ -128,11 +128,11 @@ class Parts:
         return (await self.authenticator.authenticate(token))[1]
 
     def revoke_session(self, session_id: str = issuing.SESSION) -> None:
-        line = Revocation(1, "session", session_id, self.clock.wall(), self.clock.wall() + 90_000)
+        line = Revocation(1, "session", session_id, self.clock.wall(), 90_000)
         self.revocations.apply(line, self.clock.monotonic())
 
     def revoke_user(self, user_id: str = issuing.USER, except_session: str | None = None) -> None:
-        line = Revocation(1, "user", user_id, math.floor(self.clock.wall()), self.clock.wall() + 90_000, except_session)
+        line = Revocation(1, "user", user_id, math.floor(self.clock.wall()), 90_000, except_session)
         self.revocations.apply(line, self.clock.monotonic())
 
     async def _fetch(self) -> bytes:
