@@ -99,6 +99,9 @@ class Conductor:
     def _change_password(self, effect: e.ChangeDatabasePassword) -> None:
         self._submit(f"supabase:{effect.ref}", f"password:{effect.ref}", lambda: self.databases.change_password(effect.ref))
 
+    def _reconfigure_auth(self, effect: e.ReconfigureAuth) -> None:
+        self._submit(f"supabase:{effect.ref}", f"auth:{effect.ref}", lambda: self.databases.reconfigure(effect.ref))
+
     def _bring_up_replica(self, effect: e.BringUpReadReplica) -> None:
         scope = f"supabase:{effect.identifier}"
         self._submit(scope, effect.identifier, lambda: self.databases.bring_up_replica(effect.ref, effect.identifier))
@@ -213,6 +216,7 @@ _HANDLERS: dict[type[e.Effect], Callable[[Conductor, e.Effect], None]] = {
     e.RoutesChanged: Conductor._routes,  # type: ignore[dict-item]
     e.BringUpSupabase: Conductor._bring_up,  # type: ignore[dict-item]
     e.ChangeDatabasePassword: Conductor._change_password,  # type: ignore[dict-item]
+    e.ReconfigureAuth: Conductor._reconfigure_auth,  # type: ignore[dict-item]
     e.BringUpReadReplica: Conductor._bring_up_replica,  # type: ignore[dict-item]
     e.RunEnding: Conductor._end,  # type: ignore[dict-item]
 }

@@ -301,6 +301,7 @@ class SupabaseProject(Struct, frozen=True):
     status: str
     created_at: str
     replicas: tuple[ReadReplica, ...] = ()
+    auth_config: dict[str, Any] = {}
 
 
 class Ending(Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from infra.localcloud.world import (
+    auth_config,
     deployments,
     endings,
     networking,
@@ -78,6 +79,7 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     deployments.RecordPlacement: deployments.record_placement,
     deployments.Interrupted: deployments.interrupted,
     endings.FinishEnding: endings.finish_ending,
+    **auth_config.TRANSITIONS,
     supabase.CreateSupabaseProject: supabase.create_supabase_project,
     supabase.SetSupabaseStatus: supabase.set_supabase_status,
     supabase.RenameSupabaseProject: supabase.rename_supabase_project,
