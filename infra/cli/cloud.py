@@ -18,7 +18,7 @@ from infra.cli.errors import OperationFailed, UsageError
 from infra.cli.home import ROOT, Home
 
 DAEMON_TIMEOUT_S = 150  # beyond the local cloud's own deadlines: what it says when one of them has passed says more
-ASK_TIMEOUT_S = 30  # setting a link waits for its relays
+ASK_TIMEOUT_S = 250  # a restore waits for the whole replay
 PROJECT_URL_TEMPLATE = "http://{database_host}:8000"
 
 
@@ -59,6 +59,8 @@ class LocalCloud:
                 timeout=ASK_TIMEOUT_S,
                 trust_env=False,
             )
+            if answer.status_code == 503:
+                raise OperationFailed(str(answer.json().get("message", "failed")), "./cached-auth cloud status")
             if answer.status_code in (400, 404):
                 raise UsageError(str(answer.json().get("message", "refused")), "./cached-auth cloud status")
             answer.raise_for_status()

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from infra.localcloud import fault_endpoints, link_settings, local_endpoints, time_endpoints
+from infra.localcloud import database_endpoints, fault_endpoints, link_settings, local_endpoints, time_endpoints
 from infra.localcloud.conducting.store import StoreError
 from infra.localcloud.link_settings import Links
 from infra.localcloud.plane.interface import PlaneError
@@ -100,6 +100,10 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
         Route("/_local/faults", with_account(faults), methods=["GET", "POST", "DELETE"]),
         Route("/_local/faults/processes", with_account(fault_endpoints.set_process_fault), methods=["POST"]),
         Route("/_local/faults/standbys", with_account(fault_endpoints.set_standby_fault), methods=["POST"]),
+        Route("/_local/databases/promote", with_account(database_endpoints.promote), methods=["POST"]),
+        Route("/_local/databases/backup", with_account(database_endpoints.back_up), methods=["POST"]),
+        Route("/_local/databases/restore", with_account(database_endpoints.restore), methods=["POST"]),
+        Route("/_local/databases/backups", with_account(database_endpoints.list_backups), methods=["GET"]),
         Route("/_local/time", with_account(time_endpoints.time), methods=["GET", "POST"]),
         Route("/_local/shutdown", with_account(shutdown), methods=["POST"]),
         Route("/_local/reset", with_account(local_endpoints.reset), methods=["POST"]),

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from infra.cli.cloud import find_cloud, remove_cloud, require_cloud, run_daemon_command, start_cloud
+from infra.cli.commands.cloud_database import database
 from infra.cli.commands.cloud_fault import fault
 from infra.cli.commands.cloud_time import time
 from infra.cli.confirm import confirm
@@ -20,6 +21,7 @@ def command() -> None:
     """Railway and Supabase on this machine: start it, stop it, see what runs in it."""
 
 
+command.add_command(database)
 command.add_command(fault)
 command.add_command(time)
 

@@ -15,6 +15,7 @@ from infra.localcloud.conducting.databases import Databases
 from infra.localcloud.conducting.deployments import Deployments
 from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.metrics import Metrics
+from infra.localcloud.conducting.recovery import Recovery
 from infra.localcloud.conducting.replicas import Replicas, present, together
 from infra.localcloud.conducting.restarting import Restarting
 from infra.localcloud.conducting.router import Router
@@ -42,6 +43,7 @@ class Conductor:
         self._restarting = Restarting(keeper, self.replicas, self.build_logs, tasks)
         self.deployments = Deployments(keeper, self.replicas, self._restarting, self.router, self.build_logs)
         self.databases = Databases(keeper, plane, cloud)
+        self.recovery = Recovery(keeper, plane, self.workers, self.databases)
         self.metrics = Metrics(keeper, plane)
         self.is_restoring = False
         keeper.on_effects = self._accept

@@ -93,17 +93,17 @@ class Databases:
                 _logger.warning("supabase project %s, attempt %d: %s", ref, attempt + 1, exc)
                 await self._keeper.clock.sleep(backoff_s(attempt))
                 continue
-            await self._set_status(ref, "ACTIVE_HEALTHY")
+            await self.set_status(ref, "ACTIVE_HEALTHY")
             return
-        await self._set_status(ref, failed_status)
+        await self.set_status(ref, failed_status)
 
     async def went_down(self, key: str) -> None:
         """A process that is held has ended. The project says so where its primary or its gateway has."""
         found = self.scope_of(key)
         if found is not None and found[2] is None:
-            await self._set_status(found[1], "ACTIVE_UNHEALTHY")
+            await self.set_status(found[1], "ACTIVE_UNHEALTHY")
 
-    async def _set_status(self, ref: str, status: str) -> None:
+    async def set_status(self, ref: str, status: str) -> None:
         try:
             await self._keeper.apply(SetSupabaseStatus(ref, status))
         except WorldError:

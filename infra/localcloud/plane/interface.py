@@ -81,6 +81,14 @@ class DatabaseSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Backup:
+    """Of a primary; any moment from its completion on can be restored. Seconds since 1970, by the machine's clock."""
+
+    id: str
+    completed_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Exited:
     """A replica or server ended without having been asked to."""
 
@@ -184,6 +192,18 @@ class Plane(Protocol):
 
     async def set_replay_delay(self, key: str, delay_ms: int) -> None:
         """A standby applies what it receives this much later (0: at once). PlaneError for what is no running standby."""
+
+    async def promote_database(self, standby_key: str) -> None:
+        """The standby's data take the primary's place, the old primary's the standby's, which follows from there. PlaneError."""
+
+    async def back_up_database(self, key: str) -> Backup:
+        """A base backup of a running primary; from the first one on its log is archived. PlaneError."""
+
+    def backups(self, key: str) -> list[Backup]:
+        """Of a primary, oldest first."""
+
+    async def restore_database(self, key: str, at_s: float | None) -> None:
+        """A running primary's data as they were then (None: the newest), its standbys ended: ensure them again. PlaneError."""
 
     def send_signal(self, key: str, number: signal.Signals) -> None:
         """To the whole group of a process, as the outside world would: its end is reported. Unknown key: nothing to do."""

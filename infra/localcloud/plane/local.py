@@ -13,14 +13,17 @@ from infra.localcloud.edge.routes import EdgeRoute, UpstreamGroup
 from infra.localcloud.plane import addresses
 from infra.localcloud.plane.addresses import AddressBook
 from infra.localcloud.plane.attendants import ROOT, Attendant
+from infra.localcloud.plane.backups import Backups
 from infra.localcloud.plane.bundles import Bundles
 from infra.localcloud.plane.caches import READY_TIMEOUT_S, cache_argv, cache_program, cache_question
 from infra.localcloud.plane.claim import claim_octet, reclaim_octet, require_free
 from infra.localcloud.plane.databases import PORT as DATABASE_PORT
 from infra.localcloud.plane.databases import Databases
 from infra.localcloud.plane.documents import read_document, write_document
+from infra.localcloud.plane.failover import Failover
 from infra.localcloud.plane.health import Question, http_question, until_ready
 from infra.localcloud.plane.interface import (
+    Backup,
     DatabaseSpec,
     Exited,
     HealthCheck,
@@ -60,6 +63,8 @@ class LocalPlane:
         self._bundles = Bundles(self._directory)
         self._mail = MailSink(self._directory / "mail")
         self._databases = Databases(self._directory, self._supervisor, self._database_near_end)
+        self._failover = Failover(self._databases)
+        self._backups = Backups(self._databases, self._directory)
 
     async def start(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -168,6 +173,20 @@ class LocalPlane:
 
     async def remove_database(self, key: str) -> None:
         await self._databases.remove(key)
+        await self._backups.forget(key)
+
+    async def promote_database(self, standby_key: str) -> None:
+        primary_key = await self._failover.promote(standby_key)
+        await self._backups.resume(primary_key)
+
+    async def back_up_database(self, key: str) -> Backup:
+        return await self._backups.create(key)
+
+    def backups(self, key: str) -> list[Backup]:
+        return self._backups.completed(key)
+
+    async def restore_database(self, key: str, at_s: float | None) -> None:
+        await self._backups.restore(key, at_s)
 
     async def ensure_supabase_api(self, key: str, address: str, environment: Mapping[str, str]) -> None:
         if self._supervisor.find(key) is not None:

@@ -17,7 +17,7 @@ from infra.localcloud.conducting.clock import timestamp
 from infra.localcloud.conducting.databases import local_region
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.railway_api.endpoint import BodyTooLarge, read_body
-from infra.localcloud.supabase_management import views
+from infra.localcloud.supabase_management import backups, views
 from infra.localcloud.supabase_management.keys import api_key, new_jwt_secret, new_ref
 from infra.localcloud.world import auth_config, lookup, owners
 from infra.localcloud.world.errors import BadInput, NotFound, WorldError
@@ -231,5 +231,7 @@ def routes(wrap: Callable[[Handler], Callable[[Request], Awaitable[Response]]]) 
         ("GET", f"{project}/config/auth", read_auth_config),
         ("PATCH", f"{project}/config/auth", change_auth_config),
         ("GET", f"{project}/config/database/pooler", pooler),
+        ("GET", f"{project}/database/backups", backups.list_backups),
+        ("POST", f"{project}/database/backups/restore-pitr", backups.restore_pitr),
     ]
     return [Route(path, wrap(handler), methods=[method]) for method, path, handler in table]
