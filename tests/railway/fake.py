@@ -52,6 +52,7 @@ class FakeRailway(Networking, Variables):
         self.deployments: dict[str, Json] = {}
         self.faults: dict[str, list[str]] = {}
         self.late_environment = False
+        self.copies_to_come: dict[str, list[str]] = {}
         self.calls: list[str] = []
         self.bodies: list[Json] = []
         self.done: Counter[str] = Counter()
@@ -184,6 +185,7 @@ class FakeRailway(Networking, Variables):
 
     def _new_environment(self, project_id: str, name: str) -> Json:
         environment = {"id": self._id("environment"), "name": name, "projectId": project_id, "deletedAt": None}
+        environment |= {"isEphemeral": False, "sourceEnvironment": None}
         self.environments[environment["id"]] = environment
         return environment
 
@@ -197,7 +199,25 @@ class FakeRailway(Networking, Variables):
 
     def _environmentCreate(self, input: Json) -> Json:  # noqa: A002, N802
         self._of_project(input["projectId"])
-        return {"environmentCreate": self._new_environment(input["projectId"], input["name"])}
+        if any(each["name"] == input["name"] and each["projectId"] == input["projectId"] for each in self.environments.values()):
+            raise Refused(f'An environment named "{input["name"]}" already exists in this project')
+        made = self._new_environment(input["projectId"], input["name"])
+        made["isEphemeral"] = bool(input.get("ephemeral"))
+        source = input.get("sourceEnvironmentId")
+        if source is not None:
+            made["sourceEnvironment"] = {"id": source}
+            self.copies_to_come[made["id"]] = [service for service, environment in self.instances if environment == source]
+        return {"environmentCreate": made}
+
+    def _environmentInstances(self, id: str) -> Json:  # noqa: A002, N802
+        """Of a copy one more instance is there at each look, as they appear one after the other at Railway."""
+        self._environment(id)
+        if self.copies_to_come.get(id):
+            service_id = self.copies_to_come[id].pop(0)
+            source = self.environments[id]["sourceEnvironment"]["id"]
+            self.instances[service_id, id] = dict(self.instances[service_id, source])
+        here = [{"serviceId": service} for service, environment in self.instances if environment == id]
+        return {"environment": {"serviceInstances": edges(here)}}
 
     def _environmentRename(self, id: str, input: Json) -> Json:  # noqa: A002, N802
         self.environments[id]["name"] = input["name"]

@@ -81,7 +81,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "Project",
         lambda at: {"name": "life-" + at["projectId"][-8:]},
-        imports=(own_id,),
+        imports=(own_id, lambda at, made: str(made.inputs["name"])),
         changed={"name": "life-renamed"},
         service=False,
         creates="projectCreate",
@@ -90,7 +90,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "Environment",
         lambda at: {"projectId": at["projectId"], "name": "staging"},
-        imports=(own_id,),
+        imports=(own_id, lambda at, made: f"{at['projectId']}/staging"),
         changed={"name": "rehearsal"},
         service=False,
         creates="environmentCreate",

@@ -195,6 +195,7 @@ async def environment_create(_: None, info: Info, input: Input) -> views.View:
             name=input["name"],
             is_ephemeral=bool(input.get("ephemeral")),
             source_environment_id=input.get("sourceEnvironmentId"),
+            is_skipping_deploys=bool(input.get("skipInitialDeploys")),
         )
     )
     return views.environment_view(call, world.environments[stamp.id])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import Struct, structs
 
 from infra.localcloud.world import lookup
-from infra.localcloud.world.effects import Change, RoutesChanged, with_items
+from infra.localcloud.world.deployments import new_deployment
+from infra.localcloud.world.effects import Change, Effect, RoutesChanged, with_items
 from infra.localcloud.world.endings import end_instances
 from infra.localcloud.world.errors import BadInput, Refused
 from infra.localcloud.world.model import Environment, Instance, Project, ProjectToken, Stamp, World
@@ -44,6 +45,7 @@ class CreateEnvironment(Struct, frozen=True):
     name: str
     is_ephemeral: bool = False
     source_environment_id: str | None = None
+    is_skipping_deploys: bool = False
 
 
 class RenameEnvironment(Struct, frozen=True):
@@ -149,7 +151,10 @@ def _environment_of(world: World, variable_key: str) -> str | None:
 
 
 def create_environment(world: World, command: CreateEnvironment) -> Change:
-    """With a source environment its instances and variables are copied, its deployments and sealed variables are not."""
+    """With a source environment its instances and variables are copied, its deployments and sealed variables are not.
+
+    What has something to run is deployed at once, unless the caller says otherwise.
+    """
     lookup.project(world, command.project_id)
     name = checked_name("Environment", command.name)
     _refuse_taken_name(world, command.project_id, name)
@@ -166,7 +171,15 @@ def create_environment(world: World, command: CreateEnvironment) -> Change:
     world = with_items(world, environments={environment.id: environment})
     if command.source_environment_id is not None:
         world = _duplicate(world, command.source_environment_id, environment, stamp)
-    return Change(world)
+    effects: list[Effect] = []
+    if not command.is_skipping_deploys:
+        for instance in [found for found in world.instances.values() if found.environment_id == environment.id]:
+            if instance.settings.image is None and instance.release is None:
+                continue
+            change = new_deployment(world, instance, structs.replace(stamp, id=stamp.child(instance.id)), reason="deploy")
+            world = change.world
+            effects.extend(change.effects)
+    return Change(world, tuple(effects))
 
 
 def _refuse_taken_name(world: World, project_id: str, name: str) -> None:
