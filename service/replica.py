@@ -39,6 +39,7 @@ from service.web.drop_in import DropIn
 from service.web.front import Front
 from service.web.limited_drop_in import LimitedDropIn
 from service.web.limited_endpoints import LimitedEndpoints
+from service.web.sign_ins import SignIns
 
 
 @asynccontextmanager
@@ -105,6 +106,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             upstream=upstream,
             authenticator=authenticator,
             endpoints=endpoints,
+            sign_ins=SignIns(endpoints, counters),
             entries_max=settings.cache_entries_max,
             bytes_max=settings.cache_bytes_max,
             clock=clock,

@@ -151,11 +151,14 @@ class AuthEndpoints:
             self._revocations.apply(revocation, self._clock.monotonic())
 
     async def _signed_in(self, answer: UpstreamAnswer, asked_at: float, *, is_new_session: bool) -> bool:
-        """Warms the cache with a new token and sets off what follows a log-in; False where the answer holds no token."""
         if answer.status not in (200, 201):
             return False
+        return await self.note_signed_in(answer.body, asked_at, is_new_session=is_new_session)
+
+    async def note_signed_in(self, body: bytes, asked_at: float, *, is_new_session: bool) -> bool:
+        """Warms the cache with a new token and sets off what follows a log-in; False where the answer holds no token."""
         try:
-            response = msgspec.json.decode(answer.body, type=_TokenResponse)
+            response = msgspec.json.decode(body, type=_TokenResponse)
             user = msgspec.json.decode(response.user, type=SignedInUser)
         except msgspec.DecodeError:
             return False

@@ -11,7 +11,8 @@ understand gets the issuer's own refusal. One thing only is stronger than the is
 
 Four public documents are kept for a while, and served stale for longer where the issuer does not answer.
 
-POST /logout is recorded in the revocation log before its answer is given.
+POST /logout is recorded in the revocation log before its answer is given. A session that is handed out is remembered once its
+answer has gone (web/sign_ins.py).
 
 A fault of ours or on the way is 503 with Retry-After in GoTrue's error shape.
 """
@@ -42,6 +43,9 @@ from service.web.answers import JSON_TYPE, Answer
 from service.web.auth_endpoints import AuthEndpoints
 from service.web.bearer import bearer_token
 from service.web.callers import address_of
+from service.web.sign_ins import BODY_BYTES_MAX as SIGN_IN_BYTES_MAX
+from service.web.sign_ins import PATHS as SIGN_IN_PATHS
+from service.web.sign_ins import SignIns
 
 PREFIX = "/auth/v1/"
 USER, LOGOUT = f"{PREFIX}user", f"{PREFIX}logout"
@@ -134,6 +138,7 @@ class DropIn:
         upstream: PassThrough,
         authenticator: Authenticator,
         endpoints: AuthEndpoints,
+        sign_ins: SignIns,
         entries_max: int,
         bytes_max: int,
         clock: Clock,
@@ -142,6 +147,7 @@ class DropIn:
         self._upstream = upstream
         self._authenticator = authenticator
         self._endpoints = endpoints
+        self._sign_ins = sign_ins
         self._clock = clock
         self._counters = counters
         self._users: BoundedCache[bytes, dict[Variant, tuple[Entry, Answer]]] = BoundedCache(entries_max, bytes_max, clock.wall)
@@ -166,6 +172,7 @@ class DropIn:
         return answer.status
 
     async def close(self) -> None:
+        await self._sign_ins.close()
         await self._flights.close()
 
     async def _answer(self, asked: Asked, receive: Receive) -> Answer | None:
@@ -286,6 +293,14 @@ class DropIn:
 
     async def _hand_on(self, asked: Asked, receive: Receive, send: Send) -> int:
         headers = request_headers(asked.headers, asked.client_address)
+        is_sign_in = asked.method == "POST" and asked.path in SIGN_IN_PATHS
+        if is_sign_in:  # we read along, so the answer must not be compressed
+            headers = [
+                *((name, value) for name, value in headers if name != b"accept-encoding"),
+                (b"accept-encoding", b"identity"),
+            ]
+        read_along: list[bytes] = []
+        asked_at = self._clock.monotonic()
         body = _body(asked, receive) if asked.has_body else None
         async with self._upstream.opened(asked.method, asked.target, headers, body) as response:
             if asked.method not in ("GET", "HEAD", "OPTIONS") and response.status_code < 300:
@@ -295,12 +310,16 @@ class DropIn:
             try:
                 async for part in response.aiter_raw():
                     await send({"type": "http.response.body", "body": part, "more_body": True})
+                    if is_sign_in and sum(map(len, read_along)) <= SIGN_IN_BYTES_MAX:
+                        read_along.append(part)
             except httpx.HTTPError:
                 self._counters.upstream_failures += 1
                 log.warning("answer_broke_off")
                 return response.status_code  # the server closes the connection of an answer without an end
             await send({"type": "http.response.body", "body": b""})
-            return response.status_code
+        if is_sign_in:
+            self._sign_ins.note_soon(response.status_code, b"".join(read_along), asked.query, asked_at)
+        return response.status_code
 
     def _forget_of(self, asked: Asked) -> None:
         """What somebody changed about a user is not shown as it was before."""

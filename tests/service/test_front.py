@@ -30,6 +30,7 @@ from service.web.drop_in import DropIn
 from service.web.front import BODY_BYTES_MAX, Front
 from service.web.limited_drop_in import LimitedDropIn
 from service.web.limited_endpoints import LimitedEndpoints
+from service.web.sign_ins import SignIns
 from tests.service import issuing
 from tests.service.conftest import settings_with
 from tests.service.parts import Parts
@@ -88,6 +89,7 @@ class Web:
             upstream=self.upstream,
             authenticator=parts.authenticator,
             endpoints=endpoints,
+            sign_ins=SignIns(endpoints, parts.counters),
             entries_max=100,
             bytes_max=1_000_000,
             clock=parts.clock,
