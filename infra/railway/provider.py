@@ -17,10 +17,13 @@ from infra.provider.transport import Transport
 from infra.railway.client import RailwayClient
 from infra.railway.custom_domain import CustomDomain
 from infra.railway.deployment import Deployment
+from infra.railway.egress_gateway import EgressGateway
 from infra.railway.environment import Environment
+from infra.railway.private_network_endpoint import PrivateNetworkEndpoint
 from infra.railway.project import Project
 from infra.railway.project_token import ProjectToken
 from infra.railway.service import Service
+from infra.railway.service_cdn import ServiceCdn
 from infra.railway.service_domain import ServiceDomain
 from infra.railway.shared_variables import SharedVariables
 from infra.railway.tcp_proxy import TcpProxy
@@ -49,6 +52,9 @@ class RailwayProvider(NativeProvider[RailwayClient]):
         ServiceDomain(),
         CustomDomain(),
         TcpProxy(),
+        EgressGateway(),
+        PrivateNetworkEndpoint(),
+        ServiceCdn(),
         Volume(),
         Deployment(),
     )

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.railway.fake_instance_network import InstanceNetwork
 from tests.railway.fake_networking import Networking
 from tests.railway.fake_variables import Variables
 
@@ -37,7 +38,7 @@ def edges(items: Any) -> Json:
     return {"edges": [{"node": item} for item in items]}
 
 
-class FakeRailway(Networking, Variables):
+class FakeRailway(Networking, InstanceNetwork, Variables):
     """World and API in one. `faults` maps an operation name to what happens to its next calls, first to last."""
 
     def __init__(self) -> None:

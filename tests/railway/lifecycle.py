@@ -54,6 +54,11 @@ class Case:
         return self.kind
 
 
+async def with_domain(ground: Ground, at: Ids) -> Ids:
+    await ground.driver.create("ServiceDomain", "needed", **service_place(at))
+    return at
+
+
 def service_place(at: Ids) -> dict[str, Any]:
     return {name: at[name] for name in ("projectId", "environmentId", "serviceId")}
 
@@ -176,6 +181,29 @@ CASES: tuple[Case, ...] = (
         imports=(path_of("projectId"), lambda at, made: f"{at['projectId']}/life"),
         service=False,
         mutations=("projectTokenCreate",),
+    ),
+    Case(
+        "PrivateNetworkEndpoint",
+        lambda at: {**service_place(at), "dnsName": "inner"},
+        imports=(place_path,),
+        changed={"dnsName": "elsewhere"},
+        mutations=("privateNetworkEndpointRename",),
+    ),
+    Case(
+        "EgressGateway",
+        lambda at: {**service_place(at), "region": "us-west2"},
+        imports=(place_path,),
+        creates="egressGatewayAssociationCreate",
+        mutations=("egressGatewayAssociationCreate",),
+    ),
+    Case(
+        "ServiceCdn",
+        lambda at: {**service_place(at), "defaultTtlSeconds": 7200, "htmlCaching": "never"},
+        imports=(place_path,),
+        changed={"defaultTtlSeconds": 14_400, "htmlCaching": "force"},
+        before=with_domain,
+        creates="enableServiceCdn",
+        mutations=("enableServiceCdn",),
     ),
     Case(
         "Volume",

@@ -210,6 +210,27 @@ def manifest(settings: Settings) -> View:
     }
 
 
+def edge_config_view(world: World, instance: Instance) -> View | None:
+    """None where caching is off: turning it off deletes the configuration, as the schema says."""
+    config = world.edge_configs.get(instance.id)
+    if config is None or not config.is_enabled:
+        return None
+    return {
+        "id": config.id,
+        "enabled": True,
+        "caching": {
+            "mode": config.mode,
+            "defaultTtlSeconds": config.default_ttl_s,
+            "htmlCaching": config.html_caching,
+            "purgeOnDeploy": config.purge_on_deploy,
+            "staleWhileRevalidate": {"enabled": config.is_stale_while_revalidate},
+        },
+        "overrides": {},
+        "purgeEpoch": config.purge_epoch,
+        "purgeEpochByKind": {"html": config.html_purge_epoch} if config.html_purge_epoch else {},
+    }
+
+
 def limits_view(settings: Settings) -> View | None:
     """The form of the scalar ServiceInstanceLimit; None where nothing is limited."""
     containers = {"cpu": settings.limit_vcpus, "memoryBytes": settings.limit_memory_bytes}
@@ -273,6 +294,7 @@ def instance_view(call: Call, found: Instance) -> View:
         "sleepApplication": settings.can_sleep,
         "nixpacksPlan": settings.nixpacks_plan,
         "ipv6EgressEnabled": settings.has_ipv6_egress,
+        "edgeConfig": lambda info: edge_config_view(call.world, found),
         "region": settings.first_region,
         "source": {"image": settings.image, "repo": settings.repo} if settings.image or settings.repo else None,
         "domains": lambda info: domains_view(call, found.service_id, found.environment_id),

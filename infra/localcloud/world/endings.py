@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from infra.localcloud.world import lookup, owners
 from infra.localcloud.world.effects import Change, Effect, RunEnding, with_items
+from infra.localcloud.world.instance_network import egress_owners, without_instance_network
 from infra.localcloud.world.model import Ending, Instance, World
 from infra.localcloud.world.networking import without_networking
 
@@ -44,7 +45,7 @@ def end_instances(world: World, instances: Iterable[Instance]) -> tuple[World, t
             volumes={found.volume_id: None for found in mounted},
             endings={ending.id: ending},
         )
-        world = without_networking(world, instance)
+        world = without_instance_network(without_networking(world, instance), instance)
     return world, tuple(effects)
 
 
@@ -59,6 +60,7 @@ def ending_of(world: World, instance: Instance) -> Ending:
         owners=(
             *(owners.replica(key) for key in keys),
             *owners.all_private(instance.id),
+            *egress_owners(instance),
             *(name for domain in domains for name in owners.all_domain(domain.id)),
         ),
         directories=(

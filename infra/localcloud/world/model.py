@@ -236,6 +236,20 @@ class CustomDomain(Struct, frozen=True):
     updated_at: str
 
 
+class EdgeConfig(Struct, frozen=True):
+    """How the edge should cache a service's answers. Epochs are seconds: what was cached before is stale."""
+
+    id: str
+    is_enabled: bool = False
+    mode: str = "auto"
+    default_ttl_s: int = 3600
+    html_caching: str = "auto"
+    purge_on_deploy: str = "OFF"
+    is_stale_while_revalidate: bool = False
+    purge_epoch: int = 0
+    html_purge_epoch: int = 0
+
+
 class Volume(Struct, frozen=True):
     id: str
     project_id: str
@@ -335,3 +349,6 @@ class World(Struct, frozen=True):
     patches: dict[str, Patch] = field(default_factory=dict)
     tcp_proxies: dict[str, TcpProxy] = field(default_factory=dict)
     custom_domains: dict[str, CustomDomain] = field(default_factory=dict)
+    endpoint_names: dict[str, str] = field(default_factory=dict)  # by instance; see instance_network.py
+    egress: dict[str, dict[str, str]] = field(default_factory=dict)  # instance -> region -> address
+    edge_configs: dict[str, EdgeConfig] = field(default_factory=dict)  # by instance

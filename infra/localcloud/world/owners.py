@@ -22,6 +22,10 @@ def edge(region: str) -> str:
     return f"edge:{region}"
 
 
+def egress(instance_id: str, region: str) -> str:
+    return f"egress:{instance_id}:{region}"
+
+
 def supabase(ref: str) -> str:
     return f"supabase:{ref}"
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from infra.localcloud.plane.interface import Route
 from infra.localcloud.world import lookup
+from infra.localcloud.world.instance_network import NO_ENDPOINT
 from infra.localcloud.world.model import Deployment, Domain, Instance, ReplicaStatus, World
 from infra.localcloud.world.networking import CUSTOM_DOMAIN_PORT
 from infra.localcloud.world.provided import AddressOf, is_cache_image
@@ -56,6 +57,8 @@ def _add_edge_routes(world: World, edge_address: EdgeAddress, tables: dict[str, 
 def _add_private_route(world: World, instance: Instance, private_address: AddressOf, tables: dict[str, list[Route]]) -> None:
     """A service's private address leads to its replicas as well; a cache listens there itself."""
     active = lookup.active_deployment(world, instance)
+    if world.endpoint_names.get(instance.id) == NO_ENDPOINT:
+        return
     if active is None or is_cache_image(active.settings.image):
         return
     port = next((found.port for found in active.replicas if found.status is not ReplicaStatus.REMOVED), None)

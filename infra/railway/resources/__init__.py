@@ -11,17 +11,20 @@ from typing import Any
 import pulumi
 
 from infra.provider.resource_class import Attribute, NativeResource
-from infra.railway.resources.networking import CustomDomain, TcpProxy
+from infra.railway.resources.networking import CustomDomain, EgressGateway, PrivateNetworkEndpoint, ServiceCdn, TcpProxy
 from infra.railway.resources.tokens import ProjectToken
 from infra.railway.resources.variables import SharedVariables, Variable
 
 __all__ = [
     "CustomDomain",
     "Deployment",
+    "EgressGateway",
     "Environment",
+    "PrivateNetworkEndpoint",
     "Project",
     "ProjectToken",
     "Service",
+    "ServiceCdn",
     "ServiceDomain",
     "SharedVariables",
     "TcpProxy",
