@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from tests.railway.fake_instance_network import InstanceNetwork
 from tests.railway.fake_networking import Networking
+from tests.railway.fake_staging import Staging
 from tests.railway.fake_variables import Variables
 
 Json = dict[str, Any]
@@ -38,7 +39,7 @@ def edges(items: Any) -> Json:
     return {"edges": [{"node": item} for item in items]}
 
 
-class FakeRailway(Networking, InstanceNetwork, Variables):
+class FakeRailway(Networking, InstanceNetwork, Variables, Staging):
     """World and API in one. `faults` maps an operation name to what happens to its next calls, first to last."""
 
     def __init__(self) -> None:

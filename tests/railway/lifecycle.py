@@ -119,7 +119,7 @@ CASES: tuple[Case, ...] = (
         paths=("drainingSeconds", "healthcheckPath", "multiRegionConfig.us-west2"),
         service=False,
         creates="serviceCreate",
-        mutations=("serviceCreate", "serviceInstanceUpdate"),
+        mutations=("serviceCreate", "environmentStageChanges", "environmentPatchCommitStaged"),
     ),
     Case(
         "Variables",
@@ -127,7 +127,7 @@ CASES: tuple[Case, ...] = (
         imports=(place_path,),
         changed={"variables": {"A": Secret("two"), "C": "three"}},
         paths=("variables.A", "variables.B", "variables.C"),
-        mutations=("variableCollectionUpsert",),
+        mutations=("environmentStageChanges", "environmentPatchCommitStaged"),
     ),
     Case(
         "Variable",

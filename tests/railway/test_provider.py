@@ -112,7 +112,7 @@ async def test_placement_leaves_no_region_behind(driver: Driver, fake: FakeRailw
 
 
 async def test_another_change_keeps_the_placement(driver: Driver, fake: FakeRailway) -> None:
-    """serviceInstanceUpdate falls back to one replica when the placement is left out."""
+    """A patch names what changes; the API's own update falls back to one replica when the placement is left out."""
     ground = await grounded(driver)
     assert await driver.up(ground.service, **service_inputs(ground, startCommand="python -m service --fast")) == ["startCommand"]
     instance = fake.instances[ground.service.identity, ground.at["environmentId"]]
@@ -145,7 +145,7 @@ async def test_half_made_service_is_kept_and_finished(driver: Driver, fake: Fake
     """Creation failing halfway must not orphan the service (a known plague of other tools)."""
     project = await driver.create("Project", "p", name="demo")
     place = {"projectId": project.identity, "environmentId": project.outputs["defaultEnvironmentId"]}
-    fake.faults["serviceInstanceUpdate"] = ["503"] * 20
+    fake.faults["environmentPatchCommitStaged"] = ["503"] * 20
     kept = Kept(driver.urn("Service", "auth"))
     checked, _ = await driver.check(kept, place | SERVICE)
     with pytest.raises(InitFailed, match="run `up` again"):
@@ -175,7 +175,7 @@ async def test_project_without_its_environment_is_kept_and_finished(driver: Driv
 async def test_lost_answer_never_makes_two(driver: Driver, fake: FakeRailway, fault: str) -> None:
     """Railway takes no idempotency keys: a change can succeed and still answer with an error."""
     creations = ("projectCreate", "environmentCreate", "serviceCreate", "serviceDomainCreate", "volumeCreate")
-    for operation in (*creations, "variableCollectionUpsert", "serviceInstanceUpdate", "serviceInstanceDeployV2"):
+    for operation in (*creations, "environmentStageChanges", "environmentPatchCommitStaged", "serviceInstanceDeployV2"):
         fake.faults[operation] = [fault]
     ground = await grounded(driver)
     await driver.create("Environment", "e", projectId=ground.project.identity, name="staging")
@@ -190,7 +190,7 @@ async def test_lost_answer_never_makes_two(driver: Driver, fake: FakeRailway, fa
 
 
 @pytest.mark.parametrize("faults", TWO_FAULTS, ids="+".join)
-@pytest.mark.parametrize("operation", ["projectCreate", "serviceCreate", "serviceInstanceUpdate", "serviceDomainCreate"])
+@pytest.mark.parametrize("operation", ["projectCreate", "serviceCreate", "environmentPatchCommitStaged", "serviceDomainCreate"])
 async def test_any_two_faults_in_a_row_are_outlived(
     driver: Driver, fake: FakeRailway, operation: str, faults: tuple[str, ...]
 ) -> None:
@@ -378,12 +378,12 @@ async def test_only_a_new_place_replaces(driver: Driver, field: str) -> None:
 
 async def test_errors_are_one_line_with_a_trace_and_without_secrets(driver: Driver, fake: FakeRailway) -> None:
     ground = await grounded(driver)
-    fake.faults["variableCollectionUpsert"] = ["problem"] * 20
+    fake.faults["environmentStageChanges"] = ["problem"] * 20
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await driver.create("Variables", "v", **ground.at, variables={"A": Secret("Problem processing")})
     message = caught.value.details() or ""
     assert message == (
-        "variableCollectionUpsert: Railway says: [secret] request (request trace-77); "
+        "environmentStageChanges: Railway says: [secret] request (request trace-77); "
         "it may have been carried out all the same, so look before the next `up`"
     )
 
