@@ -47,6 +47,10 @@ class LocalCloud:
         """The daemon's own account of what runs. OperationFailed where it does not answer."""
         return self.ask("GET", "/_local/status")
 
+    def page_link(self) -> str:
+        """A link to the cloud's page that opens it once, within five minutes."""
+        return str(self.ask("POST", "/_local/page")["url"])
+
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """One request to the daemon's own endpoints. UsageError where it refuses, OperationFailed where it does not answer."""
         try:

@@ -26,6 +26,7 @@ from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.store import Store
 from infra.localcloud.daemon_file import VERSION, DaemonRecord, remove_record, write_record
 from infra.localcloud.link_settings import RTT_MS_DEFAULT, Links
+from infra.localcloud.page.sessions import Sessions
 from infra.localcloud.plane.interface import Plane
 from infra.localcloud.plane.local import LocalPlane
 from infra.localcloud.railway_api.call import Cloud
@@ -34,6 +35,7 @@ from infra.localcloud.world.transitions import SetPort
 from infra.localcloud.world_clock import WorldClock
 
 PORTS = range(8700, 8800)
+PAGE_ADDRESS = "127.0.0.1"  # where a person looks; which port is free there differs from start to start
 INHERITED = ("PATH", "HOME", "LANG", "TZ")
 LINKS_FILE = "links.json"
 CLOCK_FILE = "clock.json"
@@ -135,6 +137,8 @@ async def _serve(home: Path, cloud: Path, links: Links, keeper: Keeper, plane: P
     world = keeper.world
     mail = plane.allocate(MAIL_REGION, MAIL_OWNER)
     listener = listening_socket(plane.api_address, world.port, home)
+    page_listener = listening_socket(PAGE_ADDRESS, None, home)
+    page_url = f"http://{PAGE_ADDRESS}:{page_listener.getsockname()[1]}/page/"
     port = int(listener.getsockname()[1])
     if world.port != port:
         await keeper.apply(SetPort(port))
@@ -164,10 +168,12 @@ async def _serve(home: Path, cloud: Path, links: Links, keeper: Keeper, plane: P
                 faults=Faults(),
                 on_shutdown=stopping.set,
                 daemon={"pid": record.pid, "started": record.started, "url": url, "mail": f"{mail}:2525"},
+                page_url=page_url,
+                sessions=Sessions(),
             )
             app = build_app(Cloud(keeper, plane, conductor, str(home)), around)
             server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5))
-            serving = tasks.create_task(server.serve(sockets=[listener]), name="http")
+            serving = tasks.create_task(server.serve(sockets=[listener, page_listener]), name="http")
             await plane.ensure_mail(mail)
             conductor.start()
             await _started(server, serving)

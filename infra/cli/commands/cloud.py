@@ -34,8 +34,22 @@ def start(rtt_ms: float | None, is_json: bool) -> int:
     screen = Screen(is_json)
     cloud = start_cloud(open_home(), rtt_ms)
     screen.say(f"local cloud: {cloud.url}  (GraphQL at {cloud.url}/graphql/v2, token in {cloud.token_file})")
+    page = cloud.page_link()
+    screen.say(f"page: {page}  (opens once, within five minutes; another: ./cached-auth cloud page)")
     if is_json:
-        screen.result({"url": cloud.url, "token_file": str(cloud.token_file)})
+        screen.result({"url": cloud.url, "token_file": str(cloud.token_file), "page": page})
+    return 0
+
+
+@command.command("page", epilog=example("./cached-auth cloud page"))
+@json_option
+def page(is_json: bool) -> int:
+    """A link to its page: regions, replicas, deployments, logs, traffic and fault switches."""
+    screen = Screen(is_json)
+    link = require_cloud(open_home()).page_link()
+    screen.say(link)
+    if is_json:
+        screen.result({"url": link})
     return 0
 
 
