@@ -155,7 +155,7 @@ def test_failed_program_names_the_users_line(world: World) -> None:
         (("up", "--yes", "-s", "dev", "--policy-pack", "x"), "unknown or unsupported flag --policy-pack"),
         (("fly",), "unknown command 'fly'"),
         (("config", "env", "add", "x", "-s", "dev"), "config: unexpected argument 'env'"),
-        (("logs", "-s", "dev", "--follow"), "logs: not supported by the embedded engine"),
+        (("logs", "-s", "dev", "--since", "soon"), "logs: --since: expected a duration such as 90s or 2h"),
         (("policy", "ls"), "policy: not supported by the embedded engine"),
         (("up", "--yes", "-s", "dev", "--target", "a", "--exclude", "b"), "cannot be used together"),
         (("up", "--yes", "-s", "dev", "elsewhere"), "up: unexpected argument 'elsewhere'"),
@@ -163,7 +163,6 @@ def test_failed_program_names_the_users_line(world: World) -> None:
         (("stack", "init", "dev"), "stack 'organization/shop/dev' already exists"),
         (("up", "-s", "dev", "--non-interactive"), "--yes must be passed"),
         (("config", "get", "nothing", "-s", "dev"), "configuration key 'nothing' not found"),
-        (("destroy", "--yes", "-s", "dev", "--run-program"), "--run-program is not supported"),
     ],
 )
 def test_wrong_use_is_one_line_and_code_two(world: World, arguments: tuple[str, ...], message: str) -> None:

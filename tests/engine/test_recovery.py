@@ -84,6 +84,24 @@ def test_first_signal_waits_for_what_is_under_way(world: World, number: signal.S
 
 
 @pytest.mark.story
+def test_second_signal_cancels_the_providers(world: World) -> None:
+    """The operation under way ends in order, as failed: nothing is pending that the provider has answered for."""
+    world.program("Thing('slow', delay_s=50)\n")
+    process = world.start("up", "--yes", "--skip-preview", "-s", "dev")
+    wait_for('["create", "slow"]', world.folder / "store/calls.log")
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    while "cancelling: waiting for operations under way" not in process.stdout.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 1, out + err
+    assert "gave up as it was told" in out
+    assert "pending_operations" not in world.state()
+    assert not list((world.folder / "state/.pulumi/locks").rglob("*.json"))
+
+
+@pytest.mark.story
 def test_second_update_is_refused_while_one_runs(world: World) -> None:
     """The text is what the Automation API takes for a ConcurrentUpdateError."""
     world.program(SLOW)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.engine.errors import StateError, UsageError
-from infra.engine.state.crypter import PassphraseCrypter
+from infra.engine.state.crypter import Passphrase, PassphraseCrypter
 from tests.engine.world import World
 
 CANARY = "c4n4ry-7f3a"
@@ -119,16 +119,16 @@ def test_passphrase_from_a_file(world: World) -> None:
 
 def test_crypter_round_trip_and_refusals() -> None:
     """AES-256-GCM notices a changed byte and a wrong passphrase."""
-    crypter = PassphraseCrypter.fresh("pass")
+    crypter = PassphraseCrypter.fresh(Passphrase("pass"))
     sealed = crypter.encrypt("grüße")
-    assert PassphraseCrypter(crypter.state, "pass").decrypt(sealed) == "grüße"
+    assert PassphraseCrypter(crypter.state, Passphrase("pass")).decrypt(sealed) == "grüße"
     with pytest.raises(StateError, match="incorrect passphrase"):
-        PassphraseCrypter(crypter.state, "other").decrypt(sealed)
+        PassphraseCrypter(crypter.state, Passphrase("other")).decrypt(sealed)
     for damaged in (sealed[:-4], sealed.replace("v1:", "v2:"), "x", ""):
         with pytest.raises(StateError):
             crypter.decrypt(damaged)
     with pytest.raises(UsageError, match="PULUMI_CONFIG_PASSPHRASE"):
-        PassphraseCrypter(crypter.state, None).encrypt("x")
+        PassphraseCrypter(crypter.state, Passphrase(None)).encrypt("x")
 
 
 def test_a_value_made_secret_is_sealed_at_once_and_is_no_change(world: World) -> None:
@@ -147,3 +147,22 @@ def test_a_value_made_secret_is_sealed_at_once_and_is_no_change(world: World) ->
     assert serial not in json.dumps(thing["outputs"])
     world.up("--refresh", "--expect-no-changes", S="1")
     assert "canary" not in world.state_file.read_text()
+
+
+def test_passphrase_is_asked_for_when_the_first_secret_is_met() -> None:
+    """At a terminal: a wrong one may be typed again, a new one is typed twice, one from the environment is never asked."""
+    sealed = (crypter := PassphraseCrypter.fresh(Passphrase("pass"))).encrypt("x")
+
+    def answers(*words: str) -> Passphrase:
+        left = list(words)
+        return Passphrase(None, lambda question: left.pop(0))
+
+    assert PassphraseCrypter(crypter.state, answers("wrong", "pass")).decrypt(sealed) == "x"
+    with pytest.raises(StateError, match="incorrect passphrase"):
+        PassphraseCrypter(crypter.state, answers("a", "b", "c")).decrypt(sealed)
+    with pytest.raises(StateError, match="incorrect passphrase"):
+        PassphraseCrypter(crypter.state, Passphrase("wrong", lambda question: "pass")).decrypt(sealed)
+    with pytest.raises(UsageError, match="do not match"):
+        PassphraseCrypter.fresh(answers("one", "other"))
+    assert PassphraseCrypter.fresh(new := answers("one", "one")).encrypt("x")
+    assert new.get() == "one"

@@ -26,15 +26,27 @@ SHORT: Final = {
     "-h": "--help",
 }
 SHORT_OF_COMMAND: Final = {
-    ("preview", "-j"): "--json",
+    ("preview", "-x"): "--exclude",
+    ("refresh", "-x"): "--exclude",
+    ("destroy", "-x"): "--exclude",
+    ("stack", "-i"): "--show-ids",
+    ("stack", "-u"): "--show-urns",
+    ("stack ls", "-a"): "--all",
+    ("stack ls", "-p"): "--project",
+    ("stack select", "-c"): "--create",
+    ("stack rm", "-f"): "--force",
+    ("stack import", "-f"): "--force",
     ("stack export", "-f"): "--file",
-    ("config set", "-f"): "--file",
+    ("config refresh", "-f"): "--force",
     ("import", "-f"): "--file",
     ("import", "-o"): "--out",
+    ("plugin ls", "-p"): "--project",
+    ("logs", "-f"): "--follow",
+    ("logs", "-r"): "--resource",
 }
 
 # name -> takes a value?
-EVERYWHERE: Final = {"--stack": True, "--non-interactive": False, "--cwd": True, "--help": False}
+EVERYWHERE: Final = {"--stack": True, "--non-interactive": False, "--cwd": True, "--help": False, "--debug": False}
 WITHOUT_MEANING: Final = {
     "--color": True,
     "--emoji": False,
@@ -52,14 +64,10 @@ WITHOUT_MEANING: Final = {
     "--suppress-permalink": True,
     "--exec-kind": True,
     "--exec-agent": True,
-    "--show-config": False,
-    "--show-reads": False,
-    "--show-same": False,
-    "--show-replacement-steps": False,
-    "--show-full-output": False,
-    "--show-sames": False,
+    "--show-replacement-steps": False,  # always shown
+    "--show-full-output": False,  # always shown
+    "--skip-plugin-pre-install": False,  # nothing is installed
     "--no-color": False,
-    "--debug": False,
 }
 UPDATE: Final = {
     "--yes": False,
@@ -81,19 +89,20 @@ UPDATE: Final = {
     "--json": False,
     "--expect-no-changes": False,
     "--suppress-outputs": False,
+    "--show-config": False,
+    "--show-reads": False,
+    "--show-sames": False,
+    "--urns": False,
     "--continue-on-error": False,
     "--clear-pending-creates": False,
     "--exclude-protected": False,
     "--run-program": False,
-    "--remove": False,
     "--config": True,
     "--config-path": False,
 }
-REPEATED: Final = frozenset(("--target", "--exclude", "--replace", "--target-replace", "--config", "--plaintext", "--secret"))
 
 # Commands of Pulumi's CLI that people try, and what to do instead; each is refused with one line.
 UNSUPPORTED: Final = {
-    "logs": "no provider of this project serves logs; look at those of the cloud itself",
     "watch": "run `up` after each change",
     "console": "the state is in files",
     "convert": "write the program in Python",
@@ -125,9 +134,9 @@ IMPORT: Final = {
 }
 COMMANDS: Final[dict[str, dict[str, bool]]] = {
     "up": {**UPDATE, "--plan": True},
-    "preview": {**UPDATE, "--save-plan": True},
-    "refresh": UPDATE,
-    "destroy": UPDATE,
+    "preview": {**UPDATE, "--save-plan": True, "--import-file": True},
+    "refresh": {**UPDATE, "--skip-pending-creates": False, "--import-pending-creates": True},
+    "destroy": {**UPDATE, "--remove": False},
     "import": IMPORT,
     "version": {},
     "about": {"--json": False, "--transitive": False},
@@ -136,6 +145,7 @@ COMMANDS: Final[dict[str, dict[str, bool]]] = {
     "logout": {},
     "install": {"--no-plugins": False, "--no-dependencies": False, "--reinstall": False, "--use-language-version-tools": False},
     "cancel": {"--yes": False},
+    "logs": {"--follow": False, "--since": True, "--resource": True, "--json": False, "--config-file": True},
     "stack": {"--show-urns": False, "--show-ids": False, "--show-name": False, "--show-secrets": False},
     "stack init": {"--secrets-provider": True, "--no-select": False, "--copy-config-from": True},
     "stack select": {"--create": False, "--secrets-provider": True},
@@ -143,7 +153,7 @@ COMMANDS: Final[dict[str, dict[str, bool]]] = {
     "stack ls": {"--json": False, "--all": False, "--project": True},
     "stack rm": {"--yes": False, "--force": False, "--preserve-config": False},
     "stack rename": {},
-    "stack output": {"--json": False, "--show-secrets": False},
+    "stack output": {"--json": False, "--shell": False, "--show-secrets": False},
     "stack export": {"--file": True, "--show-secrets": False},
     "stack import": {"--file": True, "--force": False},
     "stack history": {"--json": False, "--show-secrets": False, "--page-size": True, "--page": True, "--full-dates": False},
@@ -159,13 +169,13 @@ COMMANDS: Final[dict[str, dict[str, bool]]] = {
     "state taint": {"--yes": False, "--all": False},
     "state untaint": {"--yes": False, "--all": False},
     "state move": {"--yes": False, "--source": True, "--dest": True, "--include-parents": False},
-    "config": {"--json": False, "--show-secrets": False},
-    "config get": {"--json": False, "--path": False},
-    "config set": {"--path": False, "--secret": False, "--plaintext": False, "--type": True},
-    "config set-all": {"--path": False, "--secret": True, "--plaintext": True, "--json": True},
-    "config rm": {"--path": False},
-    "config rm-all": {"--path": False},
-    "config refresh": {"--force": False},
+    "config": {"--json": False, "--show-secrets": False, "--config-file": True},
+    "config get": {"--json": False, "--path": False, "--config-file": True},
+    "config set": {"--path": False, "--secret": False, "--plaintext": False, "--type": True, "--config-file": True},
+    "config set-all": {"--path": False, "--secret": True, "--plaintext": True, "--json": True, "--config-file": True},
+    "config rm": {"--path": False, "--config-file": True},
+    "config rm-all": {"--path": False, "--config-file": True},
+    "config refresh": {"--force": False, "--config-file": True},
     "plugin ls": {"--json": False, "--project": False},
     **{name: {} for name in UNSUPPORTED},
 }
@@ -204,8 +214,13 @@ ALIASES: Final = {
     "stack remove": "stack rm",
     "state remove": "state delete",
     "state rm": "state delete",
+    "stack new": "stack init",
+    "plugin list": "plugin ls",
+    "dn": "destroy",
+    "down": "destroy",
+    "config remove": "config rm",
+    "config remove-all": "config rm-all",
 }
-ALIASES_MORE: Final = {"dn": "destroy", "down": "destroy", "config remove": "config rm", "config rm all": "config rm-all"}
 
 
 @dataclass(slots=True)
@@ -243,7 +258,7 @@ def _command_of(words: list[str]) -> tuple[str, int]:
     """The longest known command the words begin with, and how many words it takes."""
     for count in (3, 2, 1):
         name = " ".join(words[:count])
-        name = ALIASES.get(name) or ALIASES_MORE.get(name) or name
+        name = ALIASES.get(name, name)
         if len(words) >= count and name in COMMANDS:
             return name, count
     return "", 0
@@ -298,9 +313,7 @@ def _read(options: list[str], known: dict[str, bool], arguments: Arguments) -> N
             arguments.positional.append(item)
             continue
         name, equals, value = item.partition("=")
-        name = SHORT_OF_COMMAND.get((arguments.command, name)) or SHORT.get(
-            name, "--help" if name == "-h" else "--cwd" if name == "-C" else name
-        )
+        name = SHORT_OF_COMMAND.get((arguments.command, name)) or SHORT.get(name, name)
         if name not in known:
             raise UsageError(f"{arguments.command}: unknown or unsupported flag {item.partition('=')[0]}")
         if not equals and known[name]:

@@ -6,15 +6,15 @@ import sys
 from typing import Any
 
 from infra.engine.commands.arguments import Arguments
-from infra.engine.commands.stack_choice import open_session
+from infra.engine.commands.stack_choice import open_session, workspace_of
 from infra.engine.errors import UsageError
 from infra.engine.workspace import config
 from infra.engine.workspace.config import ConfigItem
-from infra.engine.workspace.session import Session, workspace_here
+from infra.engine.workspace.session import Session
 
 
 def run_config(arguments: Arguments) -> int:
-    session = open_session(workspace_here(), arguments)
+    session = open_session(workspace_of(arguments), arguments)
     match arguments.command:
         case "config":
             _list(session, arguments)

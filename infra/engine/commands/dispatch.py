@@ -32,6 +32,10 @@ def dispatch(arguments: Arguments) -> int:
         from infra.engine.commands.state import run_state
 
         return run_state(arguments)
+    if family == "logs":
+        from infra.engine.commands.logs import run_logs
+
+        return run_logs(arguments)
     if family in ("stack", "cancel"):
         from infra.engine.commands.stacks import run_stack
 

@@ -1,6 +1,9 @@
 """Which stack a command means, and remembering the selected one."""
 
+import getpass
 import json
+import os
+import sys
 from pathlib import Path
 
 from infra.engine.commands.arguments import Arguments
@@ -9,6 +12,12 @@ from infra.engine.model.stack_name import StackName
 from infra.engine.state.backend import write_atomically
 from infra.engine.workspace.project import Project
 from infra.engine.workspace.session import Session, Workspace
+
+
+def workspace_of(arguments: Arguments) -> Workspace:
+    """Here and now; a person is asked only at a terminal and without --non-interactive."""
+    is_alone = arguments.has("--non-interactive") or not sys.stdin.isatty()
+    return Workspace(os.environ, Path.cwd(), None if is_alone else getpass.getpass)
 
 
 def selected(workspace: Workspace, project: Project) -> str:

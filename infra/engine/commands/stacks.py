@@ -1,6 +1,7 @@
 """stack init, select, ls, rm, rename, output, export, import, history, tag; cancel."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from infra.engine.commands.arguments import Arguments
-from infra.engine.commands.stack_choice import open_session, select, selected, stack_name
+from infra.engine.commands.stack_choice import open_session, select, selected, stack_name, workspace_of
 from infra.engine.errors import NoSuchStack, StackExists, StateError, UsageError
 from infra.engine.model.resource_state import ResourceState, now_text
 from infra.engine.model.stack_name import StackName
 from infra.engine.model.urns import STACK_TYPE
 from infra.engine.model.values import SECRET_SIGNATURE, SIGNATURE_KEY, Secret, mask, reveal
 from infra.engine.state.backend import write_atomically
-from infra.engine.state.checkpoint import encode_resource, encode_value, parse_document
+from infra.engine.state.checkpoint import decode_resource, encode_resource, encode_value, parse_document
 from infra.engine.state.locks import StackLock, break_locks, is_locked
 from infra.engine.workspace import config as stack_config
-from infra.engine.workspace.session import Session, workspace_here
+from infra.engine.workspace.session import Session
 
 
 def run_stack(arguments: Arguments) -> int:
@@ -27,7 +28,7 @@ def run_stack(arguments: Arguments) -> int:
 
 
 def _init(arguments: Arguments) -> None:
-    workspace = workspace_here()
+    workspace = workspace_of(arguments)
     if arguments.value("--secrets-provider", "passphrase") not in ("passphrase", "default"):
         raise UsageError(
             f"stack init: --secrets-provider: this engine has only `passphrase`, got {arguments.value('--secrets-provider')!r}"
@@ -59,7 +60,7 @@ def _init(arguments: Arguments) -> None:
 
 
 def _select(arguments: Arguments) -> None:
-    workspace = workspace_here()
+    workspace = workspace_of(arguments)
     given = arguments.positional[0] if arguments.positional else arguments.value("--stack")
     if not given:
         raise UsageError("stack select: expected a name")
@@ -72,12 +73,12 @@ def _select(arguments: Arguments) -> None:
 
 
 def _unselect(arguments: Arguments) -> None:
-    workspace = workspace_here()
+    workspace = workspace_of(arguments)
     select(workspace, workspace.project(), None)
 
 
 def _list(arguments: Arguments) -> None:
-    workspace = workspace_here()
+    workspace = workspace_of(arguments)
     project = workspace.project_or_none()
     wanted = arguments.value("--project") or (project.name if project and not arguments.has("--all") else None)
     current = selected(workspace, project) if project else ""
@@ -107,7 +108,7 @@ def _time(seconds: float) -> str:
 
 
 def _remove(arguments: Arguments) -> None:
-    workspace = workspace_here()
+    workspace = workspace_of(arguments)
     session = open_session(workspace, arguments, arguments.positional[0] if arguments.positional else "")
     if not arguments.has("--yes"):
         raise UsageError("stack rm: --yes must be passed in to proceed")
@@ -128,49 +129,77 @@ def _remove(arguments: Arguments) -> None:
 
 
 def _rename(arguments: Arguments) -> None:
-    workspace = workspace_here()
+    workspace = workspace_of(arguments)
     session = open_session(workspace, arguments)
     new = stack_name(workspace, session.project, arguments, arguments.one("the new name"))
-    if new.project != session.name.project:
-        raise UsageError("stack rename: moving to another project is not supported")
     if session.backend.exists(new):
         raise StackExists(new.full)
     old = session.name
     with StackLock(session.backend.lock_folder(old)):
-        # The stack's name is in every URN and in the stack resource's own name, as whole parts between colons.
+        # Stack and project are in every URN and in the stack resource's own name, as whole parts between colons.
         text = session.backend.read(old).replace(f"urn:pulumi:{old.stack}::", f"urn:pulumi:{new.stack}::")
+        text = text.replace(f"urn:pulumi:{new.stack}::{old.project}::", f"urn:pulumi:{new.stack}::{new.project}::")
         text = text.replace(f'{STACK_TYPE}::{old.project}-{old.stack}"', f'{STACK_TYPE}::{new.project}-{new.stack}"')
         text = text.replace(json.dumps(old.full), json.dumps(new.full))
         parse_document(text, str(session.backend.stack_file(new)))
-        session.backend.write(old, text)
+        session.backend.write(new, text)  # first: a crash here leaves the stack twice, never lost
         session.backend.rename(old, new)
     if session.settings.path.exists():
         session.settings.path.rename(session.project.stack_file(new.stack))
     select(workspace, session.project, new)
     print(f"Renamed {old.full} to {new.full}")
+    if new.project != old.project:
+        print(f"Set `name: {new.project}` in Pulumi.yaml before the next update, so that the names match")
+
+
+def _shown_outputs(session: Session, document: dict[str, Any], with_secrets: bool) -> dict[str, Any]:
+    if with_secrets:
+        opened = next((s for s in session.states(document) if s.type == STACK_TYPE), None)
+        return dict(reveal(opened.outputs)) if opened else {}
+    resources = (document["checkpoint"].get("latest") or {}).get("resources") or []
+    stack = next((r for r in resources if r["type"] == STACK_TYPE), None)
+    return dict(mask(decode_resource(stack, _Blind()).outputs)) if stack else {}
+
+
+class _Blind:
+    """Opens no secret, and so needs no passphrase."""
+
+    def encrypt(self, text: str) -> str:
+        raise AssertionError("nothing is sealed blindly")
+
+    def decrypt(self, ciphertext: str) -> str:
+        return '"[secret]"'
 
 
 def _outputs(arguments: Arguments) -> None:
-    session = open_session(workspace_here(), arguments)
+    session = open_session(workspace_of(arguments), arguments)
     document = session.document()
-    stack = next((s for s in session.states(document) if s.type == STACK_TYPE), None)
-    outputs = stack.outputs if stack else {}
-    shown = reveal(outputs) if arguments.has("--show-secrets") else mask(outputs)
+    shown = _shown_outputs(session, document, arguments.has("--show-secrets"))
     if arguments.positional:
         key = arguments.one("an output's name")
         if key not in shown:
             raise UsageError(f"current stack does not have output property '{key}'")
         value = shown[key]
+        if arguments.has("--shell"):
+            print(_shell_line(key, value))
+            return
         print(json.dumps(value, sort_keys=True) if arguments.has("--json") or not isinstance(value, str) else value)
     elif arguments.has("--json"):
         print(json.dumps(shown, indent=2, sort_keys=True))
+    elif arguments.has("--shell"):
+        for key, value in sorted(shown.items()):
+            print(_shell_line(key, value))
     else:
         for key, value in sorted(shown.items()):
             print(f"{key}\t{value if isinstance(value, str) else json.dumps(value, sort_keys=True)}")
 
 
+def _shell_line(key: str, value: Any) -> str:
+    return f"{key}={shlex.quote(value if isinstance(value, str) else json.dumps(value, sort_keys=True))}"
+
+
 def _export(arguments: Arguments) -> None:
-    session = open_session(workspace_here(), arguments)
+    session = open_session(workspace_of(arguments), arguments)
     document = session.document()
     latest = document["checkpoint"].get("latest") or {}
     if arguments.has("--show-secrets"):
@@ -204,7 +233,7 @@ def _plain(value: Any) -> Any:
 
 
 def _import(arguments: Arguments) -> None:
-    session = open_session(workspace_here(), arguments)
+    session = open_session(workspace_of(arguments), arguments)
     try:
         text = Path(arguments.value("--file")).read_text() if arguments.value("--file") else sys.stdin.read()
         given = json.loads(text)
@@ -233,7 +262,7 @@ def _import(arguments: Arguments) -> None:
 
 
 def _history(arguments: Arguments) -> None:
-    session = open_session(workspace_here(), arguments)
+    session = open_session(workspace_of(arguments), arguments)
     entries = session.backend.history(session.name)
     count = len(entries)
     size, page = arguments.number("--page-size", 0), arguments.number("--page", 1)
@@ -267,14 +296,9 @@ def _history_row(number: int, entry: dict[str, Any], session: Session, with_secr
     return row
 
 
-def _tag_file(session: Session) -> Path:
-    # Pulumi's own file backend keeps tags in `.pulumi/stacks/PROJECT/STACK.pulumi-tags`.
-    return session.backend.stack_file(session.name).with_name(f"{session.name.stack}.pulumi-tags")
-
-
 def _tags(arguments: Arguments) -> None:
-    session = open_session(workspace_here(), arguments)
-    path = _tag_file(session)
+    session = open_session(workspace_of(arguments), arguments)
+    path = session.backend.tag_file(session.name)
     tags: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     match arguments.command.rsplit(" ", 1)[-1], arguments.positional:
         case "ls", []:
@@ -295,21 +319,45 @@ def _tags(arguments: Arguments) -> None:
 
 
 def _show(arguments: Arguments) -> None:
-    session = open_session(workspace_here(), arguments)
+    session = open_session(workspace_of(arguments), arguments)
     if arguments.has("--show-name"):
         print(session.name.stack)
         return
-    resources = (session.document()["checkpoint"].get("latest") or {}).get("resources") or []
-    print(
-        f"Current stack is {session.name.stack}:\n    Backend: {session.backend.root}\n"
-        f"Current stack resources ({len(resources)}):"
-    )
+    document = session.document()
+    latest = document["checkpoint"].get("latest") or {}
+    resources = latest.get("resources") or []
+    print(f"Current stack is {session.name.stack}:\n    Backend: {session.backend.root}")
+    print(f"    Last updated: {(latest.get('manifest') or {}).get('time') or 'never'}")
+    print(f"Current stack resources ({len(resources)}):")
+    for line in resource_tree(resources, arguments.has("--show-urns"), arguments.has("--show-ids")):
+        print(f"    {line}")
+    outputs = _shown_outputs(session, document, arguments.has("--show-secrets"))
+    print(f"Current stack outputs ({len(outputs)}):")
+    for key, value in sorted(outputs.items()):
+        print(f"    {key}\t{value if isinstance(value, str) else json.dumps(value, sort_keys=True)}")
+
+
+def resource_tree(resources: list[dict[str, Any]], with_urns: bool, with_ids: bool) -> list[str]:
+    """Children below their parents, in the order of the state."""
+    known = {r["urn"] for r in resources}
+    children: dict[str, list[dict[str, Any]]] = {}
     for resource in resources:
-        print(f"    {resource['type']}  {resource['urn'] if arguments.has('--show-urns') else resource['urn'].split('::')[-1]}")
+        children.setdefault(resource["parent"] if resource.get("parent") in known else "", []).append(resource)
+    lines: list[str] = []
+    waiting = [(r, 0) for r in reversed(children.get("", []))]
+    while waiting:
+        resource, depth = waiting.pop()
+        lines.append(f"{'   ' * depth}{resource['type']}  {resource['urn'].split('::')[-1]}")
+        lines += [f"{'   ' * depth}   URN: {resource['urn']}"] if with_urns else []
+        lines += [f"{'   ' * depth}   ID: {resource['id']}"] if with_ids and resource.get("id") else []
+        # The second life of a URN that is being replaced has no children of its own.
+        inner = [] if resource.get("delete") else children.get(resource["urn"], [])
+        waiting += [(r, depth + 1) for r in reversed(inner)]
+    return lines
 
 
 def _cancel(arguments: Arguments) -> None:
-    session = open_session(workspace_here(), arguments, arguments.positional[0] if arguments.positional else "")
+    session = open_session(workspace_of(arguments), arguments, arguments.positional[0] if arguments.positional else "")
     if not arguments.has("--yes"):
         raise UsageError("cancel: --yes must be passed in to proceed")
     break_locks(session.backend.lock_folder(session.name))

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from infra.engine.commands.arguments import Arguments
-from infra.engine.commands.stack_choice import open_session
+from infra.engine.commands.stack_choice import open_session, workspace_of
 from infra.engine.errors import NoSuchStack, UsageError
 from infra.engine.model.values import SECRET_SIGNATURE, SIGNATURE_KEY
 from infra.engine.state import edits as state_edits
-from infra.engine.state.crypter import PassphraseCrypter
+from infra.engine.state.crypter import Passphrase, PassphraseCrypter
 from infra.engine.state.edits import Resource
 from infra.engine.state.locks import StackLock
 from infra.engine.workspace import config
-from infra.engine.workspace.session import Session, checkpoint_salt, workspace_here
+from infra.engine.workspace.session import Session, checkpoint_salt
 
 
 def run_state(arguments: Arguments) -> int:
@@ -30,7 +30,7 @@ def run_state(arguments: Arguments) -> int:
 
 
 def _edit(arguments: Arguments) -> None:
-    session = open_session(workspace_here(), arguments)
+    session = open_session(workspace_of(arguments), arguments)
     with StackLock(session.backend.lock_folder(session.name)):
         document, resources = _resources(session)
         edited, message = _edited(arguments, resources)
@@ -82,7 +82,7 @@ def _write(session: Session, document: dict[str, Any], resources: list[Resource]
 
 def _move(arguments: Arguments) -> None:
     """Both stacks are locked, the target is written first: an interruption leaves a resource twice, never lost."""
-    workspace = workspace_here()
+    workspace = workspace_of(arguments)
     source = open_session(workspace, arguments, arguments.value("--source"))
     if not arguments.value("--dest"):
         raise UsageError("state move: expected --dest STACK")
@@ -117,7 +117,9 @@ def _resealer(
     def change(ciphertext: str) -> str:
         if not opened:
             latest = to_document["checkpoint"]["latest"]
-            sealing = target.crypter(latest)
+            # Pulumi.STACK.yaml of another project lies in another folder; its checkpoint says how it is sealed.
+            is_here = target.name.project == target.project.name
+            sealing = target.crypter(latest) if is_here else target.crypter_of(latest)
             latest["secrets_providers"] = {"type": "passphrase", "state": {"salt": sealing.state}}
             opened.append((_opening(source, from_document), sealing))
         opening, sealing = opened[0]
@@ -142,13 +144,13 @@ def _change_secrets_provider(arguments: Arguments) -> None:
     provider = arguments.one("the new provider, `passphrase`")
     if provider != "passphrase":
         raise UsageError(f"stack change-secrets-provider: this engine has only `passphrase`, got {provider!r}")
-    session = open_session(workspace_here(), arguments)
+    session = open_session(workspace_of(arguments), arguments)
     with StackLock(session.backend.lock_folder(session.name)):
         document, resources = _resources(session)
         latest = document["checkpoint"]["latest"]
         opening, of_settings = _opening(session, document), session.crypter(latest)
         of_settings.decrypt(of_settings.encrypt(""))  # a wrong old passphrase is told before the new one is asked for
-        sealing = PassphraseCrypter.fresh(_new_passphrase(arguments))
+        sealing = PassphraseCrypter.fresh(Passphrase(_new_passphrase(arguments)))
         pending = latest.get("pending_operations")
         edited = _resealed(resources, lambda text: sealing.encrypt(opening.decrypt(text)))
         if pending:

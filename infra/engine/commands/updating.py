@@ -6,6 +6,7 @@ only then do we load gRPC, so that three interpreters start at once. The port th
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import socket
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.engine.commands.arguments import Arguments
-from infra.engine.commands.stack_choice import open_session
+from infra.engine.commands.stack_choice import open_session, workspace_of
 from infra.engine.errors import EngineError, UsageError
 from infra.engine.model.stack_name import stack_urn
 from infra.engine.model.urns import is_provider_type, package_of
@@ -25,7 +26,7 @@ from infra.engine.plugins.processes import Processes
 from infra.engine.running import program
 from infra.engine.state.backend import write_atomically
 from infra.engine.state.locks import StackLock
-from infra.engine.workspace.session import Session, workspace_here
+from infra.engine.workspace.session import Session
 from infra.engine.workspace.versions import VERSION, require
 
 if TYPE_CHECKING:
@@ -34,13 +35,16 @@ if TYPE_CHECKING:
     from infra.engine.running.update import Result, Update
 
 
+COLLECT_AFTER = 100_000  # new objects; Python's own 700 is meant for programs that make garbage in circles
+
+
 def run_update(arguments: Arguments) -> int:
     kind = arguments.command
     _refuse_unsupported(arguments)
     is_preview = kind == "preview" or arguments.has("--preview-only")
     if not is_preview and not arguments.has("--yes") and (not sys.stdin.isatty() or arguments.has("--non-interactive")):
         raise UsageError(f"--yes must be passed in to proceed when running in non-interactive mode: {kind} --yes")
-    session = open_session(workspace_here(), arguments)
+    session = open_session(workspace_of(arguments), arguments)
     require(VERSION, session.project.required_version)
     if kind == "import":
         _imports(session, arguments)  # wrong use is told before anything starts
@@ -57,12 +61,10 @@ def run_update(arguments: Arguments) -> int:
 
 
 def _refuse_unsupported(arguments: Arguments) -> None:
-    if arguments.has("--run-program") and arguments.command in ("destroy", "refresh"):
-        raise UsageError(f"{arguments.command}: --run-program is not supported; it works from the state alone")
     if arguments.values("--exclude") and (arguments.values("--target") or arguments.values("--target-replace")):
         raise UsageError(f"{arguments.command}: --target and --exclude cannot be used together")
-    if arguments.has("--remove") and arguments.command != "destroy":
-        raise UsageError(f"{arguments.command}: unknown or unsupported flag --remove")
+    if arguments.has("--skip-pending-creates") and arguments.has("--clear-pending-creates"):
+        raise UsageError("cannot set both --skip-pending-creates and --clear-pending-creates")
 
 
 def _imports(session: Session, arguments: Arguments) -> "tuple[list[ImportSpec], bool]":
@@ -103,7 +105,9 @@ def _set_config(session: Session, arguments: Arguments) -> None:
 
 def _options(arguments: Arguments, kind: str, is_preview: bool) -> Options:
     return Options(
+        kind=kind,
         is_preview=is_preview,
+        with_program=_is_program_run(arguments),
         is_refresh=kind == "refresh" or arguments.has("--refresh"),
         targets=(*arguments.values("--target"), *arguments.values("--target-replace")),
         excludes=arguments.values("--exclude"),
@@ -112,18 +116,44 @@ def _options(arguments: Arguments, kind: str, is_preview: bool) -> Options:
         parallel=arguments.number("--parallel", 0),
         continue_on_error=arguments.has("--continue-on-error"),
         exclude_protected=arguments.has("--exclude-protected"),
+        is_debug=arguments.has("--debug"),
     )
+
+
+def adopt_pending(document: dict[str, Any], pairs: tuple[str, ...]) -> None:
+    """--import-pending-creates URN ID: what an interrupted update made is taken over under the id that somebody found.
+
+    The refresh that follows reads it. Raises UsageError for a URN that no update was interrupted at."""
+    words = [word for value in pairs for word in value.replace(",", " ").split()]
+    if len(words) % 2:
+        raise UsageError("--import-pending-creates: each URN must be followed by an ID: found an odd number of entries")
+    latest = document["checkpoint"].get("latest") or {}
+    for urn, identity in zip(words[::2], words[1::2], strict=True):
+        pending = latest.get("pending_operations") or []
+        found = next((op for op in pending if op.get("type") == "creating" and op["resource"]["urn"] == urn), None)
+        if found is None:
+            raise UsageError(f"--import-pending-creates: no update was interrupted while it created '{urn}'")
+        latest["pending_operations"] = [op for op in pending if op is not found]
+        latest.setdefault("resources", []).append({**found["resource"], "id": identity})
+
+
+def _is_program_run(arguments: Arguments) -> bool:
+    """--run-program, or PULUMI_RUN_PROGRAM where the flag is not given."""
+    if arguments.values("--run-program"):
+        return arguments.has("--run-program")
+    return os.environ.get("PULUMI_RUN_PROGRAM", "").lower() in ("1", "true")
 
 
 def _run(session: Session, kind: str, options: Options, arguments: Arguments) -> int:
     document = session.document()
     if arguments.has("--clear-pending-creates"):
         (document["checkpoint"].get("latest") or {}).pop("pending_operations", None)
+    adopt_pending(document, arguments.values("--import-pending-creates"))
     holder, address = _reserve_port()
     processes = Processes(address)
     runner: program.LocalProgram | program.InlineProgram | None = None
     try:
-        if kind in ("up", "preview"):
+        if kind in ("up", "preview") or (options.with_program and kind != "import"):
             client = arguments.value("--client")
             runner = program.InlineProgram(client) if client else program.LocalProgram(program.spawn(session.project))
         _start_likely_plugins(session, document, processes)
@@ -141,6 +171,9 @@ def _run_prepared(
     from infra.engine.plugins.proto import use_protos_alone
 
     use_protos_alone()
+    # An update makes some hundred long-lived objects per resource and hardly a cycle; looking for cycles again and again
+    # took a tenth of a large preview.
+    gc.set_threshold(COLLECT_AFTER)
     from infra.engine.display.lines import Display
     from infra.engine.planning.update_plan import state_digest
     from infra.engine.running.update import Prepared, Update, outputs_of
@@ -157,11 +190,12 @@ def _run_prepared(
         screen = Screen(Tree(options.is_preview), _write)
         update.events.subscribe(screen.on_event)
     display = Display(_print, options.is_preview, arguments.has("--diff"), is_quiet=is_json, is_live=screen is not None)
+    display.shown = frozenset(flag for flag in ("--show-sames", "--show-reads", "--show-config", "--urns") if arguments.has(flag))
     display.locate = update.deployment.source_line
     digest: list[dict[str, Any]] = []
-    if is_json and options.is_preview:
+    if (is_json and options.is_preview) or arguments.value("--import-file"):
         update.events.subscribe(digest.append)
-    elif is_json:  # as Pulumi's CLI: a line of JSON per event, as it happens
+    if is_json and not options.is_preview:  # as Pulumi's CLI: a line of JSON per event, as it happens
         update.events.subscribe(lambda event: _print(json.dumps(event)))
     update.events.subscribe(display.on_event)
     if not is_json:
@@ -193,6 +227,10 @@ def _run_prepared(
     if recorder is not None and result.is_success:
         plan = recorder.document(digest_before, session.settings.config, VERSION, update.deployment.crypter)
         write_atomically(Path(arguments.value("--save-plan")), json.dumps(plan, indent=4) + "\n")
+    if path := arguments.value("--import-file"):
+        from infra.engine.display.import_document import import_document
+
+        write_atomically(Path(path), json.dumps(import_document(digest), indent=2) + "\n", 0o644)
     if not options.is_preview:
         _record(session, kind, arguments, result, began)
     return _verdict(kind, arguments, result, options)

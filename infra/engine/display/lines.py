@@ -31,6 +31,10 @@ MARKS: Final = {
 }
 
 
+# Steps that change nothing are told on request.
+_ON_REQUEST: Final = {"same": "--show-sames", "read": "--show-reads"}
+
+
 @dataclass(slots=True)
 class Display:
     """A subscriber of events that prints."""
@@ -43,6 +47,8 @@ class Display:
     is_live: bool = False
     # URN -> where and how the program asks for it, "" where that is not known.
     locate: Callable[[str], str] = lambda urn: ""
+    # What else the user wants to see: --show-sames, --show-reads, --show-config, --urns.
+    shown: frozenset[str] = frozenset()
     changes: dict[str, int] = field(default_factory=dict)
     _late: list[str] = field(default_factory=list)
     _started: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -58,11 +64,17 @@ class Display:
             self._line(event["resOpFailedEvent"]["metadata"], "failed")
         elif "diagnosticEvent" in event:
             self._diagnostic(event["diagnosticEvent"])
+        elif "preludeEvent" in event and "--show-config" in self.shown and not self.is_quiet:
+            self._say("Configuration:")
+            for key, text in sorted(event["preludeEvent"]["config"].items()):
+                self._say(f"    {key}: {text}")
         elif "summaryEvent" in event:
             self.changes = event["summaryEvent"]["resourceChanges"]
 
     def _finished(self, metadata: dict[str, Any]) -> None:
-        if metadata["op"] in ("same", "read") or is_default_provider(metadata["urn"]):
+        if is_default_provider(metadata["urn"]):
+            return
+        if (flag := _ON_REQUEST.get(metadata["op"])) and flag not in self.shown:
             return
         words = MARKS[metadata["op"]]
         self._line(metadata, words[2] if self.is_preview else words[1])
@@ -86,7 +98,8 @@ class Display:
         changed = (
             f" [diff: {','.join(metadata['diffs'])}]" if metadata.get("diffs") and metadata["op"] in ("update", "replace") else ""
         )
-        self._say(f" {mark:<2} {urn_type(metadata['urn'])} {urn_name(metadata['urn'])} {words}{took}{changed}")
+        urn = metadata["urn"]
+        self._say(f" {mark:<2} {urn if '--urns' in self.shown else f'{urn_type(urn)} {urn_name(urn)}'} {words}{took}{changed}")
 
     def _diagnostic(self, body: dict[str, Any]) -> None:
         if body["ephemeral"]:

@@ -1,11 +1,9 @@
 """The provider of package `pulumi`: stack references and stashes, kept inside the engine."""
 
-import json
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-from infra.engine.errors import StateError
 from infra.engine.model.resource_state import ResourceState
 from infra.engine.model.stack_name import StackName
 from infra.engine.model.urns import STACK_TYPE
@@ -14,7 +12,7 @@ from infra.engine.planning.plan import Difference
 from infra.engine.plugins.remote import Checked, ProviderFailed, ReadBack
 from infra.engine.state.backend import FileBackend
 from infra.engine.state.checkpoint import decode_resource, parse_document
-from infra.engine.state.crypter import Crypter, PassphraseCrypter
+from infra.engine.state.crypter import Crypter
 
 REFERENCE = "pulumi:pulumi:StackReference"
 STASH = "pulumi:index:Stash"
@@ -84,12 +82,3 @@ class BuiltinProvider:
             if isinstance(node, Secret):
                 node.ciphertext = None  # made with the other stack's key
         return {"name": text, "outputs": outputs, "secretOutputNames": sorted(k for k, v in outputs.items() if has_secret(v))}
-
-
-def crypter_for(latest: dict[str, Any], passphrase: str | None) -> Crypter:
-    """The crypter of a checkpoint, from what it says of its secrets provider. Raises StateError."""
-    provider = latest.get("secrets_providers") or {}
-    if provider.get("type", "passphrase") != "passphrase":
-        raise StateError(f"secrets provider {provider.get('type')!r}: this engine has only `passphrase`")
-    state = provider.get("state") or {}
-    return PassphraseCrypter((json.loads(state) if isinstance(state, str) else state).get("salt", ""), passphrase)

@@ -4,8 +4,6 @@ Numbers are doubles on the wire; integral ones become ints, as Pulumi writes the
 hashed when they enter, so that a change of the file behind a path is a change of the value.
 """
 
-import hashlib
-from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf import struct_pb2  # type: ignore[import-untyped]
@@ -23,6 +21,7 @@ from infra.engine.model.values import (
     Secret,
     Value,
 )
+from infra.engine.plugins.assets import with_hash
 
 UNKNOWN_TEXT: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 # One sentinel per type of the unknown value; sdk/go/common/resource/plugin/rpc.go. We need only that it is unknown.
@@ -81,36 +80,6 @@ def _from_output(fields: dict[str, Value]) -> Value:
         value = Secret(value)
     dependencies = tuple(fields.get("dependencies") or ())
     return Output(value, dependencies) if dependencies else value
-
-
-def with_hash(asset: dict[str, Value]) -> dict[str, Value]:
-    """The asset or archive with a `hash` of its content, where the content is at hand (text, file, folder, nested)."""
-    if asset.get("hash"):
-        return asset
-    digest = _content_digest(asset)
-    return {**asset, "hash": digest} if digest else asset
-
-
-def _content_digest(asset: dict[str, Value]) -> str:
-    if isinstance(text := asset.get("text"), str):
-        return hashlib.sha256(text.encode()).hexdigest()
-    if isinstance(path := asset.get("path"), str):
-        return _path_digest(Path(path))
-    if isinstance(parts := asset.get("assets"), dict):
-        lines = [f"{name}\0{part.get('hash', '')}" for name, part in sorted(parts.items()) if isinstance(part, dict)]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return ""
-
-
-def _path_digest(path: Path) -> str:
-    if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    if path.is_dir():
-        digest = hashlib.sha256()
-        for file in sorted(p for p in path.rglob("*") if p.is_file()):
-            digest.update(f"{file.relative_to(path)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
-        return digest.hexdigest()
-    return ""
 
 
 def to_struct(

@@ -1,7 +1,7 @@
-"""Calling back into the program: transforms and resource hooks."""
+"""Calling back into the program: resource hooks, and the clients that transforms use too."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from infra.engine.plugins.remote import CHANNEL_OPTIONS, ProviderFailed
 from infra.engine.plugins.wire import to_struct
 
 HOOK_TIMEOUT_S = 600.0
+ERROR_HOOK_RETRIES_MAX = 100  # pkg/resource/deploy/retries.go maxErrorHookRetries
 
 
 class Callbacks:
@@ -54,13 +55,21 @@ class Hooks:
         self._callbacks = callbacks
         self._is_preview = is_preview
         self._hooks: dict[str, _Hook] = {}
-        self.warnings: list[tuple[str, str]] = []
+        self._error_hooks: dict[str, Any] = {}
 
     def add(self, name: str, callback: Any, on_preview: bool, ignores_errors: bool) -> None:
         """Raises ProviderFailed for a name already taken."""
-        if name in self._hooks:
-            raise ProviderFailed(f"resource hook already registered for name {name!r}")
+        self._refuse_second(name)
         self._hooks[name] = _Hook(callback, on_preview, ignores_errors)
+
+    def add_for_errors(self, name: str, callback: Any) -> None:
+        """Raises ProviderFailed for a name already taken."""
+        self._refuse_second(name)
+        self._error_hooks[name] = callback
+
+    def _refuse_second(self, name: str) -> None:
+        if name in self._hooks or name in self._error_hooks:
+            raise ProviderFailed(f"resource hook already registered for name {name!r}")
 
     async def run(
         self,
@@ -84,93 +93,36 @@ class Hooks:
                 )
             if self._is_preview and not hook.on_preview:
                 continue
-            request = resource_pb2.ResourceHookRequest(urn=state.urn, id=state.id, name=urn_name(state.urn), type=state.type)
+            request = resource_pb2.ResourceHookRequest(**_identity(state))
             fields = {"new_inputs": new_inputs, "old_inputs": old_inputs, "new_outputs": new_outputs, "old_outputs": old_outputs}
-            for field, properties in fields.items():
-                if properties is not None:
-                    getattr(request, field).CopyFrom(to_struct(properties))
+            _fill(request, fields)
             response = resource_pb2.ResourceHookResponse.FromString(await self._callbacks.invoke(hook.callback, request))
             if response.error and not hook.ignores_errors:
                 raise ProviderFailed(f"{kind} hook {name!r} failed: {response.error}")
 
-
-async def transform(callbacks: Callbacks, transforms: Sequence[Any], request: Any) -> Any:
-    """The registration request after all transforms: each gets what the one before it made."""
-    for callback in transforms:
-        options = _options_of(request)
-        message = resource_pb2.TransformRequest(
-            type=request.type,
-            name=request.name,
-            custom=request.custom,
-            parent=request.parent,
-            properties=request.object,
-            options=options,
-        )
-        answer = resource_pb2.TransformResponse.FromString(await callbacks.invoke(callback, message))
-        if answer.HasField("properties"):
-            request.object.CopyFrom(answer.properties)
-        if answer.HasField("options"):
-            _apply_options(request, answer.options)
-    return request
+    async def is_to_be_retried(
+        self, state: ResourceState, operation: str, errors: list[str], fields: Mapping[str, Properties | None]
+    ) -> bool:
+        """Asks every error hook of the resource, newest error first; one that says yes is enough. Raises ProviderFailed."""
+        answers = []
+        for name in state.resource_hooks.get("OnError", ()):
+            callback = self._error_hooks.get(name)
+            if callback is None:
+                continue  # without its program; the error itself says more than that
+            request = resource_pb2.ErrorHookRequest(**_identity(state), failed_operation=operation, errors=errors)
+            _fill(request, fields)
+            response = resource_pb2.ErrorHookResponse.FromString(await self._callbacks.invoke(callback, request))
+            if response.error:
+                raise ProviderFailed(f"error hook {name!r} failed: {response.error}")
+            answers.append(response.retry)
+        return any(answers)
 
 
-# (field of TransformResourceOptions, field of RegisterResourceRequest)
-_LISTS = (
-    ("depends_on", "dependencies"),
-    ("ignore_changes", "ignoreChanges"),
-    ("replace_on_changes", "replaceOnChanges"),
-    ("aliases", "aliases"),
-    ("additional_secret_outputs", "additionalSecretOutputs"),
-    ("replace_with", "replace_with"),
-    ("hide_diff", "hideDiffs"),
-)
-_TEXTS = (
-    ("version", "version"),
-    ("provider", "provider"),
-    ("plugin_download_url", "pluginDownloadURL"),
-    ("deleted_with", "deletedWith"),
-    ("import", "importId"),
-)
-_OPTIONAL = (("protect", "protect"), ("retain_on_delete", "retainOnDelete"))
-_MESSAGES = (("custom_timeouts", "customTimeouts"), ("hooks", "hooks"), ("replacement_trigger", "replacement_trigger"))
+def _identity(state: ResourceState) -> dict[str, Any]:
+    return {"urn": state.urn, "id": state.id, "name": urn_name(state.urn), "type": state.type}
 
 
-def _options_of(request: Any) -> Any:
-    options = resource_pb2.TransformResourceOptions()
-    for theirs, ours in _LISTS:
-        getattr(options, theirs).extend(getattr(request, ours))
-    for theirs, ours in _TEXTS:
-        setattr(options, theirs, getattr(request, ours))
-    for theirs, ours in _OPTIONAL:
-        if request.HasField(ours):
-            setattr(options, theirs, getattr(request, ours))
-    for theirs, ours in _MESSAGES:
-        if request.HasField(ours):
-            getattr(options, theirs).CopyFrom(getattr(request, ours))
-    if request.deleteBeforeReplaceDefined:
-        options.delete_before_replace = request.deleteBeforeReplace
-    for package, reference in request.providers.items():
-        options.providers[package] = reference
-    return options
-
-
-def _apply_options(request: Any, options: Any) -> None:
-    for theirs, ours in _LISTS:
-        request.ClearField(ours)
-        getattr(request, ours).extend(getattr(options, theirs))
-    for theirs, ours in _TEXTS:
-        setattr(request, ours, getattr(options, theirs))
-    for theirs, ours in _OPTIONAL:
-        if options.HasField(theirs):
-            setattr(request, ours, getattr(options, theirs))
-        else:
-            request.ClearField(ours)
-    for theirs, ours in _MESSAGES:
-        request.ClearField(ours)
-        if options.HasField(theirs):
-            getattr(request, ours).CopyFrom(getattr(options, theirs))
-    request.deleteBeforeReplaceDefined = options.HasField("delete_before_replace")
-    request.deleteBeforeReplace = options.delete_before_replace
-    request.ClearField("providers")
-    for package, reference in options.providers.items():
-        request.providers[package] = reference
+def _fill(request: Any, fields: Mapping[str, Properties | None]) -> None:
+    for field, properties in fields.items():
+        if properties is not None:
+            getattr(request, field).CopyFrom(to_struct(properties))

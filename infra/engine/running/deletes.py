@@ -11,9 +11,12 @@ from infra.engine.running.execution import Execution
 
 
 def unwanted(deployment: Deployment) -> list[ResourceState]:
-    """Old states the program no longer registers, and replaced ones; within the targets."""
+    """Old states the program no longer registers, and replaced ones; for a destroy all. Within the targets."""
     snapshot = deployment.snapshot
-    left = [s for s in snapshot.olds if not snapshot.is_gone(s) and (s.delete or s.urn not in deployment.seen)]
+    if deployment.options.kind == "destroy":
+        left = snapshot.states()
+    else:
+        left = [s for s in snapshot.olds if not snapshot.is_gone(s) and (s.delete or s.urn not in deployment.seen)]
     if not deployment.options.is_targeted:
         return left
     if deployment.options.excludes:

@@ -5,6 +5,7 @@ import functools
 import linecache
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Deployment:
     options: Options
     config: dict[str, ConfigItem]
     crypter: Crypter
+    crypter_of: Callable[[dict[str, Any]], Crypter]  # of another stack's checkpoint
     backend: FileBackend
     snapshot: Snapshot
     events: Events

@@ -26,7 +26,7 @@ class EngineService(engine_pb2_grpc.EngineServicer):
         if severity == "error":
             # As in Pulumi's engine: a logged error fails nothing by itself, the program or the provider goes on to say more.
             self._deployment.has_logged_error = True
-        if severity != "debug":
+        if severity != "debug" or self._deployment.options.is_debug:
             self._deployment.events.diagnostic(
                 severity, request.message.rstrip("\n"), request.urn, request.streamId, request.ephemeral
             )

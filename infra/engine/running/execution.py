@@ -4,7 +4,7 @@ Each step: announce, run the before-hooks, put the intent on disk, call, put the
 report. What fails is reported here and raised as ResourceError, so callers need not report again.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from infra.engine.errors import Bail, EngineError, ResourceError
@@ -13,7 +13,7 @@ from infra.engine.model.urns import is_provider_type
 from infra.engine.model.values import Properties, add_secret_outputs, has_unknown, secret_strings, without_nulls
 from infra.engine.planning.plan import Difference, Op
 from infra.engine.plugins.remote import InitFailed, Provider, ProviderFailed
-from infra.engine.running.callbacks import Hooks
+from infra.engine.running.callbacks import ERROR_HOOK_RETRIES_MAX, Hooks
 from infra.engine.running.deployment import Deployment
 from infra.engine.running.registry import Providers
 
@@ -76,7 +76,12 @@ class Execution:
                 new.id, new.outputs = await self._preview_create(new, provider)
             else:
                 await deployment.snapshot.begin(new, "creating")
-                new.id, outputs = await provider.create(new, new.inputs, self._timeout(new, "create"), False)
+                new.id, outputs = await self._retried(
+                    new,
+                    "create",
+                    {"new_inputs": new.inputs},
+                    lambda: provider.create(new, new.inputs, self._timeout(new, "create"), False),
+                )
                 new.outputs = self._accept(new, outputs)
                 if not new.id:
                     raise ProviderFailed("the provider returned no id")
@@ -95,16 +100,18 @@ class Execution:
         new.outputs = old.outputs if provider is None else new.outputs
 
         async def perform() -> None:
-            await self._hooks.run("BeforeUpdate", new, new_inputs=new.inputs, old_inputs=old.inputs, old_outputs=old.outputs)
+            fields = {"new_inputs": new.inputs, "old_inputs": old.inputs, "old_outputs": old.outputs}
+            await self._hooks.run("BeforeUpdate", new, **fields)
             if provider is not None and not is_provider_type(new.type):
                 if deployment.is_preview:
                     new.outputs = await self._preview_update(old, new, provider)
                 else:
                     await deployment.snapshot.begin(new, "updating")
-                    outputs = await provider.update(old, new, self._timeout(new, "update"), False)
+                    outputs = await self._retried(
+                        new, "update", fields, lambda: provider.update(old, new, self._timeout(new, "update"), False)
+                    )
                     new.outputs = self._accept(new, outputs)
-            fields = {"new_inputs": new.inputs, "old_inputs": old.inputs, "new_outputs": new.outputs, "old_outputs": old.outputs}
-            await self._hooks.run("AfterUpdate", new, **fields)
+            await self._hooks.run("AfterUpdate", new, **fields, new_outputs=new.outputs)
 
         await self._attempt(new, metadata, perform, old)
         deployment.events.step_done(deployment.metadata(Op.UPDATE, old, new, difference))
@@ -125,12 +132,13 @@ class Execution:
 
         async def perform() -> None:
             if is_called:
-                await self._hooks.run("BeforeDelete", old, old_inputs=old.inputs, old_outputs=old.outputs)
+                fields = {"old_inputs": old.inputs, "old_outputs": old.outputs}
+                await self._hooks.run("BeforeDelete", old, **fields)
                 if not deployment.is_preview:
                     provider = await self._providers.get(old.provider)
                     await deployment.snapshot.begin(old, "deleting")
-                    await provider.delete(old, self._timeout(old, "delete"))
-                await self._hooks.run("AfterDelete", old, old_inputs=old.inputs, old_outputs=old.outputs)
+                    await self._retried(old, "delete", fields, lambda: provider.delete(old, self._timeout(old, "delete")))
+                await self._hooks.run("AfterDelete", old, **fields)
 
         async with deployment.slots:
             self._refuse_when_cancelled(old.urn)
@@ -146,9 +154,36 @@ class Execution:
             old.pending_replacement = True
             deployment.snapshot.touched(old)
         else:
-            deployment.snapshot.drop_old(old)
+            deployment.snapshot.drop(old)
         await deployment.snapshot.save()
         deployment.events.step_done(metadata)
+
+    async def _retried(
+        self,
+        state: ResourceState,
+        operation: str,
+        fields: Mapping[str, Properties | None],
+        call: Callable[[], Awaitable[Result]],
+    ) -> Result:
+        """The provider's call, again for as long as the resource's error hooks ask for it.
+
+        Pulumi's engine asks after a half-made resource too and so may create a second one; we leave that to the next update.
+        """
+        errors: list[str] = []
+        while True:
+            try:
+                return await call()
+            except InitFailed:
+                raise
+            except ProviderFailed as exc:
+                errors.insert(0, str(exc))
+                if self._deployment.is_cancelled or not await self._hooks.is_to_be_retried(state, operation, errors, fields):
+                    raise
+                if len(errors) > ERROR_HOOK_RETRIES_MAX:
+                    raise ProviderFailed(f"{exc}; gave up after {ERROR_HOOK_RETRIES_MAX} retries by error hooks") from exc
+            count = f"({len(errors)}/{ERROR_HOOK_RETRIES_MAX})"
+            told = f"retrying {operation} due to on-error hook request {count}"
+            self._deployment.events.diagnostic("warning", told, state.urn)
 
     async def _attempt(
         self,

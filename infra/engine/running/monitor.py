@@ -2,6 +2,7 @@
 """The resource monitor: the gRPC service through which a program, and remote components, make resources."""
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -17,12 +18,13 @@ from infra.engine.model.values import Properties, flatten_outputs, without_nulls
 from infra.engine.planning.goals import Goal, alias_urns
 from infra.engine.plugins.remote import ProviderFailed, RemoteProvider
 from infra.engine.plugins.wire import from_struct, to_struct
-from infra.engine.running.callbacks import Callbacks, Hooks, transform
+from infra.engine.running.callbacks import Callbacks, Hooks
 from infra.engine.running.component_requests import call_request, construct_request
 from infra.engine.running.deployment import Deployment
 from infra.engine.running.registration import Registered, Registrar
 from infra.engine.running.registry import Providers
 from infra.engine.running.requests import parse_goal
+from infra.engine.running.transforms import transform, transform_invoke
 
 Answer = TypeVar("Answer")
 
@@ -35,7 +37,10 @@ _FEATURES = (
     "DELETED_WITH",
     "REPLACE_WITH",
     "TRANSFORMS",
+    "INVOKE_TRANSFORMS",
     "RESOURCE_HOOKS",
+    "ERROR_HOOKS",
+    "PARAMETERIZATION",  # so that our own refusal is read, not the SDK's advice to update the CLI
     "INVOKE_DEPENDS_ON",
 )
 # What is built, and no more: for the rest the SDK then fails with a clear error of its own.
@@ -48,7 +53,10 @@ _FEATURE_NAMES = {
     "deletedWith",
     "replaceWith",
     "transforms",
+    "invokeTransforms",
     "resourceHooks",
+    "errorHooks",
+    "parameterization",
 }
 
 
@@ -74,8 +82,10 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         self.work: set[asyncio.Task[Any]] = set()
         self.stack_outputs: Properties | None = None
         self._stack_transforms: list[Any] = []
+        self._invoke_transforms: list[Any] = []
         self._transforms: dict[str, list[Any]] = {}
         self._parents: dict[str, str] = {}
+        self._packages: dict[str, Any] = {}
 
     async def idle(self) -> None:
         """Waits until no registration is under way."""
@@ -119,6 +129,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         return await self._run(context, self._register(request))
 
     async def _register(self, request: Any) -> Any:
+        self._name_package(request)
         try:
             request = await self._transformed(request)
             goal = parse_goal(request, str(self._deployment.project.folder))
@@ -193,6 +204,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         return await self._run(context, self._read(request))
 
     async def _read(self, request: Any) -> Any:
+        self._name_package(request)
         goal = Goal(
             type=request.type,
             name=request.name,
@@ -213,6 +225,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         return await self._run(context, self._invoke(request))
 
     async def _invoke(self, request: Any) -> Any:
+        self._name_package(request)
+        request = await transform_invoke(self._callbacks, self._invoke_transforms, request)
         arguments: Properties = flatten_outputs(from_struct(request.args))
         response = resource_pb2.ResourceInvokeResponse()
         if request.tok == "pulumi:pulumi:getResource":
@@ -246,6 +260,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         return await self._run(context, self._call(request))
 
     async def _call(self, request: Any) -> Any:
+        self._name_package(request)
         reference = request.provider or await self._registrar.provider_resources.default(
             request.tok.split(":", 1)[0], request.version
         )
@@ -259,12 +274,43 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         self._stack_transforms.append(request)
         return empty_pb2.Empty()
 
+    async def RegisterStackInvokeTransform(self, request: Any, context: Any) -> Any:
+        self._invoke_transforms.append(request)
+        return empty_pb2.Empty()
+
     async def RegisterResourceHook(self, request: Any, context: Any) -> Any:
         try:
             self._hooks.add(request.name, request.callback, request.on_dry_run, request.ignore_errors)
         except ProviderFailed as exc:
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, str(exc))
         return empty_pb2.Empty()
+
+    async def RegisterErrorHook(self, request: Any, context: Any) -> Any:
+        try:
+            self._hooks.add_for_errors(request.name, request.callback)
+        except ProviderFailed as exc:
+            await context.abort(grpc.StatusCode.ALREADY_EXISTS, str(exc))
+        return empty_pb2.Empty()
+
+    async def RegisterPackage(self, request: Any, context: Any) -> Any:
+        """Parameterized packages need a schema service and plugins that are made at run time; both are the CLI's."""
+        for kind in ("parameterization", "extension"):
+            if request.HasField(kind):
+                name = getattr(request, kind).name
+                self._deployment.fail(
+                    "",
+                    f"package '{name}' is '{request.name}' with parameters, which the embedded engine cannot load; "
+                    "use a package with a plugin of its own, or the pulumi CLI",
+                )
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "the deployment has failed")
+        reference = str(uuid.uuid4())
+        self._packages[reference] = request
+        return resource_pb2.RegisterPackageResponse(ref=reference)
+
+    def _name_package(self, request: Any) -> None:
+        """A registered package stands for the version and address of its plugin."""
+        if package := self._packages.get(request.packageRef):
+            request.version, request.pluginDownloadURL = package.version, package.download_url
 
     async def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:
         """The program is done. Deletes run inside this call, so that delete hooks can still call back."""

@@ -75,6 +75,7 @@ class LocalProgram:
             "organization": "organization",
             "root_directory": str(project.folder),
             "is_preview": deployment.is_preview,
+            "is_debug": deployment.options.is_debug,
             "parallel": deployment.options.parallel or 128,
             "config": {k: item.text for k, item in deployment.config.items()},
             "secret_keys": [k for k, item in deployment.config.items() if item.is_secret],

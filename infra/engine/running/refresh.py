@@ -20,40 +20,47 @@ class Refresh:
     def __init__(self, deployment: Deployment, providers: Providers) -> None:
         self._deployment = deployment
         self._providers = providers
+        self._done: set[str] = set()
 
     async def run(self) -> None:
+        """All that the user chose and that was not refreshed yet."""
         deployment = self._deployment
         for state in topological(deployment.snapshot.olds):
             deployment.follow(state)
         chosen = [s for s in deployment.snapshot.olds if self._is_chosen(s)]
-        await asyncio.gather(*(self._refresh(s) for s in chosen))
+        await asyncio.gather(*(self.one(s, None) for s in chosen))
         self._forget_missing()
         deployment.olds = {s.urn: s for s in deployment.snapshot.olds if not s.delete and not deployment.snapshot.is_gone(s)}
         await deployment.snapshot.save()
 
     def _is_chosen(self, state: ResourceState) -> bool:
+        if self._deployment.snapshot.is_gone(state) or state.urn in self._done:
+            return False
         if not state.custom or is_provider_type(state.type) or state.pending_replacement or state.delete:
             return False
         return not self._deployment.options.is_targeted or self._deployment.is_named(state.urn)
 
-    async def _refresh(self, old: ResourceState) -> None:
+    async def one(self, old: ResourceState, provider: Provider | None) -> ResourceState | None:
+        """The state as it is found, in the place of the old one; None where the resource is gone. Failures are reported.
+
+        `provider` None asks the one that the state names."""
         deployment = self._deployment
+        self._done.add(old.urn)
         if deployment.is_cancelled:
-            return
+            return old
         started = deployment.metadata(Op.REFRESH, old, old)
         deployment.events.step_started(started)
         try:
             async with deployment.slots:
-                provider = await self._providers.get(old.provider)
-                found, init_errors = await _read(provider, old)
+                found, init_errors = await _read(provider or await self._providers.get(old.provider), old)
         except (ProviderFailed, EngineError) as exc:
             deployment.fail(old.urn, f"refreshing failed: {exc}")
             deployment.events.step_failed(started)
-            return
+            return old
         if not found.id:
-            deployment.snapshot.drop_old(old)
+            deployment.snapshot.drop(old)
             deployment.events.step_done(deployment.metadata(Op.DELETE, old, None))
-            return
+            return None
         # Property dependencies are the program's knowledge, which a refresh drops (recorded behaviour of Pulumi's engine).
         new = old.copy(id=found.id, property_dependencies=None)
         new.outputs = add_secret_outputs(without_nulls(found.outputs or {}), old.additional_secret_outputs)
@@ -72,6 +79,7 @@ class Refresh:
         kinds = difference(old.outputs, new.outputs) if is_changed else {}
         told = Difference(detailed=kinds, changed_keys=tuple(kinds))
         deployment.events.step_done(deployment.metadata(Op.UPDATE if is_changed else Op.SAME, old, new, told))
+        return new
 
     def _forget_missing(self) -> None:
         """Nothing may depend on a resource that is gone."""

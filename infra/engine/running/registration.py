@@ -18,6 +18,7 @@ from infra.engine.plugins.remote import Provider
 from infra.engine.running.deployment import Deployment
 from infra.engine.running.execution import Execution
 from infra.engine.running.provider_resources import ProviderResources
+from infra.engine.running.refresh import Refresh
 from infra.engine.running.registry import Providers
 from infra.engine.running.replacement import Replacement
 
@@ -34,11 +35,19 @@ class Registered:
 class Registrar:
     """Registers resources of one deployment."""
 
-    def __init__(self, deployment: Deployment, providers: Providers, execution: Execution, replacement: Replacement) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        providers: Providers,
+        execution: Execution,
+        replacement: Replacement,
+        refresh: Refresh,
+    ) -> None:
         self._deployment = deployment
         self._providers = providers
         self._execution = execution
         self._replacement = replacement
+        self._refresh = refresh
         self.provider_resources = ProviderResources(deployment, providers, execution, self.find_old)
         self._started: set[str] = set()
         self.aliases: dict[str, list[str]] = {}
@@ -56,7 +65,8 @@ class Registrar:
         self._component_providers[urn] = {**self._component_providers.get(goal.parent, {}), **goal.providers}
         name = self._deployment.name
         self.aliases[urn] = alias_urns(goal, name.stack, name.project, self.aliases.get(goal.parent, []))
-        self._refuse_skipped_dependency(urn, goal)
+        if self._is_skipped_dependency(urn, goal):
+            return self._skip(self.find_old(urn, self.aliases[urn]), new_state(goal, urn))
         if is_provider_type(goal.type):
             return Registered(await self.provider_resources.register(goal, urn))
         old = self.find_old(urn, self.aliases[urn])
@@ -73,14 +83,21 @@ class Registrar:
             raise ResourceError(urn)
         self._started.add(urn)
 
-    def _refuse_skipped_dependency(self, urn: str, goal: Goal) -> None:
+    def _is_skipped_dependency(self, urn: str, goal: Goal) -> bool:
+        """Whether the resource cannot be looked at because one it needs was left uncreated.
+
+        Raises ResourceError where the user's targets are the cause; a refresh or destroy by the program creates nothing."""
         deployment = self._deployment
         needed = {*goal.dependencies, *(u for urns in goal.property_dependencies.values() for u in urns)}
         if needed & deployment.failed_urns:
             raise Bail(urn)
-        if (skipped := sorted(needed & deployment.skipped_creates)) and deployment.is_targeted(urn):
-            deployment.fail(urn, f"Resource '{urn}' depends on '{skipped[0]}' which was not specified in --target list.")
-            raise ResourceError(urn)
+        skipped = sorted((needed | {split_reference(goal.provider)[0]}) & deployment.skipped_creates)
+        if not skipped or not deployment.is_targeted(urn):
+            return False
+        if deployment.options.is_destroy_by_program or deployment.options.kind == "refresh":
+            return True
+        deployment.fail(urn, f"Resource '{urn}' depends on '{skipped[0]}' which was not specified in --target list.")
+        raise ResourceError(urn)
 
     def find_old(self, urn: str, aliases: list[str]) -> ResourceState | None:
         """The old state, under this URN or an alias; marks it as found, so that it is not deleted."""
@@ -118,6 +135,19 @@ class Registrar:
     async def _register_custom(self, goal: Goal, old: ResourceState | None, new: ResourceState, provider: Provider) -> Registered:
         deployment = self._deployment
         deployment.follow(new)
+        if deployment.options.is_destroy_by_program:
+            return self._skip(old, new) if old is None else self._keep(old, new)
+        if (
+            deployment.options.is_refresh_by_program
+            and old is not None
+            and deployment.is_targeted(new.urn)
+            and provider.is_configured
+        ):
+            old = await self._refresh.one(old, provider)
+            if old is not None and split_reference(old.provider)[0] == split_reference(new.provider)[0]:
+                old.provider = new.provider
+        if deployment.options.kind == "refresh":
+            return self._skip(old, new)
         if not deployment.is_targeted(new.urn):
             return self._leave_untouched(old, new)
         if goal.import_id and (old is None or (old.import_id != goal.import_id and old.id != goal.import_id)):
@@ -191,9 +221,17 @@ class Registrar:
 
     def _leave_untouched(self, old: ResourceState | None, new: ResourceState) -> Registered:
         """Outside the targets: as it was, or not there at all."""
+        return self._skip(old, new) if old is None else self._keep(old, new)
+
+    def _skip(self, old: ResourceState | None, new: ResourceState) -> Registered:
+        """No step: the program gets what the state has, which stays where it is, or unknown values."""
         if old is None:
             self._deployment.skipped_creates.add(new.urn)
             return Registered(new, is_unknown=True)
+        self._deployment.news[old.urn] = old
+        return Registered(old)
+
+    def _keep(self, old: ResourceState, new: ResourceState) -> Registered:
         kept = old.copy(urn=new.urn, parent=new.parent)
         self._execution.same(old, kept)
         return Registered(kept)

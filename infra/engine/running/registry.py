@@ -8,7 +8,7 @@ from infra.engine.model.resource_state import ResourceState
 from infra.engine.model.urns import package_of, split_reference
 from infra.engine.model.values import Properties, Secret, has_unknown
 from infra.engine.plugins import location as plugins
-from infra.engine.plugins.builtin import BuiltinProvider, crypter_for
+from infra.engine.plugins.builtin import BuiltinProvider
 from infra.engine.plugins.processes import Processes
 from infra.engine.plugins.remote import Provider, ProviderFailed, RemoteProvider
 from infra.engine.plugins.wire import UNKNOWN_TEXT
@@ -28,8 +28,7 @@ class Providers:
         """A new, unconfigured provider. Raises PluginError, ProviderFailed."""
         deployment = self._deployment
         if package == "pulumi":
-            passphrase = getattr(deployment.crypter, "_passphrase", None)
-            return BuiltinProvider(deployment.backend, deployment.name.project, lambda latest: crypter_for(latest, passphrase))
+            return BuiltinProvider(deployment.backend, deployment.name.project, deployment.crypter_of)
         command = plugins.locate(deployment.project, package, version, deployment.home)
         client = RemoteProvider(await self._processes.take(command, package))
         self._clients.append(client)

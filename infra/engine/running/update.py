@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from infra.engine.model.values import has_secret, mask, secret_strings
 from infra.engine.planning.import_file import ImportSpec
 from infra.engine.planning.options import Options
 from infra.engine.planning.plan import Op
+from infra.engine.plugins.assets import count_paths_from
 from infra.engine.plugins.processes import Processes
 from infra.engine.plugins.remote import CHANNEL_OPTIONS
 from infra.engine.running import deletes, program
@@ -41,6 +42,8 @@ from infra.engine.running.replacement import Replacement
 from infra.engine.state.snapshot import Snapshot
 from infra.engine.workspace.config import secret_texts
 from infra.engine.workspace.session import Session
+
+GIVE_UP_S = 2.0  # for plugins that were told to cancel
 
 
 @dataclass(slots=True)
@@ -71,6 +74,8 @@ class Update:
 
     def __init__(self, kind: str, session: Session, options: Options, document: dict[str, Any], prepared: Prepared) -> None:
         self._kind = kind
+        program_path = session.project.program
+        count_paths_from(program_path if program_path.is_dir() else session.project.folder)
         self._session = session
         self._prepared = prepared
         latest = document["checkpoint"].get("latest") or {}
@@ -88,6 +93,7 @@ class Update:
             options,
             session.config(crypter),
             crypter,
+            session.crypter_of,
             session.backend,
             self.snapshot,
             self.events,
@@ -96,6 +102,7 @@ class Update:
         self._is_finished = False
         self.imports: tuple[list[ImportSpec], bool] = ([], False)
         self._cancelled = asyncio.Event()
+        self._giving_up: asyncio.Task[None] | None = None
 
     async def run(self, event_log: str) -> Result:
         """Never raises for what the deployment itself meets: that is told by events and the result."""
@@ -138,8 +145,9 @@ class Update:
         callbacks = Callbacks()
         hooks = Hooks(callbacks, deployment.is_preview)
         execution = Execution(deployment, providers, hooks)
-        registrar = Registrar(deployment, providers, execution, Replacement(deployment, providers, execution))
-        monitor = Monitor(deployment, providers, registrar, hooks, callbacks, lambda: self._finish(execution, monitor))
+        refresh = Refresh(deployment, providers)
+        registrar = Registrar(deployment, providers, execution, Replacement(deployment, providers, execution), refresh)
+        monitor = Monitor(deployment, providers, registrar, hooks, callbacks, lambda: self._finish(execution, monitor, refresh))
         server = grpc.aio.server(options=CHANNEL_OPTIONS)
         resource_pb2_grpc.add_ResourceMonitorServicer_to_server(monitor, server)
         engine_pb2_grpc.add_EngineServicer_to_server(EngineService(deployment), server)
@@ -148,15 +156,15 @@ class Update:
         await server.start()
         prepared.port_holder.close()
         try:
-            with _signals(self._cancel):
-                if deployment.options.is_refresh:
-                    await Refresh(deployment, providers).run()
-                if self._kind == "destroy":
-                    await self._finish(execution, monitor)
-                elif self._kind == "import":
+            with _signals(lambda: self._cancel(providers)):
+                if deployment.options.is_refresh and not deployment.options.is_refresh_by_program:
+                    await refresh.run()
+                if self._kind == "import":
                     await Imports(deployment, providers, execution, registrar.provider_resources).run(*self.imports)
-                elif self._kind != "refresh" and not deployment.has_failed:
-                    await self._run_program(execution, monitor)
+                elif prepared.program is None:
+                    await self._finish(execution, monitor, refresh)
+                elif not deployment.has_failed:
+                    await self._run_program(monitor, lambda: self._finish(execution, monitor, refresh))
                 if deployment.is_cancelled:
                     deployment.fail("", "cancelled; what was done is saved, run it again to go on")
                 if not deployment.is_preview:
@@ -166,7 +174,7 @@ class Update:
             await providers.close()
             await server.stop(0)
 
-    async def _run_program(self, execution: Execution, monitor: Monitor) -> None:
+    async def _run_program(self, monitor: Monitor, finish: Callable[[], Awaitable[None]]) -> None:
         deployment = self.deployment
         assert self._prepared.program is not None
         running = asyncio.create_task(self._prepared.program.run(deployment, monitor.address))
@@ -181,19 +189,23 @@ class Update:
         if deployment.is_cancelled:
             return
         if code == 0 and not deployment.has_failed:
-            await self._finish(execution, monitor)
+            await finish()
         elif not deployment.has_failed and not deployment.has_logged_error:
             deployment.fail(deployment.stack_urn, f"the program ended with exit code {code}")
         deployment.has_failed = deployment.has_failed or code != 0
 
-    async def _finish(self, execution: Execution, monitor: Monitor) -> None:
+    async def _finish(self, execution: Execution, monitor: Monitor, refresh: Refresh) -> None:
         """Once everything is registered: stack outputs, then deletes. On a failure neither, unless asked to go on."""
         deployment = self.deployment
         if self._is_finished or deployment.is_cancelled or (deployment.has_failed and not deployment.options.continue_on_error):
             return
         self._is_finished = True
+        if deployment.options.is_refresh_by_program:
+            await refresh.run()  # what the program no longer registers
+        if self._kind == "refresh":
+            return
         stack = deployment.news.get(deployment.stack_urn)
-        if stack is not None and monitor.stack_outputs is not None and not deployment.has_failed:
+        if stack is not None and monitor.stack_outputs is not None and not deployment.has_failed and self._kind != "destroy":
             old_outputs = stack.outputs
             stack.outputs = monitor.stack_outputs
             self.snapshot.touched(stack)
@@ -223,17 +235,30 @@ class Update:
                 state.dependencies = [renamed.get(urn, urn) for urn in state.dependencies]
                 self.snapshot.touched(state)
 
-    def _cancel(self) -> None:
-        """First Ctrl-C or SIGTERM: nothing new starts, what is under way ends and is saved. The second: at once."""
+    def _cancel(self, providers: Providers) -> None:
+        """First Ctrl-C or SIGTERM: nothing new starts, what is under way ends and is saved.
+
+        The second: plugins are told to give up, and get a moment to end what they do in order. The third: at once."""
         deployment = self.deployment
+        if self._giving_up is not None:
+            self._give_up_now()
         if deployment.is_cancelled:
-            self._prepared.processes.stop_all()
-            if self._prepared.program is not None:
-                self._prepared.program.stop()
-            os._exit(130)  # pending operations are on disk; the next run warns of them
+            self._giving_up = asyncio.create_task(self._give_up(providers))
+            return
         deployment.is_cancelled = deployment.has_failed = True
         self.events.diagnostic("warning", "cancelling: waiting for operations under way; press Ctrl-C again to give up at once")
         self._cancelled.set()
+
+    async def _give_up(self, providers: Providers) -> None:
+        await providers.cancel()
+        await asyncio.sleep(GIVE_UP_S)
+        self._give_up_now()
+
+    def _give_up_now(self) -> None:
+        self._prepared.processes.stop_all()
+        if self._prepared.program is not None:
+            self._prepared.program.stop()
+        os._exit(130)  # pending operations are on disk; the next run warns of them
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -23,6 +23,56 @@ _lock = threading.Lock()
 class Crypter(Protocol):
     def encrypt(self, text: str) -> str: ...
     def decrypt(self, ciphertext: str) -> str: ...
+
+
+TRIES_MAX: Final = 3
+_UNLOCK: Final = (
+    "Enter your passphrase to unlock config/secrets\n"
+    "    (set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE to remember): "
+)
+
+
+class Passphrase:
+    """What opens a stack's secrets: known from the environment, else asked for when the first secret is met."""
+
+    def __init__(self, known: str | None, ask: Callable[[str], str] | None = None) -> None:
+        """`ask` puts a question to a person, without echo; None where nobody is there to answer."""
+        self._known = known
+        self._ask = ask
+        self._tries = 0
+        self._was_asked = False
+
+    def get(self) -> str:
+        """Raises UsageError where it is neither known nor to be had."""
+        if self._known is None:
+            self._known = self._asker()(_UNLOCK)
+        return self._known
+
+    def get_new(self) -> str:
+        """For a stack that has no secrets yet: typed twice."""
+        if self._known is None:
+            ask = self._asker()
+            first = ask("Enter your passphrase to protect config/secrets: ")
+            if ask("Re-enter your passphrase to confirm: ") != first:
+                raise UsageError("passphrases do not match")
+            self._known = first
+        return self._known
+
+    def may_try_again(self) -> bool:
+        """After a wrong one: forgets it where a person typed it, a few times."""
+        self._tries += 1
+        if self._ask is None or self._tries >= TRIES_MAX or not self._was_asked:
+            return False
+        self._known = None
+        return True
+
+    def _asker(self) -> Callable[[str], str]:
+        if self._ask is None:
+            raise UsageError(
+                "passphrase must be set with PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE environment variables"
+            )
+        self._was_asked = True
+        return self._ask
 
 
 def read_passphrase(environment: Mapping[str, str]) -> str | None:
@@ -40,14 +90,15 @@ def read_passphrase(environment: Mapping[str, str]) -> str | None:
 class PassphraseCrypter:
     """Encrypts with a key derived from the passphrase and the stack's salt."""
 
-    def __init__(self, state: str, passphrase: str | None) -> None:
+    def __init__(self, state: str, passphrase: Passphrase) -> None:
         self.state = state
         self._passphrase = passphrase
         self._checked = False
 
     @classmethod
-    def fresh(cls, passphrase: str | None) -> "PassphraseCrypter":
+    def fresh(cls, passphrase: Passphrase) -> "PassphraseCrypter":
         """A crypter with a new salt, for a stack that has none."""
+        passphrase.get_new()
         salt = os.urandom(8)
         crypter = cls("v1:" + base64.b64encode(salt).decode() + ":", passphrase)
         crypter._checked = True
@@ -65,23 +116,25 @@ class PassphraseCrypter:
         return _open(self._key(), ciphertext)
 
     def _key(self) -> bytes:
-        if self._passphrase is None:
-            raise UsageError(
-                "passphrase must be set with PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE environment variables"
-            )
+        if not self.state:
+            raise StateError("the checkpoint holds secrets, but names no secrets provider to open them")
         version, salt, check = self.state.split(":", 2)
         if version != "v1":
             raise StateError(f"encryptionsalt: expected version v1, got {version}; it was written by a newer engine")
-        key = derive_key(self._passphrase, base64.b64decode(salt))
-        if not self._checked:
-            try:
-                verified = _open(key, check) == "pulumi"
-            except StateError:
-                verified = False
-            if not verified:
+        key = derive_key(self._passphrase.get(), base64.b64decode(salt))
+        while not (self._checked or _is_key_of(key, check)):
+            if not self._passphrase.may_try_again():
                 raise StateError("incorrect passphrase: it does not open this stack's secrets; check PULUMI_CONFIG_PASSPHRASE")
-            self._checked = True
+            key = derive_key(self._passphrase.get(), base64.b64decode(salt))
+        self._checked = True
         return key
+
+
+def _is_key_of(key: bytes, check: str) -> bool:
+    try:
+        return _open(key, check) == "pulumi"
+    except StateError:
+        return False
 
 
 def derive_key(passphrase: str, salt: bytes) -> bytes:

@@ -9,11 +9,14 @@ cost a handful of fsyncs rather than 400.
 import asyncio
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from infra.engine.model.resource_state import ResourceState, now_text
 from infra.engine.state.checkpoint import encode_resource
 from infra.engine.state.crypter import Crypter
+
+PAUSE_MAX_S: Final = 0.05
 
 
 def topological(states: Iterable[ResourceState]) -> list[ResourceState]:
@@ -65,14 +68,14 @@ class Snapshot:
             op for op in latest.get("pending_operations") or [] if op.get("type") == "creating"
         ]
         self._pending: dict[int, tuple[ResourceState, str]] = {}
-        self._fragments: dict[int, tuple[ResourceState, str]] = {}
-        self._needs: dict[int, tuple[ResourceState, tuple[str, ...]]] = {}
+        self._cache: dict[int, _Kept] = {}
+        self._last_cost_s = 0.0
         self._last_save: asyncio.Task[None] | None = None
         self._next_save: asyncio.Task[None] | None = None
 
     def states(self) -> list[ResourceState]:
         """What the checkpoint would hold now."""
-        states = [*self.news, *(old for old in self.olds if id(old) not in self._gone)]
+        states = [state for state in (*self.news, *self.olds) if id(state) not in self._gone]
         # Nearly always they are in order as they come. Looking takes a tenth of sorting, which each of the many saves of a
         # long update would pay for all resources.
         return states if self._is_ordered(states) else topological(states)
@@ -83,24 +86,25 @@ class Snapshot:
         for state in states:
             to_come[state.urn] = to_come.get(state.urn, 0) + 1
         for state in states:
-            if any(to_come.get(urn) for urn in self._needed(state)):
-                return False
+            for urn in self._kept(state).needs:
+                if to_come.get(urn):
+                    return False
             to_come[state.urn] -= 1
         return True
 
-    def _needed(self, state: ResourceState) -> tuple[str, ...]:
-        cached = self._needs.get(id(state))
-        if cached is None:
-            needed = (state.provider.rpartition("::")[0], *state.needs())
-            cached = self._needs[id(state)] = (state, needed)
-        return cached[1]
+    def _kept(self, state: ResourceState) -> "_Kept":
+        kept = self._cache.get(id(state))
+        if kept is None:
+            needs = (state.provider.rpartition("::")[0], *state.needs())
+            kept = self._cache[id(state)] = _Kept(state, needs, tuple(name for name, uses in _FEATURES if uses(state)))
+        return kept
 
     def is_gone(self, old: ResourceState) -> bool:
         return id(old) in self._gone
 
-    def drop_old(self, old: ResourceState) -> None:
-        """The old state is superseded by a new one or deleted."""
-        self._gone.add(id(old))
+    def drop(self, state: ResourceState) -> None:
+        """The state is superseded by a new one or deleted."""
+        self._gone.add(id(state))
 
     def add_new(self, new: ResourceState, supersedes: ResourceState | None = None) -> None:
         if supersedes is not None:
@@ -113,8 +117,7 @@ class Snapshot:
 
     def touched(self, state: ResourceState) -> None:
         """Forgets what is cached of a state that was changed in place."""
-        self._fragments.pop(id(state), None)
-        self._needs.pop(id(state), None)
+        self._cache.pop(id(state), None)
 
     async def begin(self, state: ResourceState, operation: str) -> None:
         """Records the intent (`creating`, `updating`, `deleting`, `reading`, `importing`) on disk before the deed."""
@@ -137,10 +140,14 @@ class Snapshot:
     async def _run_save(self, before: "asyncio.Task[None] | None") -> None:
         if before is not None and not before.done():
             await asyncio.wait([before])
-        await asyncio.sleep(0)  # lets requests of this very moment join
+        # Lets more requests join: as long as a save takes, so that saving large stacks never fills more than half of the time.
+        await asyncio.sleep(min(self._last_cost_s, PAUSE_MAX_S))
         self._last_save, self._next_save = self._next_save, None
         assert self._write is not None
-        await asyncio.to_thread(self._write, self.render())
+        began_s = asyncio.get_running_loop().time()
+        text = self.render()
+        self._last_cost_s = asyncio.get_running_loop().time() - began_s
+        await asyncio.to_thread(self._write, text)
 
     def render(self) -> str:
         """The checkpoint's text."""
@@ -148,23 +155,15 @@ class Snapshot:
         latest = dict(self._document["checkpoint"].get("latest") or {})
         latest.pop("resources", None)
         latest.pop("pending_operations", None)
-        resources = ",\n".join(self._fragment(state) for state in states)
+        kept_states = [self._kept(state) for state in states]
+        resources = ",\n".join([kept.text or self._encoded(kept) for kept in kept_states])
         pending = [*self.kept_pending]
         for state, operation in self._pending.values():
             pending.append({"resource": encode_resource(state, self._crypter), "type": operation})
         latest["manifest"] = {"time": now_text(), "magic": "", "version": ""}
         latest.setdefault("metadata", {})
-        # As pkg/resource/stack/deployment.go: a state with any of these must not be read by an engine that ignores them.
-        features = [
-            name
-            for name, is_used in (
-                ("hooks", any(state.resource_hooks for state in states)),
-                ("refreshBeforeUpdate", any(state.refresh_before_update for state in states)),
-                ("taint", any(state.taint for state in states)),
-                ("replaceWith", any(state.replace_with for state in states)),
-            )
-            if is_used
-        ]
+        used = {name for kept in kept_states for name in kept.features}
+        features = [name for name, _ in _FEATURES if name in used]
         head = {"version": 4, "features": features} if features else {"version": 3}
         if pending:
             latest["pending_operations"] = pending
@@ -173,8 +172,25 @@ class Snapshot:
         array = f'"resources": [\n{resources}\n]' if states else '"resources": []'
         return f'{json.dumps(head)[:-1]}, "checkpoint": {{"stack": {stack}, "latest": {{{array}, {body[1:]}}}}}\n'
 
-    def _fragment(self, state: ResourceState) -> str:
-        cached = self._fragments.get(id(state))
-        if cached is None:
-            cached = self._fragments[id(state)] = (state, json.dumps(encode_resource(state, self._crypter)))
-        return cached[1]
+    def _encoded(self, kept: "_Kept") -> str:
+        kept.text = json.dumps(encode_resource(kept.state, self._crypter))
+        return kept.text
+
+
+# As pkg/resource/stack/deployment.go: a state with any of these must not be read by an engine that ignores them.
+_FEATURES: Final[tuple[tuple[str, Callable[[ResourceState], Any]], ...]] = (
+    ("hooks", lambda state: state.resource_hooks),
+    ("refreshBeforeUpdate", lambda state: state.refresh_before_update),
+    ("taint", lambda state: state.taint),
+    ("replaceWith", lambda state: state.replace_with),
+)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What a save needs of a state, kept until the state is touched: each of many saves of a large stack asks for it."""
+
+    state: ResourceState  # keeps the identity from being given to another
+    needs: tuple[str, ...]
+    features: tuple[str, ...]
+    text: str = ""

@@ -13,6 +13,7 @@ from infra.engine.model import property_paths
 from infra.engine.state.backend import write_atomically
 from infra.engine.state.crypter import Crypter
 from infra.engine.workspace.project import Project, load_yaml
+from infra.engine.workspace.settings_text import edited
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class StackSettings:
         )
 
     def save(self) -> None:
+        """Writes the file; of one that exists only the lines that change, so that comments stay."""
         document: dict[str, Any] = {}
         if self.secrets_provider:
             document["secretsprovider"] = self.secrets_provider
@@ -45,7 +47,11 @@ class StackSettings:
         document.update(self.rest)
         if self.config:
             document["config"] = self.config
-        text = yaml.safe_dump(document, sort_keys=False, width=4096) if document else ""
+        text = None
+        if document and self.path.exists():
+            text = edited(self.path.read_text(), document)
+        if text is None:
+            text = yaml.safe_dump(document, sort_keys=False, width=4096) if document else ""
         write_atomically(self.path, text, 0o644)  # committed and read by others; its secrets are sealed
 
 

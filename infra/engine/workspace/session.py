@@ -1,7 +1,7 @@
 """A stack opened for a command: project, settings, secrets, state. Cheap to make; nothing here loads gRPC."""
 
-import os
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from infra.engine.model.stack_name import StackName
 from infra.engine.model.values import Secret, walk
 from infra.engine.state.backend import FileBackend
 from infra.engine.state.checkpoint import decode_resource, parse_document
-from infra.engine.state.crypter import Crypter, PassphraseCrypter, read_passphrase
+from infra.engine.state.crypter import Crypter, Passphrase, PassphraseCrypter, read_passphrase
 from infra.engine.workspace import config as stack_config
 from infra.engine.workspace.config import ConfigItem, StackSettings
 from infra.engine.workspace.project import Project, find_project
@@ -24,6 +24,7 @@ class Workspace:
 
     environment: Mapping[str, str]
     folder: Path
+    ask: Callable[[str], str] | None = None  # puts a question to a person, without echo; None where there is nobody
 
     def project(self) -> Project:
         return find_project(self.folder)
@@ -41,7 +42,8 @@ class Workspace:
     def backend(self, project: Project | None = None) -> FileBackend:
         """PULUMI_BACKEND_URL, else the project's `backend.url`, else the folder named by `login`, else the home folder."""
         url = self.environment.get("PULUMI_BACKEND_URL") or (project.backend_url if project else "")
-        return FileBackend.from_url(url or "file://~")
+        is_gzip = self.environment.get("PULUMI_DIY_BACKEND_GZIP", "").lower() in ("1", "true")
+        return FileBackend.from_url(url or "file://~", is_gzip=is_gzip)
 
     def selection_file(self, project: Project) -> Path:
         return self.home / "workspaces" / f"{project.name}-{_digest(str(project.folder))}-workspace.json"
@@ -64,7 +66,7 @@ class Session:
         self.backend = backend
         self.name = name
         self.settings = StackSettings.load(settings_path or project.stack_file(name.stack))
-        self.passphrase = read_passphrase(workspace.environment)
+        self.passphrase = Passphrase(read_passphrase(workspace.environment), workspace.ask)
         self._crypter: PassphraseCrypter | None = None
 
     def document(self) -> dict[str, Any]:
@@ -85,6 +87,10 @@ class Session:
                 self.settings.encryption_salt = self._crypter.state
                 self.settings.save()
         return self._crypter
+
+    def crypter_of(self, latest: dict[str, Any]) -> PassphraseCrypter:
+        """The crypter that opens a checkpoint, also another stack's: all of them have this session's passphrase."""
+        return PassphraseCrypter(checkpoint_salt(latest), self.passphrase)
 
     def config(self, crypter: Crypter) -> dict[str, ConfigItem]:
         return stack_config.effective(self.settings, self.project, self.name.stack, crypter)
@@ -112,13 +118,11 @@ class Session:
 
 
 def checkpoint_salt(latest: dict[str, Any]) -> str:
+    """The salt that the checkpoint's secrets were sealed with, "" where it has none. Raises StateError."""
     provider = latest.get("secrets_providers") or {}
     if not provider:
         return ""
     if provider.get("type") != "passphrase":
         raise StateError(f"secrets provider {provider.get('type')!r}: this engine has only `passphrase`")
-    return str((provider.get("state") or {}).get("salt") or "")
-
-
-def workspace_here() -> Workspace:
-    return Workspace(os.environ, Path.cwd())
+    state = provider.get("state") or {}
+    return str((json.loads(state) if isinstance(state, str) else state).get("salt") or "")

@@ -17,17 +17,13 @@ class UpstreamGroup(msgspec.Struct, frozen=True):
 
 
 class EdgeRoute(msgspec.Struct, frozen=True):
-    """`groups` come nearest first; the first is the edge's own region where that has replicas.
-
-    Several `is_by_host` routes may share an address; `domain` is then the host name they answer to."""
+    """`groups` come nearest first; the first is the edge's own region where that has replicas."""
 
     domain: str
     address: str
     port: int
     groups: tuple[UpstreamGroup, ...]
     is_deployed: bool
-    is_by_host: bool = False
-    is_tcp: bool = False
 
 
 class Candidate(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 # ruff: noqa: N802 - methods are named by the protocol
 """A provider for the tests: things are files in THING_STORE; each call is a line of calls.log.
 
-What a thing does is told by its inputs: `fail: create` refuses, `fail: init` leaves it half made until the file `mended`
+What a thing does is told by its inputs: `fail: create` refuses and `fail: init` leaves it half made until the file `mended`
 is there, `delay_s` waits, `fixed` cannot be changed in place. Like many an API it quotes in its errors what
 it was sent: `password`. The file `unready` in the store makes every read find a thing half made.
 """
@@ -9,6 +9,7 @@ it was sent: `password`. The file `unready` in the store makes every read find a
 import json
 import os
 import sys
+import threading
 import time
 import uuid
 from concurrent import futures
@@ -19,12 +20,16 @@ from google.protobuf import any_pb2, empty_pb2, json_format
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 STORE = Path(os.environ["THING_STORE"])
+CANCELLED = threading.Event()
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 
 
 def log(operation, request):
     with (STORE / "calls.log").open("a") as file:
         file.write(json.dumps([operation, request.urn.rsplit("::", 1)[-1]]) + "\n")
+    if getattr(request, "timeout", 0):
+        with (STORE / "timeouts").open("a") as file:
+            file.write(f"{operation} {request.urn.rsplit('::', 1)[-1]} {request.timeout}\n")
 
 
 def plain(struct):
@@ -81,10 +86,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             return provider_pb2.CreateResponse(properties=request.properties)
         log("create", request)
-        time.sleep(float(inputs.get("delay_s", 0)))
+        if CANCELLED.wait(float(inputs.get("delay_s", 0))):
+            context.abort(grpc.StatusCode.CANCELLED, "gave up as it was told")
         if inputs.get("fail") == "die":
             os._exit(9)
-        if inputs.get("fail") == "create":
+        if inputs.get("fail") == "create" and not (STORE / "mended").exists():
             context.abort(grpc.StatusCode.UNKNOWN, f"refused on purpose{quoted(inputs)}")
         identity = uuid.uuid4().hex[:12]
         (STORE / f"{identity}.json").write_text(json.dumps(inputs))
@@ -122,6 +128,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def Cancel(self, request, context):
+        CANCELLED.set()
         return empty_pb2.Empty()
 
     @staticmethod
