@@ -28,6 +28,11 @@ class Breaker:
         self._open_until = now + self._pause_s
         return False
 
+    @property
+    def is_tripped(self) -> bool:
+        """For those who look on: asking changes nothing."""
+        return self._failures >= self._failures_max
+
     def succeeded(self) -> None:
         self._failures = 0
 

@@ -16,6 +16,10 @@ from service.cache.entries import Sealer
 from service.cache.redis_tier import RedisTier
 from service.clocks import Clock
 from service.database.pools import Database, connect_arguments
+from service.limits.gate import Gate
+from service.limits.local_store import LocalStore
+from service.limits.redis_store import RedisStore
+from service.limits.rules import read_rules
 from service.metrics.counters import Counters
 from service.metrics.exposition import Exposition, Gauges
 from service.metrics.performance import Performance
@@ -33,6 +37,9 @@ from service.web.auth_endpoints import AuthEndpoints, verify_headers
 from service.web.cors import Cors
 from service.web.drop_in import DropIn
 from service.web.front import Front
+from service.web.limited_drop_in import LimitedDropIn
+from service.web.limited_endpoints import LimitedEndpoints
+from service.web.sign_ins import SignIns
 
 
 @asynccontextmanager
@@ -64,7 +71,13 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             stack.push_async_callback(shared.close)
         jwks = Jwks(auth_api.key_document, clock, lambda gone: authenticator.forget_keys(gone))
         authenticator = Authenticator(
-            limits=Limits(settings.cache_ttl_s, settings.cache_entries_max, settings.revocation_staleness_max_s),
+            limits=Limits(
+                ttl_s=settings.cache_ttl_s,
+                entries_max=settings.cache_entries_max,
+                bytes_max=settings.cache_bytes_max,
+                staleness_max_s=settings.revocation_staleness_max_s,
+                when_silent=settings.revocation_when_silent,
+            ),
             policy=Policy(settings.jwt_issuer, settings.jwt_audience),
             sealer=sealer,
             jwks=jwks,
@@ -93,7 +106,9 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             upstream=upstream,
             authenticator=authenticator,
             endpoints=endpoints,
+            sign_ins=SignIns(endpoints, counters),
             entries_max=settings.cache_entries_max,
+            bytes_max=settings.cache_bytes_max,
             clock=clock,
             counters=counters,
         )
@@ -111,16 +126,25 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
         process = psutil.Process()
         gauges = Gauges(
             entries=lambda: len(authenticator),
+            entries_bytes=lambda: authenticator.size_bytes,
             flights=lambda: authenticator.flights,
             feed_silent_s=lambda: feed.silent_s,
             revocation_subjects=lambda: len(revocations),
             outbox_waiting=lambda: worker.waiting,
             outbox_dead=lambda: worker.dead,
             memory_bytes=lambda: process.memory_info().rss,
+            breakers=lambda: {
+                **{f"issuer_{lane}": breaker.is_tripped for lane, breaker in auth_api.breakers.items()},
+                "issuer_drop_in": upstream.breaker.is_tripped,
+                **{f"database_{pool.name}": pool.is_given_up for pool in database.pools},
+                **({} if shared is None else {"redis": shared.is_given_up}),
+            },
         )
+        gate = _gate(settings, clock, counters, stack)
         app = build_app(
             settings,
             endpoints,
+            LimitedEndpoints(endpoints, gate),
             readiness,
             Exposition(counters, gauges, settings.release, settings.region),
             Performance(counters, gauges, database),
@@ -131,7 +155,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             background.append(group.create_task(database.warm()))
             yield Front(
                 framework=app,
-                drop_in=drop_in,
+                drop_in=LimitedDropIn(drop_in, gate),
                 endpoints=endpoints,
                 authenticator=authenticator,
                 cors=cors,
@@ -139,3 +163,15 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             )
             for task in background:
                 task.cancel()
+
+
+def _gate(settings: Settings, clock: Clock, counters: Counters, stack: AsyncExitStack) -> Gate:
+    """The rate limits: the cell's where there is a Redis, this process's own where there is none."""
+    rules = read_rules(settings)
+    alone = LocalStore(rules.divided(settings.rate_limit_replicas), lambda: int(clock.wall() * 1_000_000))
+    key = settings.cache_key.get_secret_value()
+    if settings.redis_url is None:
+        return Gate(alone, rules, key, counters)
+    shared = RedisStore(settings.redis_url.get_secret_value(), rules, alone, clock, counters)
+    stack.push_async_callback(shared.close)
+    return Gate(shared, rules, key, counters)

@@ -1,7 +1,8 @@
 """uvicorn, one worker, uvloop and httptools (web/protocol.py), with an orderly end.
 
-SIGTERM: readiness answers 503 at once, no new connection is accepted, requests under way are finished within DRAIN_S, then
-the process ends with 0. (Railway's edge has stopped sending before it signals; the local cloud's edge does the same.)
+SIGTERM: readiness answers 503 at once, no new connection is accepted, requests under way (and those that were just being sent
+over a kept connection) are finished within DRAIN_S and answered with `Connection: close`, then the process ends with 0.
+(Railway's edge has stopped sending before it signals; the local cloud's edge does the same.)
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from service.web.protocol import Protocol, sweep
 
 # Longer than the edge keeps an idle connection, so that it is the edge that closes and no request meets a closing socket.
 KEEP_ALIVE_S = 75
-CONNECTIONS_MAX = 10_000
 
 log = structlog.get_logger("service.server")
 
@@ -58,7 +58,6 @@ async def serve(settings: Settings) -> None:
                 proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=max(1, math.ceil(settings.drain_s)),
-                limit_concurrency=CONNECTIONS_MAX,
                 backlog=2048,
             )
         )

@@ -17,7 +17,20 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 # Variables beginning like this are ours alone, so an unknown one is a misspelling. SUPABASE_, DATABASE_ and REDIS_ are not
 # in the list: platforms put variables of their own under those prefixes.
-OWN_PREFIXES = ("CACHE_", "CORS_", "GZIP_", "POOL_", "JWT_", "JWKS_", "REVOCATION_", "DRAIN_", "SMTP_", "STORAGE_")
+OWN_PREFIXES = (
+    "CACHE_",
+    "CORS_",
+    "GZIP_",
+    "POOL_",
+    "JWT_",
+    "JWKS_",
+    "REVOCATION_",
+    "DRAIN_",
+    "SMTP_",
+    "STORAGE_",
+    "RATE_",
+    "LOCKOUT_",
+)
 LOOPBACK_PREFIX = "127."
 # Ended sessions stay in the revocation log for as long as any replica may be set to believe a confirmation.
 CACHE_TTL_S_MAX = 3600
@@ -71,12 +84,23 @@ class Settings(BaseSettings):
     cache_key: Secret
     cache_ttl_s: Annotated[int, Field(ge=1, le=CACHE_TTL_S_MAX)] = 300
     cache_entries_max: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
+    cache_bytes_max: Annotated[int, Field(ge=65_536, le=4_294_967_296)] = 33_554_432
     revocation_staleness_max_s: Annotated[float, Field(ge=1.0, le=60.0)] = 2.0
+    revocation_when_silent: Literal["ask", "refuse"] = "ask"
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     cors_max_age_s: Annotated[int, Field(ge=0, le=86_400)] = 3600
     gzip_bytes_min: Annotated[int, Field(ge=0)] = 1000
     gzip_level: Annotated[int, Field(ge=1, le=9)] = 6
+
+    rate_limit_address_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 300
+    rate_limit_refresh_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 600
+    rate_limit_account_per_hour: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    rate_limit_replicas: Annotated[int, Field(ge=1, le=50)] = 2
+    lockout_pair_failures: Annotated[int, Field(ge=0, le=1000)] = 5
+    lockout_address_failures: Annotated[int, Field(ge=0, le=100_000)] = 50
+    lockout_base_s: Annotated[int, Field(ge=1, le=3600)] = 5
+    lockout_max_s: Annotated[int, Field(ge=1, le=86_400)] = 900
 
     drain_s: Annotated[float, Field(ge=0.0, le=300.0)] = 8.0
     smtp_url: Secret | None = None

@@ -14,10 +14,11 @@ from typing import Any
 
 import httpx
 
-from infra.cli.errors import OperationFailed
+from infra.cli.errors import OperationFailed, UsageError
 from infra.cli.home import ROOT, Home
 
 DAEMON_TIMEOUT_S = 150  # beyond the local cloud's own deadlines: what it says when one of them has passed says more
+ASK_TIMEOUT_S = 250  # a restore waits for the whole replay
 PROJECT_URL_TEMPLATE = "http://{database_host}:8000"
 
 
@@ -44,20 +45,34 @@ class LocalCloud:
 
     def status(self) -> dict[str, Any]:
         """The daemon's own account of what runs. OperationFailed where it does not answer."""
+        return self.ask("GET", "/_local/status")
+
+    def page_link(self) -> str:
+        """A link to the cloud's page that opens it once, within five minutes."""
+        return str(self.ask("POST", "/_local/page")["url"])
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """One request to the daemon's own endpoints. UsageError where it refuses, OperationFailed where it does not answer."""
         try:
             # trust_env: HTTP_PROXY must neither learn the token nor be asked for an address that only this machine has.
-            answer = httpx.get(
-                f"{self.url}/_local/status",
+            answer = httpx.request(
+                method,
+                f"{self.url}{path}",
+                json=body,
                 headers={"Authorization": f"Bearer {self.token()}"},
-                timeout=5,
+                timeout=ASK_TIMEOUT_S,
                 trust_env=False,
             )
+            if answer.status_code == 503:
+                raise OperationFailed(str(answer.json().get("message", "failed")), "./cached-auth cloud status")
+            if answer.status_code in (400, 404):
+                raise UsageError(str(answer.json().get("message", "refused")), "./cached-auth cloud status")
             answer.raise_for_status()
-        except (httpx.HTTPError, OSError) as error:
+            document: dict[str, Any] = answer.json()
+        except (httpx.HTTPError, OSError, ValueError) as error:
             raise OperationFailed(
                 f"the local cloud at {self.url} does not answer ({type(error).__name__})", "./cached-auth cloud start"
             ) from error
-        document: dict[str, Any] = answer.json()
         return document
 
 

@@ -13,9 +13,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from infra.localcloud import fault_endpoints, local_endpoints
+from infra.localcloud import database_endpoints, fault_endpoints, link_settings, local_endpoints, time_endpoints
 from infra.localcloud.conducting.store import StoreError
-from infra.localcloud.local_endpoints import Links
+from infra.localcloud.link_settings import Links
+from infra.localcloud.page import serving
+from infra.localcloud.page.sessions import Sessions
+from infra.localcloud.page.state import deployment_views, traffic_views
 from infra.localcloud.plane.interface import PlaneError
 from infra.localcloud.railway_api.call import Call, Cloud
 from infra.localcloud.railway_api.endpoint import answer
@@ -40,6 +43,8 @@ class Surroundings:
     faults: Faults
     on_shutdown: Callable[[], None]
     daemon: dict[str, Any]
+    page_url: str
+    sessions: Sessions
 
 
 def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
@@ -71,17 +76,34 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
 
         return guarded
 
+    def with_page(handler: management.Handler) -> Callable[[Request], Awaitable[Response]]:
+        """For what the page shows and switches: its session will do as well as the account's token."""
+        with_token = with_account(handler)
+
+        async def guarded(request: Request) -> Response:
+            session = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if around.sessions.is_open(session):
+                return await management.handled(handler, request, cloud)
+            return await with_token(request)
+
+        return guarded
+
     async def status(request: Request, found: Cloud) -> Response:
         return JSONResponse(status_view(found, around.links.view(), around.daemon))
 
+    async def state(request: Request, found: Cloud) -> Response:
+        shown = status_view(found, around.links.view(), around.daemon)
+        more = {"deployments": deployment_views(found.keeper.world), "traffic": traffic_views(found)}
+        return JSONResponse({**shown, **more, "faults": fault_endpoints.view(around.faults)}, headers=serving.HEADERS)
+
     async def links(request: Request, found: Cloud) -> Response:
-        return await local_endpoints.set_links(request, found, around.links)
+        return await link_settings.set_links(request, found, around.links)
 
     async def faults(request: Request, found: Cloud) -> Response:
         if request.method == "POST":
             return await fault_endpoints.set_faults(request, around.faults)
         if request.method == "DELETE":
-            return await fault_endpoints.end_faults(found, around.faults)
+            return await fault_endpoints.end_faults(found, around.faults, around.links)
         return JSONResponse(fault_endpoints.view(around.faults))
 
     async def shutdown(request: Request, found: Cloud) -> Response:
@@ -95,11 +117,18 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
         WebSocketRoute("/graphql/v2", subscriptions),
         Route("/project/{project_id}/environment/{environment_id}/up", upload, methods=["POST"]),
         *management.routes(with_account),
+        *serving.routes(with_page, with_account, around.sessions, around.page_url),
+        Route("/_local/state", with_page(state), methods=["GET"]),
         Route("/_local/status", with_account(status), methods=["GET"]),
-        Route("/_local/links", with_account(links), methods=["POST"]),
-        Route("/_local/faults", with_account(faults), methods=["GET", "POST", "DELETE"]),
-        Route("/_local/faults/processes", with_account(fault_endpoints.set_process_fault), methods=["POST"]),
-        Route("/_local/faults/standbys", with_account(fault_endpoints.set_standby_fault), methods=["POST"]),
+        Route("/_local/links", with_page(links), methods=["POST"]),
+        Route("/_local/faults", with_page(faults), methods=["GET", "POST", "DELETE"]),
+        Route("/_local/faults/processes", with_page(fault_endpoints.set_process_fault), methods=["POST"]),
+        Route("/_local/faults/standbys", with_page(fault_endpoints.set_standby_fault), methods=["POST"]),
+        Route("/_local/databases/promote", with_page(database_endpoints.promote), methods=["POST"]),
+        Route("/_local/databases/backup", with_page(database_endpoints.back_up), methods=["POST"]),
+        Route("/_local/databases/restore", with_account(database_endpoints.restore), methods=["POST"]),
+        Route("/_local/databases/backups", with_page(database_endpoints.list_backups), methods=["GET"]),
+        Route("/_local/time", with_page(time_endpoints.time), methods=["GET", "POST"]),
         Route("/_local/shutdown", with_account(shutdown), methods=["POST"]),
         Route("/_local/reset", with_account(local_endpoints.reset), methods=["POST"]),
     ]

@@ -25,17 +25,20 @@ from infra.localcloud.conducting.conductor import Conductor
 from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.store import Store
 from infra.localcloud.daemon_file import VERSION, DaemonRecord, remove_record, write_record
-from infra.localcloud.local_endpoints import RTT_MS_DEFAULT, Links
+from infra.localcloud.link_settings import RTT_MS_DEFAULT, Links
+from infra.localcloud.page.sessions import Sessions
 from infra.localcloud.plane.interface import Plane
 from infra.localcloud.plane.local import LocalPlane
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.railway_api.faults import Faults
-from infra.localcloud.world.model import World
 from infra.localcloud.world.transitions import SetPort
+from infra.localcloud.world_clock import WorldClock
 
 PORTS = range(8700, 8800)
+PAGE_ADDRESS = "127.0.0.1"  # where a person looks; which port is free there differs from start to start
 INHERITED = ("PATH", "HOME", "LANG", "TZ")
 LINKS_FILE = "links.json"
+CLOCK_FILE = "clock.json"
 MAIL_OWNER = "mail"
 MAIL_REGION = "us-west2"
 STOP_TIMEOUT_S = 60.0
@@ -113,10 +116,11 @@ async def serve(home: Path, rtt_ms: float | None) -> None:
         store = Store(cloud / "world.json")
         world = store.read()  # before anything starts: a damaged file must not cost the processes their state
         links = Links(cloud / LINKS_FILE, rtt_ms)
-        plane = LocalPlane(home, RTT_MS_DEFAULT)
+        clock = WorldClock(cloud / CLOCK_FILE)
+        plane = LocalPlane(home, RTT_MS_DEFAULT, clock)
         async with _running(plane):
             await links.apply(plane)
-            await _serve(home, cloud, links, store, world, plane)
+            await _serve(home, cloud, links, Keeper(store, world, clock), plane)
 
 
 @contextlib.asynccontextmanager
@@ -129,11 +133,13 @@ async def _running(plane: Plane) -> AsyncIterator[None]:
             await plane.close()
 
 
-async def _serve(home: Path, cloud: Path, links: Links, store: Store, world: World, plane: Plane) -> None:
+async def _serve(home: Path, cloud: Path, links: Links, keeper: Keeper, plane: Plane) -> None:
+    world = keeper.world
     mail = plane.allocate(MAIL_REGION, MAIL_OWNER)
     listener = listening_socket(plane.api_address, world.port, home)
+    page_listener = listening_socket(PAGE_ADDRESS, None, home)
+    page_url = f"http://{PAGE_ADDRESS}:{page_listener.getsockname()[1]}/page/"
     port = int(listener.getsockname()[1])
-    keeper = Keeper(store, world)
     if world.port != port:
         await keeper.apply(SetPort(port))
     token_file = cloud / "token"
@@ -162,10 +168,12 @@ async def _serve(home: Path, cloud: Path, links: Links, store: Store, world: Wor
                 faults=Faults(),
                 on_shutdown=stopping.set,
                 daemon={"pid": record.pid, "started": record.started, "url": url, "mail": f"{mail}:2525"},
+                page_url=page_url,
+                sessions=Sessions(),
             )
             app = build_app(Cloud(keeper, plane, conductor, str(home)), around)
             server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5))
-            serving = tasks.create_task(server.serve(sockets=[listener]), name="http")
+            serving = tasks.create_task(server.serve(sockets=[listener, page_listener]), name="http")
             await plane.ensure_mail(mail)
             conductor.start()
             await _started(server, serving)

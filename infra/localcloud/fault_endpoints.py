@@ -9,7 +9,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from infra.localcloud.link_settings import Links
 from infra.localcloud.plane.interface import PlaneError
+from infra.localcloud.process_names import key_of, process_names
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.railway_api.endpoint import BodyTooLarge, read_body
 from infra.localcloud.railway_api.faults import Faults, FaultSettings
@@ -18,13 +20,18 @@ from infra.localcloud.world.supabase import standby_key
 
 BODY_BYTES_MAX = 4096
 REPLAY_DELAY_MS_MAX = 3_600_000
-Action = Literal["kill", "pause", "resume"]
-SIGNALS: dict[Action, signal.Signals] = {"kill": signal.SIGKILL, "pause": signal.SIGSTOP, "resume": signal.SIGCONT}
+Action = Literal["kill", "pause", "resume", "down", "up"]
+SIGNALS: dict[Action, signal.Signals] = {
+    "kill": signal.SIGKILL,
+    "down": signal.SIGKILL,
+    "pause": signal.SIGSTOP,
+    "resume": signal.SIGCONT,
+}
 Kind = TypeVar("Kind")
 
 
 class ProcessFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`key` is a replica's id as `status` shows it, or db-<ref>, db-<identifier>, api-<ref>."""
+    """`key` is a name as `status` shows it, or enough of its words (process_names.py)."""
 
     key: str
     action: Action
@@ -57,9 +64,12 @@ async def set_faults(request: Request, faults: Faults) -> Response:
     return JSONResponse(view(faults))
 
 
-async def end_faults(cloud: Cloud, faults: Faults) -> Response:
-    """The one switch: API, paused processes and delayed standbys are as if nothing had been."""
+async def end_faults(cloud: Cloud, faults: Faults, links: Links) -> Response:
+    """The one switch: API, links, paused processes and delayed standbys are as if nothing had been."""
     faults.set(FaultSettings())
+    await links.heal(cloud.plane)
+    for key in list(cloud.conductor.databases.held):
+        cloud.conductor.release(key)
     for process in cloud.plane.status():
         if process.is_running:
             cloud.plane.send_signal(process.key, signal.SIGCONT)  # to a process that runs it means nothing
@@ -72,17 +82,30 @@ async def end_faults(cloud: Cloud, faults: Faults) -> Response:
 
 async def set_process_fault(request: Request, cloud: Cloud) -> Response:
     asked = await _asked(request, ProcessFault)
-    if not any(found.key == asked.key and found.is_running for found in cloud.plane.status()):
-        raise NotFound("Process")
-    cloud.plane.send_signal(asked.key, SIGNALS[asked.action])
-    return JSONResponse(msgspec.to_builtins(asked))
+    names = process_names(cloud.keeper.world)
+    key = key_of(names, asked.key)
+    if asked.action in ("down", "up"):
+        await _hold(cloud, key, is_held=asked.action == "down")
+    if asked.action != "up":
+        if not any(found.key == key and found.is_running for found in cloud.plane.status()):
+            raise NotFound(f"Running process {names[key]}")
+        cloud.plane.send_signal(key, SIGNALS[asked.action])
+    return JSONResponse({"key": key, "name": names[key], "action": asked.action})
+
+
+async def _hold(cloud: Cloud, key: str, *, is_held: bool) -> None:
+    """A database that stays down until it is called up: a replica that is killed always comes back by its own policy."""
+    if cloud.conductor.databases.scope_of(key) is None:
+        raise BadInput("down, up: expected a database or its gateway; replicas and caches can be killed, paused or removed")
+    cloud.conductor.hold(key) if is_held else cloud.conductor.release(key)
 
 
 async def set_standby_fault(request: Request, cloud: Cloud) -> Response:
     """Takes effect at once and stays until it is set to 0, also over a restart."""
     asked = await _asked(request, StandbyFault)
+    key = key_of(process_names(cloud.keeper.world), asked.identifier)
     replicas = [found for project in cloud.keeper.world.supabase.values() for found in project.replicas]
-    replica = next((found for found in replicas if found.identifier == asked.identifier), None)
+    replica = next((found for found in replicas if standby_key(found) == key), None)
     if replica is None:
         raise NotFound("ReadReplica")
     if not replica.is_ready:

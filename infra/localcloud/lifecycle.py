@@ -43,9 +43,17 @@ def ask(record: DaemonRecord, method: str, path: str, body: dict[str, Any] | Non
     finally:
         connection.close()
     if response.status != 200:
-        raise DaemonRefused(f"the local cloud at {record.url} answered {method} {path} with {response.status}")
+        said = _message(content)
+        raise DaemonRefused(f"the local cloud at {record.url} answered {method} {path} with {response.status}{said}")
     answer: dict[str, Any] = json.loads(content)
     return answer
+
+
+def _message(content: bytes) -> str:
+    try:
+        return f": {json.loads(content)['message']}"
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def start(home: Path, rtt_ms: float | None) -> DaemonRecord:

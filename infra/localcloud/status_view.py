@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from infra.localcloud.plane.interface import REGIONS, ProcessStatus
+from infra.localcloud.process_names import process_names
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.world import lookup
 from infra.localcloud.world.model import Deployment, Instance, Replica, ReplicaStatus, SupabaseProject, World
@@ -17,8 +18,9 @@ Processes = dict[str, ProcessStatus]
 def status_view(cloud: Cloud, links: list[View], daemon: View) -> View:
     world = cloud.keeper.world
     processes = {found.key: found for found in cloud.plane.status()}
+    names = process_names(world)
     replicas = [
-        (deployment, replica_view(world, deployment, replica, processes))
+        (deployment, {"name": names[replica.key], **replica_view(world, deployment, replica, processes)})
         for deployment in world.deployments.values()
         for replica in deployment.replicas
         if replica.status is not ReplicaStatus.REMOVED
@@ -26,11 +28,16 @@ def status_view(cloud: Cloud, links: list[View], daemon: View) -> View:
     return {
         **daemon,
         "restoring": cloud.conductor.is_restoring,
+        "time": {"now": cloud.keeper.clock.timestamp(), "offset_s": cloud.keeper.clock.offset_s},
         "regions": list(REGIONS),
         "services": [service_view(world, found) for found in world.instances.values()],
         "replicas": [view for deployment, view in replicas if deployment.settings.image is None],
         "caches": [view for deployment, view in replicas if deployment.settings.image is not None],
-        "databases": [view for found in world.supabase.values() for view in database_views(found, processes)],
+        "databases": [
+            {"name": names[view["key"]], "is_held": view["key"] in cloud.conductor.databases.held, **view}
+            for found in world.supabase.values()
+            for view in database_views(found, processes)
+        ],
         "edges": edge_views(cloud),
         "links": links,
     }
@@ -38,7 +45,7 @@ def status_view(cloud: Cloud, links: list[View], daemon: View) -> View:
 
 def _process(processes: Processes, key: str) -> View:
     found = processes.get(key)
-    return {"pid": found.pid if found else None, "memory_bytes": found.memory_bytes if found else None}
+    return {"key": key, "pid": found.pid if found else None, "memory_bytes": found.memory_bytes if found else None}
 
 
 def service_view(world: World, found: Instance) -> View:
@@ -103,7 +110,7 @@ def edge_views(cloud: Cloud) -> list[View]:
         {
             "domain": route.domain,
             "region": region,
-            "url": f"http://{route.address}:{route.port}",
+            "url": f"{'tcp' if route.is_tcp else 'http'}://{route.address}:{route.port}",
             "upstreams": sum(len(found) for found in route.upstreams.values()),
         }
         for region, routes in cloud.conductor.router.shown.items()

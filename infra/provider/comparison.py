@@ -39,7 +39,7 @@ def compare(fields: Sequence[Field], old: Mapping[str, Any], new: Mapping[str, A
     return tuple(
         Change(path, kind, each.name, each.replaces)
         for each in fields
-        if each.is_compared
+        if each.is_compared and not (each.is_kept_when_absent and new.get(each.name) is None)
         for path, kind in _changes(each.name, old.get(each.name), new.get(each.name))
     )
 

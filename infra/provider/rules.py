@@ -106,6 +106,43 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
+class Number:
+    """A number, also with a fraction, from `least` to `most`."""
+
+    least: float
+    most: float
+
+    def problems(self, value: Any) -> Iterator[Problem]:
+        number = _open(value)
+        if isinstance(number, Unknown):
+            return
+        if isinstance(number, bool) or not isinstance(number, int | float) or not self.least <= number <= self.most:
+            yield Problem("", f"{self.least:g} to {self.most:g}", shown(value))
+
+    def normal(self, value: Any) -> Any:
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "number"}
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """true or false."""
+
+    def problems(self, value: Any) -> Iterator[Problem]:
+        truth = _open(value)
+        if not isinstance(truth, bool | Unknown):
+            yield Problem("", "true or false", shown(value))
+
+    def normal(self, value: Any) -> Any:
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of a few names; `aliases` are accepted and normalised."""
 

@@ -27,7 +27,7 @@ def package_schema(provider: NativeProvider[Any]) -> str:
 
 
 def _resource(resource: Resource[Any, Any]) -> dict[str, Any]:
-    outputs = {each.name: {"type": "string", "secret": each.is_secret, "description": each.about} for each in resource.outputs}
+    outputs = {each.name: {**each.schema, "secret": each.is_secret, "description": each.about} for each in resource.outputs}
     return {
         "description": (type(resource).__doc__ or "").strip(),
         "inputProperties": _properties(resource.fields),

@@ -300,6 +300,11 @@ def _inputs_of(resource: Resource[Any, Any], inputs: Properties, outputs: Proper
 def _marked(resource: Resource[Any, Any], old: Properties, new: Mapping[str, Any]) -> Properties:
     """Inputs read back, secret where they were secret before or are declared so."""
     declared = {each.name for each in resource.fields if each.is_secret}
-    marked = mark_like(old, {key: value for key, value in new.items() if value is not None})
-    # A field that is new at the top level is judged by its declaration alone, not by its neighbours' marks.
-    return {key: as_secret(value) if key in declared else value if key in old else plain(value) for key, value in marked.items()}
+
+    def marked(name: str, value: Any) -> Any:
+        if name in declared:
+            return as_secret(value)
+        # A field that is new at the top level is judged by its declaration and its own marks, not by its neighbours'.
+        return mark_like(old[name], value) if name in old else value
+
+    return {name: marked(name, value) for name, value in new.items() if value is not None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -12,6 +12,7 @@ from infra.provider.errors import NotFound
 from infra.provider.transport import Request, Transport
 from infra.railway.faults import data_of, object_of
 from infra.railway.operations import Operation
+from infra.railway.staging import StagedChanges
 
 UPLOAD_TIMEOUT_S = 300.0
 
@@ -24,6 +25,7 @@ class RailwayClient:
 
     transport: Transport
     endpoint: str
+    staged: StagedChanges = field(default_factory=StagedChanges)
 
     async def query(self, operation: Operation, **variables: Any) -> Data:
         return await self.transport.ask(self._request(operation, variables), lambda answer: data_of(answer, operation.name))
@@ -36,7 +38,18 @@ class RailwayClient:
             return None
 
     async def mutate(self, operation: Operation, variables: Data, settled: Callable[[], Awaitable[Data | None]]) -> Data:
-        """Sends a change. `settled` tells after an unknown outcome whether it took effect: the data to go on with, or None."""
+        """Sends a change. `settled` tells after an unknown outcome whether it took effect: the data to go on with, or None.
+
+        One at a time for each environment: Railway refuses, or worse, mixes changes that meet.
+        """
+        environment_id = _environment_of(variables)
+        if environment_id is None:
+            return await self.change(operation, variables, settled)
+        async with self.staged.alone(environment_id):
+            return await self.change(operation, variables, settled)
+
+    async def change(self, operation: Operation, variables: Data, settled: Callable[[], Awaitable[Data | None]]) -> Data:
+        """As `mutate`, for who has the environment for himself already."""
         return await self.transport.change(
             self._request(operation, variables), lambda answer: data_of(answer, operation.name), settled
         )
@@ -66,6 +79,13 @@ class RailwayClient:
     def _request(self, operation: Operation, variables: Data) -> Request:
         body = {"operationName": operation.name, "query": operation.text, "variables": variables}
         return Request(operation.name, "POST", self.endpoint, operation.is_query, json=body)
+
+
+def _environment_of(variables: Data) -> str | None:
+    """The environment that a change names, wherever its operation wants it."""
+    inner = variables.get("input")
+    found = variables.get("environmentId") or (inner.get("environmentId") if isinstance(inner, dict) else None)
+    return found if isinstance(found, str) else None
 
 
 def nodes(connection: Any) -> list[Data]:

@@ -39,7 +39,7 @@ _BY_MESSAGE: tuple[tuple[re.Pattern[str], type[RemoteError]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), kind)
     for pattern, kind in (
         (r"too quickly|rate limit|too many requests", Throttled),
-        (r"not authorized|token not found|unauthorized|unauthenticated|invalid token|access denied", NotAuthorized),
+        (r"not authorized|\btoken not found|unauthorized|unauthenticated|invalid token|access denied", NotAuthorized),
         (r"operation is already in progress|is being (created|deleted|updated)", Busy),
         (r"already exists|already (in use|taken)|name .* taken", Conflict),
         (r"not found|does ?n.t exist|no longer exists|has been deleted", NotFound),

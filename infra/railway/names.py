@@ -10,3 +10,10 @@ SERVICE_NAME = Text(1, 32, r"[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9])?", "letter
 ID = Text(1, 64, r"[A-Za-z0-9-]+", "an id: letters, digits and dashes")
 MOUNT_PATH = Text(1, 255, r"/[^\0]*", "an absolute path")
 VARIABLE_NAME = Text(1, 256, r"[A-Za-z_][A-Za-z0-9_]*", "a name of letters, digits and underscores")
+TOKEN_NAME = Text(1, 100)
+HOST_NAME = Text(
+    1,
+    253,  # RFC 1035, section 2.3.4
+    r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
+    "a host name in lower case, like api.example.com",
+)

@@ -15,11 +15,19 @@ from infra.provider.rules import Text
 from infra.provider.stopping import Stopper
 from infra.provider.transport import Transport
 from infra.railway.client import RailwayClient
+from infra.railway.custom_domain import CustomDomain
 from infra.railway.deployment import Deployment
+from infra.railway.egress_gateway import EgressGateway
 from infra.railway.environment import Environment
+from infra.railway.private_network_endpoint import PrivateNetworkEndpoint
 from infra.railway.project import Project
+from infra.railway.project_token import ProjectToken
 from infra.railway.service import Service
+from infra.railway.service_cdn import ServiceCdn
 from infra.railway.service_domain import ServiceDomain
+from infra.railway.shared_variables import SharedVariables
+from infra.railway.tcp_proxy import TcpProxy
+from infra.railway.variable import Variable
 from infra.railway.variables import Variables
 from infra.railway.volume import Volume
 
@@ -33,7 +41,23 @@ class RailwayProvider(NativeProvider[RailwayClient]):
         Field("endpoint", Text(), about="GraphQL address; default RAILWAY_API_URL, else Railway's own"),
         Field("token", Text(), is_secret=True, about="account or workspace token; default RAILWAY_API_TOKEN"),
     )
-    resources = by_type(Project(), Environment(), Service(), Variables(), ServiceDomain(), Volume(), Deployment())
+    resources = by_type(
+        Project(),
+        ProjectToken(),
+        Environment(),
+        Service(),
+        Variables(),
+        Variable(),
+        SharedVariables(),
+        ServiceDomain(),
+        CustomDomain(),
+        TcpProxy(),
+        EgressGateway(),
+        PrivateNetworkEndpoint(),
+        ServiceCdn(),
+        Volume(),
+        Deployment(),
+    )
     functions: ClassVar = {}
 
     def connect(self, settings: Mapping[str, str], environment: Mapping[str, str], stopper: Stopper) -> RailwayClient:

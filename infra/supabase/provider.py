@@ -14,6 +14,7 @@ from infra.provider.native import NativeProvider, by_type
 from infra.provider.rules import Text
 from infra.provider.stopping import Stopper
 from infra.provider.transport import Transport
+from infra.supabase.auth_configuration import AuthConfiguration
 from infra.supabase.client import SupabaseClient
 from infra.supabase.project import Project
 from infra.supabase.read_replica import ReadReplica
@@ -30,7 +31,7 @@ class SupabaseProvider(NativeProvider[SupabaseClient]):
         Field("accessToken", Text(), is_secret=True, about="default SUPABASE_ACCESS_TOKEN"),
         Field("projectUrl", Text(), about="template of a project's address; default SUPABASE_PROJECT_URL_TEMPLATE"),
     )
-    resources = by_type(Project(), ReadReplica())
+    resources = by_type(Project(), ReadReplica(), AuthConfiguration())
     functions: ClassVar = {}
 
     def connect(self, settings: Mapping[str, str], environment: Mapping[str, str], stopper: Stopper) -> SupabaseClient:

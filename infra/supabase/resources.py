@@ -8,6 +8,9 @@ from __future__ import annotations
 import pulumi
 
 from infra.provider.resource_class import Attribute, NativeResource
+from infra.supabase.auth_resources import AuthConfiguration
+
+__all__ = ["AuthConfiguration", "Project", "ReadReplica"]
 
 
 class Project(NativeResource):

@@ -12,7 +12,9 @@ Laws, each with a test of its name in tests/service/test_cache_laws.py:
    revocation that arrives during a fetch wins: an entry counts as confirmed at the moment *before* its fetch began.
 3. Nothing is served from memory on evidence older than REVOCATION_STALENESS_MAX_S: evidence is the revocation feed's last
    heartbeat or, where that is silent, the issuer's own confirmation to this process. Past the bound we ask the issuer again
-   and, where it does not answer, say 503 (fail closed).
+   and, where it does not answer, say 503 (fail closed). With `refuse` as the rule for silence the issuer's word does not count:
+   of a key's or everyone's revocation it knows nothing. What was found out by a shared flight is held to the same bound when it
+   is handed out, not when the flight began.
 4. A record from L2 is believed only if its seal opens for this very token and its subject and session are the token's own.
 5. A fault of ours or of the issuer never becomes a 401.
 """
@@ -26,6 +28,7 @@ from typing import Literal, Protocol
 
 from cachebox import LRUCache
 
+from service.cache.bounded import BoundedCache
 from service.cache.entries import USER_BYTES_MAX, Entry, Record, Sealer, good_until
 from service.cache.flights import Flights
 from service.clocks import Clock
@@ -39,7 +42,7 @@ from service.tokens.verification import Policy, check_claims, check_signature, i
 
 Tier = Literal["l1", "l2", "miss"]
 FLIGHTS_MAX = 256
-FLIGHT_DEADLINE_S = 3.0
+FLIGHT_DEADLINE_S = 1.0
 REJECTIONS_MAX = 5000
 REJECTION_TTL_S = 5.0
 
@@ -62,11 +65,13 @@ class Feed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the settings say about remembering. Seconds, entries."""
+    """What the settings say about remembering. Seconds, entries, bytes."""
 
     ttl_s: float
     entries_max: int
+    bytes_max: int
     staleness_max_s: float
+    when_silent: Literal["ask", "refuse"] = "ask"
 
 
 class Authenticator:
@@ -89,6 +94,7 @@ class Authenticator:
     ) -> None:
         self._limits = limits
         self._staleness_max_s = limits.staleness_max_s
+        self._must_hear = limits.when_silent == "refuse"
         self._policy = policy
         self._sealer = sealer
         self.name = self._name = sealer.name  # a token's name in both tiers
@@ -103,7 +109,7 @@ class Authenticator:
         self._wall = clock.wall
         self._monotonic = clock.monotonic
         self._counters = counters
-        self._entries: LRUCache[bytes, Entry] = LRUCache(limits.entries_max)
+        self._entries: BoundedCache[bytes, Entry] = BoundedCache(limits.entries_max, limits.bytes_max, clock.wall)
         self._rejections: LRUCache[bytes, tuple[float, TokenRejected]] = LRUCache(REJECTIONS_MAX)
         self._flights: Flights[tuple[Entry, Tier]] = Flights(FLIGHTS_MAX, FLIGHT_DEADLINE_S)
 
@@ -124,6 +130,7 @@ class Authenticator:
         name = self._name(token)
         resolved = await self._flights.run(name, lambda: self._resolve(token, name))
         self._counters.l2_hits += resolved[1] == "l2"  # by caller, as L1's are: several may share a flight
+        self._check_still_good(resolved[0])
         return resolved
 
     def remember(self, token: bytes, identity: Identity, user: IssuerUser, confirmed_at: float) -> Entry:
@@ -135,7 +142,7 @@ class Authenticator:
         name = self._name(token)
         is_good = self._standing(identity, confirmed_at) is Standing.GOOD and self._jwks.vouches_for(identity.key_thumbprint)
         if is_good and self._wall() < until:
-            self._entries[name] = entry
+            self._keep(name, entry)
             if self._shared is not None:
                 self._shared.put_soon(name, Record(identity, user_json, until))
         return entry
@@ -159,21 +166,34 @@ class Authenticator:
         """The revocation set refuses it, whatever the issuer says."""
         return self._standing(identity, math.inf) is Standing.REVOKED
 
+    def is_refused_widely(self, identity: Identity) -> bool:
+        """It is refused for its key or its age alone: the session lives."""
+        return self._revocations.refuses_widely(identity)
+
+    def thumbprint_of(self, key_id: str) -> str | None:
+        """The published key's RFC 7638 thumbprint; None where the issuer publishes no such key."""
+        return self._jwks.thumbprint_of(key_id)
+
     def forget(self, token: bytes) -> None:
         """Drops one token from both tiers."""
         name = self._name(token)
-        self._entries.pop(name, None)
+        self._entries.pop(name)
         if self._shared is not None:
             self._shared.drop_soon(name)
 
     def forget_keys(self, thumbprints: frozenset[str]) -> None:
         """Drops from L1 what these keys verified. Records in L2 name their key and are refused when they are read."""
-        for name, entry in list(self._entries.items()):
+        for name, entry in self._entries:
             if entry.identity.key_thumbprint in thumbprints:
-                self._entries.pop(name, None)
+                self._entries.pop(name)
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def size_bytes(self) -> int:
+        """What L1 holds, as its entries count themselves."""
+        return self._entries.size_bytes
 
     @property
     def flights(self) -> int:
@@ -182,11 +202,26 @@ class Authenticator:
     async def close(self) -> None:
         await self._flights.close()
 
+    def _keep(self, name: bytes, entry: Entry) -> None:
+        self._entries.put(name, entry, entry.size_bytes, entry.good_until)
+
     def _may_serve(self, entry: Entry) -> bool:
-        evidence_at = max(self._feed.heard_at, entry.confirmed_at)
-        if self._monotonic() - evidence_at > self._staleness_max_s:
-            return False
-        return self._standing(entry.identity, entry.confirmed_at) is Standing.GOOD
+        return self._is_fresh(entry) and self._standing(entry.identity, entry.confirmed_at) is Standing.GOOD
+
+    def _is_fresh(self, entry: Entry) -> bool:
+        heard_at = self._feed.heard_at
+        evidence_at = heard_at if self._must_hear else max(heard_at, entry.confirmed_at)
+        return self._monotonic() - evidence_at <= self._staleness_max_s
+
+    def _check_still_good(self, entry: Entry) -> None:
+        """A flight may take long, and its callers be held up after it (a stopped process): the laws hold now or not at all."""
+        if self._wall() >= entry.identity.expires_at:
+            raise TokenRejected("bad_jwt", "token is expired")
+        standing = self._standing(entry.identity, entry.confirmed_at)
+        if standing is Standing.REVOKED:
+            raise _revoked()
+        if standing is Standing.DOUBTFUL or not self._is_fresh(entry):
+            raise Unavailable("revocation", "whether the session lives cannot be told at the moment")
 
     async def _resolve(self, token: bytes, name: bytes) -> tuple[Entry, Tier]:
         self._raise_remembered(name)
@@ -217,7 +252,7 @@ class Authenticator:
         if self._wall() >= until or not is_vouched_for or not self._may_serve(entry):
             self._counters.l2_misses += 1
             return None
-        self._entries[name] = entry
+        self._keep(name, entry)
         return entry
 
     async def _verify(self, parsed: ParsedToken) -> Identity:
@@ -241,10 +276,7 @@ class Authenticator:
         if standing is Standing.DOUBTFUL:  # a revocation overtook the fetch; a second one would know better
             raise Unavailable("revocation", "the session is being revoked")
         self._counters.issuer_confirmations += 1
-        entry = self.remember(token, identity, user, confirmed_at)
-        if self._wall() >= identity.expires_at:
-            raise TokenRejected("bad_jwt", "token is expired")
-        return entry
+        return self.remember(token, identity, user, confirmed_at)
 
     def _raise_remembered(self, name: bytes) -> None:
         found = self._rejections.get(name)

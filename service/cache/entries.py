@@ -17,6 +17,8 @@ from service.settings import CACHE_TTL_S_MAX
 from service.tokens.identity import Identity
 
 KEY_BYTES = 16
+# What an entry takes besides its texts: the objects, its places in the queues, its name. Measured with tracemalloc.
+ENTRY_BYTES = 1000
 MAC_BYTES = 16
 # The user's JSON rides along for /me. A larger one is fetched each time instead, so that L1 stays within its memory.
 USER_BYTES_MAX = 8192
@@ -50,6 +52,12 @@ class Entry:
         self.good_until = good_until
         self.confirmed_at = confirmed_at
         self.verify_headers = verify_headers
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory, near enough for a bound."""
+        headers = sum(len(name) + len(value) for name, value in self.verify_headers)
+        return ENTRY_BYTES + 2 * headers + len(self.user_json or b"")  # the identity holds the same texts once more
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):

@@ -91,6 +91,11 @@ class RedisTier:
             return False
         return True
 
+    @property
+    def is_given_up(self) -> bool:
+        """The breaker is open: nobody waits for Redis at the moment."""
+        return self._breaker.is_tripped
+
     async def close(self) -> None:
         if self._writes:
             await asyncio.wait(self._writes, timeout=WRITE_TIMEOUT_S)

@@ -111,6 +111,11 @@ class Pool:
         """(open, idle) connections."""
         return (0, 0) if self._pool is None else (self._pool.get_size(), self._pool.get_idle_size())
 
+    @property
+    def is_given_up(self) -> bool:
+        """The breaker is open: nobody waits for this server at the moment."""
+        return self._breaker.is_tripped
+
     async def close(self) -> None:
         if self._pool is not None:
             self._pool.terminate()

@@ -59,6 +59,8 @@ class Counters:
         self.jobs_done = 0
         self.jobs_failed = 0
         self.jobs_dead = 0
+        self.limit_failures = 0
+        self.limited: dict[str, int] = {}
         self.logins: dict[str, int] = {}
         self.database_latency = Histogram()
         self.upstream_latency: dict[str, Histogram] = {}

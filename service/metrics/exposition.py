@@ -20,12 +20,14 @@ class Gauges:
     """What is read rather than counted; each is asked at collection time."""
 
     entries: Callable[[], int]
+    entries_bytes: Callable[[], int]
     flights: Callable[[], int]
     feed_silent_s: Callable[[], float]
     revocation_subjects: Callable[[], int]
     outbox_waiting: Callable[[], int]
     outbox_dead: Callable[[], int]
     memory_bytes: Callable[[], int]
+    breakers: Callable[[], dict[str, bool]]
 
 
 class Exposition(Collector):
@@ -88,12 +90,17 @@ class Exposition(Collector):
         for outcome, value in sorted(counters.logins.items()):
             logins.add_metric([outcome], value)
         yield logins
+        limited = CounterMetricFamily("cached_auth_limited", "Requests refused by a rate limit or lock-out", labels=["reason"])
+        for reason, value in sorted(counters.limited.items()):
+            limited.add_metric([reason], value)
+        yield limited
         for name, text, value in (
             ("revocation_notices", "Revocations that arrived by notification", counters.revocation_notices),
             ("revocation_feed_losses", "Times the feed's connection was lost", counters.feed_losses),
             ("database_failures", "Statements that no database answered", counters.database_failures),
             ("upstream_failures", "Requests that the issuer did not answer", counters.upstream_failures),
             ("sheds", "Requests refused because too many were under way", counters.sheds),
+            ("limit_failures", "Limits decided by this replica alone because Redis did not answer", counters.limit_failures),
             ("slow_operations", "Requests slower than a second", counters.slow_operations),
             ("login_follow_up_failures", "Log-ins whose follow-up the primary did not take", counters.follow_up_failures),
             ("jobs_done", "Outbox jobs done", counters.jobs_done),
@@ -109,6 +116,7 @@ class Exposition(Collector):
         yield about
         for name, text, value in (
             ("cache_entries", "Tokens in L1", gauges.entries()),
+            ("cache_bytes", "Memory that the tokens in L1 take", gauges.entries_bytes()),
             ("flights", "Verifications under way", gauges.flights()),
             ("revocation_lag_seconds", "Seconds since the revocation set was last known complete", gauges.feed_silent_s()),
             ("revocation_subjects", "Sessions and users in the revocation set", gauges.revocation_subjects()),
@@ -117,6 +125,10 @@ class Exposition(Collector):
             ("memory_bytes", "Resident memory", gauges.memory_bytes()),
         ):
             yield GaugeMetricFamily(f"cached_auth_{name}", text, value=value)
+        breakers = GaugeMetricFamily("cached_auth_breaker_open", "1 while a part is left alone after failures", labels=["part"])
+        for part, is_open in gauges.breakers().items():
+            breakers.add_metric([part], float(is_open))
+        yield breakers
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
@@ -36,7 +36,7 @@ ROWS_AT_A_TIME = 5000
 
 # The xmin of this statement's own snapshot is the next poll's floor: whatever is invisible now has a transaction >= xmin.
 _POLL = """
-SELECT sequence, kind, subject, watermark_iat, except_session, extract(epoch FROM expires_at)::float8 AS expires_at,
+SELECT sequence, kind, subject, watermark_iat, except_session, extract(epoch FROM expires_at - now())::float8 AS lives_s,
        pg_snapshot_xmin(pg_current_snapshot())::text AS xmin
   FROM (SELECT 1) AS always LEFT JOIN cached_auth.revocations
     ON transaction >= $1::text::xid8 AND expires_at > now()
@@ -57,8 +57,13 @@ class RevocationFeed:
         clock: Clock,
         counters: Counters,
         also: Mapping[str, Callable[[], None]],
+        *,
+        connect: Callable[..., Awaitable[asyncpg.Connection]] = asyncpg.connect,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         """`also`: further channels of the same connection, and what to call when one is notified."""
+        self._connect = connect
+        self._uniform = uniform
         self._also = also
         self._database_url = database_url
         self._connect_arguments = connect_arguments
@@ -85,12 +90,10 @@ class RevocationFeed:
                 log.warning("revocation_feed_lost", reason=type(error).__name__, silent_s=round(min(self.silent_s, 1e9), 3))
             self._counters.feed_losses += 1
             retry_s = 0.1 if self._clock.monotonic() - began > RETRY_S_MAX else min(retry_s * 2, RETRY_S_MAX)
-            await asyncio.sleep(retry_s * random.uniform(0.5, 1.0))  # noqa: S311 - spreads replicas, protects nothing
+            await asyncio.sleep(retry_s * self._uniform(0.5, 1.0))  # spreads replicas, protects nothing
 
     async def _follow(self) -> None:
-        connection: asyncpg.Connection = await asyncpg.connect(
-            self._database_url, timeout=CONNECT_TIMEOUT_S, **self._connect_arguments
-        )
+        connection = await self._connect(self._database_url, timeout=CONNECT_TIMEOUT_S, **self._connect_arguments)
         try:
             await connection.add_listener(CHANNEL, self._on_notice)
             for channel in self._also:
@@ -109,7 +112,7 @@ class RevocationFeed:
         """Reads every line that counts: another server may answer now, with transaction numbers of its own, or there is room."""
         self._loaded_at = self._clock.monotonic()
         self._floor = "0"
-        self._revocations.expire(self._clock.wall())
+        self._revocations.expire(self._clock.monotonic())
         self._revocations.is_overfull = False
         await self._poll(connection, LOAD_TIMEOUT_S)
         if self._revocations.is_overfull:
@@ -126,7 +129,7 @@ class RevocationFeed:
         self._floor = rows[0]["xmin"]
         self._polls += 1
         if self._polls % EXPIRE_EVERY_POLLS == 0:
-            self._revocations.expire(self._clock.wall())
+            self._revocations.expire(self._clock.monotonic())
         if not self._revocations.is_overfull:  # else the set is not complete: nothing may be served on its word
             self.heard_at = asked_at
 

@@ -11,7 +11,8 @@ from service.revocation.records import Revocation
 
 Scope = Literal["local", "global", "others"]
 
-_COLUMNS = "sequence, kind, subject, extract(epoch FROM expires_at)::float8 AS expires_at, watermark_iat, except_session"
+_LIVES_S = "extract(epoch FROM expires_at - clock_timestamp())::float8 AS lives_s"
+_COLUMNS = f"sequence, kind, subject, watermark_iat, except_session, {_LIVES_S}"
 
 _WRITE_LOCAL = f"INSERT INTO cached_auth.revocations (kind, subject) VALUES ('session', $1) RETURNING {_COLUMNS}"  # noqa: S608
 _WRITE_GLOBAL = f"INSERT INTO cached_auth.revocations (kind, subject) VALUES ('user', $2), ('session', $1) RETURNING {_COLUMNS}"  # noqa: S608
@@ -19,6 +20,11 @@ _WRITE_OTHERS = (
     f"INSERT INTO cached_auth.revocations (kind, subject, except_session) VALUES ('user', $2, $1) RETURNING {_COLUMNS}"  # noqa: S608
 )
 _REVOKE = f"SELECT {_COLUMNS} FROM cached_auth.revoke($1, $2)"  # noqa: S608
+# These stand against tokens whose sessions live on, for as long as one can be remembered (TOKEN_LIFE_MAX_S and a minute).
+_REVOKE_TOKENS = f"""
+INSERT INTO cached_auth.revocations (kind, subject, watermark_iat, expires_at)
+VALUES ($1, $2, $3, clock_timestamp() + interval '24 hours 1 minute') RETURNING {_COLUMNS}
+"""  # noqa: S608
 _PRUNE = """
 DELETE FROM cached_auth.revocations WHERE sequence IN
        (SELECT sequence FROM cached_auth.revocations WHERE expires_at < now() - interval '1 hour' LIMIT 10000)
@@ -40,6 +46,14 @@ async def write_revocation(database: Database, kind: Literal["session", "user"],
     return as_revocation(rows[0])
 
 
+async def write_token_revocation(
+    database: Database, kind: Literal["key", "everyone"], subject: str, watermark_iat: int
+) -> Revocation:
+    """Logs that a key's tokens, or everyone's up to a watermark, count no more. Sessions live on. Unavailable."""
+    rows = await database.write(_REVOKE_TOKENS, kind, subject, watermark_iat)
+    return as_revocation(rows[0])
+
+
 async def prune(database: Database) -> None:
     """Deletes lines that no process can need any more, a bounded number at a time."""
     await database.write(_PRUNE)
@@ -51,6 +65,6 @@ def as_revocation(row: asyncpg.Record) -> Revocation:
         kind=row["kind"],
         subject=row["subject"],
         watermark_iat=float(row["watermark_iat"]),
-        expires_at=row["expires_at"],
+        lives_s=row["lives_s"],
         except_session=row["except_session"],
     )

@@ -58,6 +58,10 @@ class Jwks:
         key = self._key_set.find(key_id)
         return key is not None and key.thumbprint == thumbprint
 
+    def thumbprint_of(self, key_id: str) -> str | None:
+        key = self._key_set.find(key_id)
+        return None if key is None else key.thumbprint
+
     async def find(self, key_id: str) -> VerificationKey:
         """The key of that name. TokenRejected if the issuer has none; Unavailable while we cannot know."""
         key = self._key_set.find(key_id)

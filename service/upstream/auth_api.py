@@ -6,6 +6,7 @@ POST /token with the same refresh token can end the whole session family.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import httpx
 import msgspec
 import structlog
 
+from service.breaker import Breaker
 from service.errors import TokenRejected, Unavailable
 from service.metrics.counters import Counters
 from service.tokens.identity import IssuerUser
@@ -25,8 +27,11 @@ USER_TIMEOUT_S = 0.8
 GRANT_TIMEOUT_S = 10.0
 JWKS_TIMEOUT_S = 3.0
 JWKS_BYTES_MAX = 65_536
-CONNECTIONS_MAX = 100
 UNDER_WAY_MAX = {"user": 128, "grant": 64}
+# As many as may be under way and a few for the keys: the lanes are the bound, and a storm of log-ins takes no check's connection.
+CONNECTIONS_MAX = sum(UNDER_WAY_MAX.values()) + 4
+FAILURES_MAX = 5
+PAUSE_S = 1.0
 PASSED_HEADERS = ("content-type", "x-sb-error-code", "x-supabase-api-version", "retry-after")
 # Answers that speak about the token or its user. Any other 401 or 403 (say, a wrong API key) is our own fault.
 DEFINITE_CODES = frozenset(
@@ -70,7 +75,9 @@ class AuthApi:
         self._grant_key = {"apikey": grant_key} if grant_key else {}
         self._jwks_url = jwks_url
         self._counters = counters
-        self._under_way = {"user": 0, "grant": 0}
+        self._under_way = dict.fromkeys(UNDER_WAY_MAX, 0)
+        # One for each lane: log-ins that take too long say nothing about checks.
+        self.breakers = {lane: Breaker(FAILURES_MAX, PAUSE_S, time.monotonic) for lane in UNDER_WAY_MAX}
         self._client = httpx.AsyncClient(
             headers={"apikey": anon_key, "x-supabase-api-version": API_VERSION, "user-agent": "cached-auth"},
             limits=httpx.Limits(
@@ -139,16 +146,28 @@ class AuthApi:
         if self._under_way[lane] >= UNDER_WAY_MAX[lane]:
             self._counters.sheds += 1
             raise Unavailable("upstream", "too many requests to the issuer are under way")
+        breaker = self.breakers[lane]
+        if breaker.is_open:
+            raise Unavailable("upstream", "the issuer has not answered for a while")
         self._under_way[lane] += 1
         began = time.monotonic()
         try:
-            response = await self._client.request(method, self._auth_url + path, headers=headers, json=body, timeout=timeout_s)
-        except httpx.HTTPError as exc:
+            async with asyncio.timeout(timeout_s):  # httpx's own is for each phase, and there are four
+                response = await self._client.request(
+                    method, self._auth_url + path, headers=headers, json=body, timeout=timeout_s
+                )
+        except (httpx.HTTPError, TimeoutError) as exc:
+            breaker.failed()
             self._counters.upstream_failures += 1
             raise Unavailable("upstream", "the issuer does not answer") from exc
         finally:
             self._under_way[lane] -= 1
             self._counters.upstream(operation).observe(time.monotonic() - began)
+        # A gateway with nobody behind it answers quickly. Not 500: that, a caller may find a request to bring about with.
+        if response.status_code in (502, 503, 504):
+            breaker.failed()
+        else:
+            breaker.succeeded()
         passed = {name: response.headers[name] for name in PASSED_HEADERS if name in response.headers}
         return UpstreamAnswer(response.status_code, passed, response.content)
 

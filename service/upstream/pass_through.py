@@ -7,16 +7,20 @@ added, so nobody can have ours removed (CVE-2025-48865).
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 import httpx
 
+from service.breaker import Breaker
 from service.errors import Unavailable
 from service.metrics.counters import Counters
 
 UNDER_WAY_MAX = 128
 TIMEOUT = httpx.Timeout(15.0, connect=2.0, pool=1.0)
+FAILURES_MAX = 5
+PAUSE_S = 1.0
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -58,6 +62,8 @@ class PassThrough:
         self._base = httpx.URL(project_url)
         self._counters = counters
         self._under_way = 0
+        # Only connections that cannot be made count: what comes after, a caller can bring about with a request made for it.
+        self.breaker = Breaker(FAILURES_MAX, PAUSE_S, time.monotonic)
         self._client = httpx.AsyncClient(
             limits=httpx.Limits(max_connections=UNDER_WAY_MAX, max_keepalive_connections=UNDER_WAY_MAX, keepalive_expiry=30.0),
             timeout=TIMEOUT,
@@ -76,6 +82,8 @@ class PassThrough:
         if self._under_way >= UNDER_WAY_MAX:
             self._counters.sheds += 1
             raise Unavailable("upstream", "too many requests to the issuer are under way")
+        if self.breaker.is_open:
+            raise Unavailable("upstream", "the issuer has not answered for a while")
         self._under_way += 1
         try:
             # A Request of its own, not the client's: that would add headers of its own (accept, user-agent).
@@ -84,8 +92,11 @@ class PassThrough:
             try:
                 response = await self._client.send(request, stream=True)
             except httpx.HTTPError as exc:
+                if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
+                    self.breaker.failed()
                 self._counters.upstream_failures += 1
                 raise Unavailable("upstream", "the issuer does not answer") from exc
+            self.breaker.succeeded()
             try:
                 yield response
             finally:

@@ -7,11 +7,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from service.errors import TokenRejected, Unavailable
+from service.errors import TokenRejected, TooManyRequests, Unavailable
 from service.tokens.identity import Identity
 
 Headers = list[tuple[bytes, bytes]]
 
+HEADER_BYTES = 130  # a tuple and two byte strings, besides their texts
 JSON_TYPE = (b"content-type", b"application/json")
 NO_STORE = (b"cache-control", b"no-store")
 # An API that answers JSON to programs: nothing may be sniffed, framed, or sent on as a referrer (OWASP ASVS 5.0 3.4).
@@ -32,6 +33,11 @@ class Answer:
     status: int
     headers: Headers
     body: bytes = b""
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in memory, near enough for a bound."""
+        return len(self.body) + sum(HEADER_BYTES + len(name) + len(value) for name, value in self.headers)
 
 
 def identity_headers(identity: Identity) -> Headers:
@@ -59,3 +65,9 @@ def rejection_answer(rejection: TokenRejected) -> Answer:
 def fault_answer(fault: Unavailable) -> Answer:
     """503 with Retry-After: the one answer that auth-js and supabase-py retry instead of logging the user out."""
     return error_answer(503, "temporarily_unavailable", fault.message, [(b"retry-after", b"%d" % fault.retry_after_s)])
+
+
+def limited_answer(refusal: TooManyRequests) -> Answer:
+    """429 in GoTrue's words, with how long to wait."""
+    extra = [(b"retry-after", b"%d" % refusal.retry_after_s), *refusal.headers]
+    return error_answer(429, "over_request_rate_limit", refusal.message, extra)

@@ -11,19 +11,21 @@ from typing import Annotated, Any, Literal
 import structlog
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
-from service.errors import TokenRejected, Unavailable
+from service.errors import TokenRejected, TooManyRequests, Unavailable
 from service.metrics.exposition import CONTENT_TYPE, Exposition
 from service.metrics.performance import Performance
 from service.readiness import Readiness
+from service.revocation.records import Kind
 from service.settings import Settings
-from service.tokens.parsing import UUID_PATTERN
-from service.web.answers import Answer, error_answer, fault_answer, rejection_answer
+from service.tokens.parsing import KEY_ID_CHARACTERS_MAX, UUID_PATTERN
+from service.web.answers import Answer, error_answer, fault_answer, limited_answer, rejection_answer
 from service.web.auth_endpoints import AuthEndpoints
 from service.web.callers import address_of
+from service.web.limited_endpoints import LimitedEndpoints
 
 log = structlog.get_logger("service.web")
 
@@ -42,20 +44,36 @@ class Refresh(BaseModel):
 
 
 class RevocationRequest(BaseModel):
-    """Exactly one of the two."""
+    """Exactly one of the four. key_id: a key's `kid` or RFC 7638 thumbprint. issued_before: seconds since 1970."""
+
+    model_config = ConfigDict(extra="forbid")
 
     user_id: Annotated[str | None, Field(pattern=f"^{UUID_PATTERN}$")] = None
     session_id: Annotated[str | None, Field(pattern=f"^{UUID_PATTERN}$")] = None
+    key_id: Annotated[str | None, Field(min_length=1, max_length=KEY_ID_CHARACTERS_MAX)] = None
+    issued_before: Annotated[int | None, Field(ge=1, le=2**40)] = None
 
     @model_validator(mode="after")
     def _one_subject(self) -> RevocationRequest:
-        if (self.user_id is None) == (self.session_id is None):
-            raise ValueError("expected user_id or session_id, and not both")
+        if len([name for name in _KINDS if getattr(self, name) is not None]) != 1:
+            raise ValueError("expected exactly one of user_id, session_id, key_id and issued_before")
         return self
+
+    @property
+    def what(self) -> tuple[Kind, str]:
+        return next((kind, str(getattr(self, name))) for name, kind in _KINDS.items() if getattr(self, name) is not None)
+
+
+_KINDS: dict[str, Kind] = {"user_id": "user", "session_id": "session", "key_id": "key", "issued_before": "everyone"}
 
 
 def build_app(
-    settings: Settings, endpoints: AuthEndpoints, readiness: Readiness, exposition: Exposition, performance: Performance
+    settings: Settings,
+    endpoints: AuthEndpoints,
+    limited: LimitedEndpoints,
+    readiness: Readiness,
+    exposition: Exposition,
+    performance: Performance,
 ) -> FastAPI:
     has_docs = settings.environment != "prod"
     app = FastAPI(
@@ -68,10 +86,11 @@ def build_app(
         # an edge that ends TLS, a password posted again in the clear, or to whatever host the request named (CVE-2026-48710).
         redirect_slashes=False,
     )
-    _add_auth_routes(app, endpoints)
+    _add_auth_routes(app, endpoints, limited)
     _add_operations_routes(app, endpoints, readiness, exposition, performance)
     app.add_exception_handler(TokenRejected, _rejected)
     app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(TooManyRequests, _limited)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_middleware(GZipMiddleware, minimum_size=settings.gzip_bytes_min, compresslevel=settings.gzip_level)
@@ -90,7 +109,7 @@ def client_address(request: Request) -> str:
     return address_of(request.headers.raw, request.client.host if request.client else "")
 
 
-def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints) -> None:
+def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints, limited: LimitedEndpoints) -> None:
     @app.get("/api/v1/auth/verify", summary="Is this token good? 200 with X-Auth-* headers")
     async def verify(request: Request) -> Response:
         return response_of(await endpoints.verify(request.scope["headers"]))
@@ -101,24 +120,25 @@ def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints) -> None:
 
     @app.post("/api/v1/auth/register", status_code=201)
     async def register(request: Request, body: Registration) -> Response:
-        return response_of(await endpoints.register(body.email, body.password, body.display_name, client_address(request)))
+        return response_of(await limited.register(body.email, body.password, body.display_name, client_address(request)))
 
     @app.post("/api/v1/auth/login")
     async def login(request: Request, body: Credentials) -> Response:
-        return response_of(await endpoints.log_in(body.email, body.password, client_address(request)))
+        return response_of(await limited.log_in(body.email, body.password, client_address(request)))
 
     @app.post("/api/v1/auth/refresh")
     async def refresh(request: Request, body: Refresh) -> Response:
-        return response_of(await endpoints.refresh(body.refresh_token, client_address(request)))
+        return response_of(await limited.refresh(body.refresh_token, client_address(request)))
 
     @app.post("/api/v1/auth/logout", status_code=204)
     async def logout(request: Request, scope: Annotated[Literal["global", "local", "others"], Query()] = "global") -> Response:
         return response_of(await endpoints.log_out(request.scope["headers"], scope))
 
-    @app.post("/api/v1/auth/revoke", status_code=202, summary="End a session, or all of a user's; service role key only")
+    @app.post(
+        "/api/v1/auth/revoke", status_code=202, summary="End sessions, or void a key's or all old tokens; service role key only"
+    )
     async def revoke(request: Request, body: RevocationRequest) -> Response:
-        kind: Literal["session", "user"] = "session" if body.session_id else "user"
-        return response_of(await endpoints.revoke(request.scope["headers"], kind, body.session_id or body.user_id or ""))
+        return response_of(await endpoints.revoke(request.scope["headers"], *body.what))
 
 
 def _add_operations_routes(
@@ -147,6 +167,11 @@ async def _rejected(_request: Request, error: Exception) -> Response:
 async def _unavailable(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Unavailable)
     return response_of(fault_answer(error))
+
+
+async def _limited(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, TooManyRequests)
+    return response_of(limited_answer(error))
 
 
 async def _refused(_request: Request, error: Exception) -> Response:

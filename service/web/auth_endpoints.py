@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable
-from typing import Literal
 
 import msgspec
 import structlog
@@ -18,17 +18,20 @@ from service.clocks import Clock
 from service.database.pools import Database
 from service.errors import TokenRejected, Unavailable
 from service.metrics.counters import Counters
-from service.revocation.log import Scope, write_logout, write_revocation
-from service.revocation.records import Revocation, Revocations
+from service.revocation.log import Scope, write_logout, write_revocation, write_token_revocation
+from service.revocation.records import Kind, Revocation, Revocations
 from service.tokens.identity import Identity, IssuerUser
 from service.upstream.auth_api import AuthApi, UpstreamAnswer, error_of
-from service.web.answers import JSON_TYPE, NO_STORE, Answer, identity_headers
+from service.web.answers import JSON_TYPE, NO_STORE, Answer, error_answer, identity_headers
 from service.web.bearer import bearer_token
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 TIER_HEADERS: dict[Tier, tuple[bytes, bytes]] = {tier: (b"x-cache", tier.encode()) for tier in ("l1", "l2", "miss")}
+FUTURE_S_MAX = 5.0  # a watermark in the future would keep everybody out until then
 # GoTrue's ways of saying that the session was gone before we asked to end it.
 ALREADY_ENDED = frozenset({"session_not_found", "session_expired", "user_not_found"})
+
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 log = structlog.get_logger("service.auth")
 
@@ -116,10 +119,20 @@ class AuthEndpoints:
         if is_ended or code in ALREADY_ENDED:
             await self._log_out_everywhere(token, identity, scope if is_ended else "local")
 
-    async def revoke(self, headers: RawHeaders, kind: Literal["session", "user"], subject: str) -> Answer:
-        """202 with the log's sequence number; service role key only."""
+    async def revoke(self, headers: RawHeaders, kind: Kind, subject: str) -> Answer:
+        """202 with the log's sequence number; service role key only. `subject`: an id, a key's name, or seconds since 1970."""
         self.require_service_role(headers)
-        revocation = await write_revocation(self._database, kind, subject)
+        if kind in ("session", "user"):
+            revocation = await write_revocation(self._database, kind, subject)
+        elif kind == "key":
+            thumbprint = self._authenticator.thumbprint_of(subject) or (subject if _THUMBPRINT.fullmatch(subject) else None)
+            if thumbprint is None:
+                return error_answer(400, "validation_failed", "body.key_id: no such key is published, and it is no thumbprint")
+            revocation = await write_token_revocation(self._database, "key", thumbprint, 0)
+        else:
+            if int(subject) > self._clock.wall() + FUTURE_S_MAX:
+                return error_answer(400, "validation_failed", "body.issued_before: expected no time to come")
+            revocation = await write_token_revocation(self._database, "everyone", "", int(subject) - 1)
         self._revocations.apply(revocation, self._clock.monotonic())
         body = msgspec.json.encode({"sequence": revocation.sequence})
         return Answer(202, [JSON_TYPE, (b"content-length", b"%d" % len(body)), NO_STORE], body)
@@ -131,19 +144,21 @@ class AuthEndpoints:
 
     async def _log_out_everywhere(self, token: bytes, identity: Identity, scope: Scope) -> None:
         if scope != "others":
-            expires_at = self._clock.wall() + ENDED_LIFE_S
-            own = Revocation(0, "session", identity.session_id, identity.issued_at, expires_at)
+            own = Revocation(0, "session", identity.session_id, identity.issued_at, ENDED_LIFE_S)
             self._revocations.apply(own, self._clock.monotonic())
             self._authenticator.forget(token)
         for revocation in await write_logout(self._database, scope, identity.user_id, identity.session_id):
             self._revocations.apply(revocation, self._clock.monotonic())
 
     async def _signed_in(self, answer: UpstreamAnswer, asked_at: float, *, is_new_session: bool) -> bool:
-        """Warms the cache with a new token and sets off what follows a log-in; False where the answer holds no token."""
         if answer.status not in (200, 201):
             return False
+        return await self.note_signed_in(answer.body, asked_at, is_new_session=is_new_session)
+
+    async def note_signed_in(self, body: bytes, asked_at: float, *, is_new_session: bool) -> bool:
+        """Warms the cache with a new token and sets off what follows a log-in; False where the answer holds no token."""
         try:
-            response = msgspec.json.decode(answer.body, type=_TokenResponse)
+            response = msgspec.json.decode(body, type=_TokenResponse)
             user = msgspec.json.decode(response.user, type=SignedInUser)
         except msgspec.DecodeError:
             return False

@@ -11,7 +11,8 @@ understand gets the issuer's own refusal. One thing only is stronger than the is
 
 Four public documents are kept for a while, and served stale for longer where the issuer does not answer.
 
-POST /logout is recorded in the revocation log before its answer is given.
+POST /logout is recorded in the revocation log before its answer is given. A session that is handed out is remembered once its
+answer has gone (web/sign_ins.py).
 
 A fault of ours or on the way is 503 with Retry-After in GoTrue's error shape.
 """
@@ -29,6 +30,7 @@ import structlog
 from cachebox import LRUCache
 
 from service.cache.authenticator import Authenticator
+from service.cache.bounded import BoundedCache
 from service.cache.entries import USER_BYTES_MAX, Entry
 from service.cache.flights import Flights
 from service.clocks import Clock
@@ -41,6 +43,9 @@ from service.web.answers import JSON_TYPE, Answer
 from service.web.auth_endpoints import AuthEndpoints
 from service.web.bearer import bearer_token
 from service.web.callers import address_of
+from service.web.sign_ins import BODY_BYTES_MAX as SIGN_IN_BYTES_MAX
+from service.web.sign_ins import PATHS as SIGN_IN_PATHS
+from service.web.sign_ins import SignIns
 
 PREFIX = "/auth/v1/"
 USER, LOGOUT = f"{PREFIX}user", f"{PREFIX}logout"
@@ -133,16 +138,19 @@ class DropIn:
         upstream: PassThrough,
         authenticator: Authenticator,
         endpoints: AuthEndpoints,
+        sign_ins: SignIns,
         entries_max: int,
+        bytes_max: int,
         clock: Clock,
         counters: Counters,
     ) -> None:
         self._upstream = upstream
         self._authenticator = authenticator
         self._endpoints = endpoints
+        self._sign_ins = sign_ins
         self._clock = clock
         self._counters = counters
-        self._users: LRUCache[bytes, dict[Variant, tuple[Entry, Answer]]] = LRUCache(entries_max)
+        self._users: BoundedCache[bytes, dict[Variant, tuple[Entry, Answer]]] = BoundedCache(entries_max, bytes_max, clock.wall)
         self._documents: LRUCache[tuple[str, Variant], tuple[float, Answer]] = LRUCache(DOCUMENTS_MAX)
         self._flights: Flights[Answer] = Flights(FLIGHTS_MAX, FLIGHT_DEADLINE_S)
 
@@ -164,6 +172,7 @@ class DropIn:
         return answer.status
 
     async def close(self) -> None:
+        await self._sign_ins.close()
         await self._flights.close()
 
     async def _answer(self, asked: Asked, receive: Receive) -> Answer | None:
@@ -185,7 +194,7 @@ class DropIn:
         except TokenRejected:
             return None
         name = self._authenticator.name(token)
-        kept = self._users.get(name, {}).get(variant)
+        kept = (self._users.get(name) or {}).get(variant)
         if kept is not None and self._authenticator.is_servable(kept[0]):
             self._counters.l1_hits += 1
             return kept[1]
@@ -203,6 +212,8 @@ class DropIn:
             if _code_of(answer) in ("session_not_found", "user_not_found", "user_banned", "bad_jwt"):
                 self._forget(token)
             return answer
+        if self._authenticator.is_refused_widely(identity):  # auth-js ends its session at the other code, not at this one
+            return error_answer(asked, 403, "bad_jwt", "invalid JWT: the token was revoked")
         if self._authenticator.is_revoked(identity):
             return error_answer(asked, 403, "session_not_found", "Session from session_id claim in JWT does not exist")
         if _user_id(answer.body) != identity.user_id:
@@ -215,8 +226,10 @@ class DropIn:
         self._counters.issuer_confirmations += 1
         if len(answer.body) <= USER_BYTES_MAX and not _sets_cookie(answer):
             name = self._authenticator.name(token)
-            others = list(self._users.get(name, {}).items())[-(VARIANTS_MAX - 1) :]
-            self._users[name] = {**dict(others), variant: (entry, answer)}
+            others = list((self._users.get(name) or {}).items())[-(VARIANTS_MAX - 1) :]
+            variants = {**dict(others), variant: (entry, answer)}
+            size_bytes = sum(kept.size_bytes + answer.size_bytes for kept, answer in variants.values())
+            self._users.put(name, variants, size_bytes, entry.good_until)
         return answer
 
     async def _document(self, asked: Asked, variant: Variant) -> Answer:
@@ -258,7 +271,7 @@ class DropIn:
         if scope is None:
             return None
         answer = await self._whole(asked, b"".join([chunk async for chunk in _body(asked, receive)]))
-        self._users.pop(self._authenticator.name(token), None)
+        self._users.pop(self._authenticator.name(token))
         await self._endpoints.note_log_out(token, identity, scope, answer.status, _code_of(answer))
         return answer
 
@@ -280,6 +293,14 @@ class DropIn:
 
     async def _hand_on(self, asked: Asked, receive: Receive, send: Send) -> int:
         headers = request_headers(asked.headers, asked.client_address)
+        is_sign_in = asked.method == "POST" and asked.path in SIGN_IN_PATHS
+        if is_sign_in:  # we read along, so the answer must not be compressed
+            headers = [
+                *((name, value) for name, value in headers if name != b"accept-encoding"),
+                (b"accept-encoding", b"identity"),
+            ]
+        read_along: list[bytes] = []
+        asked_at = self._clock.monotonic()
         body = _body(asked, receive) if asked.has_body else None
         async with self._upstream.opened(asked.method, asked.target, headers, body) as response:
             if asked.method not in ("GET", "HEAD", "OPTIONS") and response.status_code < 300:
@@ -289,12 +310,16 @@ class DropIn:
             try:
                 async for part in response.aiter_raw():
                     await send({"type": "http.response.body", "body": part, "more_body": True})
+                    if is_sign_in and sum(map(len, read_along)) <= SIGN_IN_BYTES_MAX:
+                        read_along.append(part)
             except httpx.HTTPError:
                 self._counters.upstream_failures += 1
                 log.warning("answer_broke_off")
                 return response.status_code  # the server closes the connection of an answer without an end
             await send({"type": "http.response.body", "body": b""})
-            return response.status_code
+        if is_sign_in:
+            self._sign_ins.note_soon(response.status_code, b"".join(read_along), asked.query, asked_at)
+        return response.status_code
 
     def _forget_of(self, asked: Asked) -> None:
         """What somebody changed about a user is not shown as it was before."""
@@ -304,7 +329,7 @@ class DropIn:
             return
 
     def _forget(self, token: bytes) -> None:
-        self._users.pop(self._authenticator.name(token), None)
+        self._users.pop(self._authenticator.name(token))
         self._authenticator.forget(token)
 
 

@@ -31,9 +31,10 @@ from service.web.answers import (
 )
 from service.web.auth_endpoints import TIER_HEADERS, AuthEndpoints
 from service.web.cors import Cors
-from service.web.drop_in import OTHER_ROUTE, DropIn
+from service.web.drop_in import OTHER_ROUTE
 from service.web.drop_in import PREFIX as DROP_IN_PREFIX
 from service.web.drop_in import ROUTES as DROP_IN_ROUTES
+from service.web.limited_drop_in import LimitedDropIn
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -50,6 +51,13 @@ ROUTES = frozenset(
 BODY_BYTES_MAX = 1_048_576  # GoTrue's own bound
 BODY_TIMEOUT_S = 30.0
 SLOW_S = 1.0
+# What is answered without L1 waits for others; more of it at a time than this is refused before it costs anything. A thousand
+# callers who miss with one token share one flight, so the bound is far above what any single part takes on.
+UNDER_WAY_MAX = 2048
+# A check of a token that takes longer is of no use to whoever waits for it: 10 ms for L2, 800 for the issuer, the rest for us.
+CHECK_BUDGET_S = 1.0
+# How the platform and the operator see that we are busy must not depend on our not being busy.
+ALWAYS_ANSWERED = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 _L1 = TIER_HEADERS["l1"]
 _LIVE_BODY = b'{"status":"live"}'
@@ -66,7 +74,7 @@ class Front:
         self,
         *,
         framework: Application,
-        drop_in: DropIn,
+        drop_in: LimitedDropIn,
         endpoints: AuthEndpoints,
         authenticator: Authenticator,
         cors: Cors,
@@ -80,6 +88,7 @@ class Front:
         self._counters = counters
         self._verify_counters = counters.route(VERIFY)
         self._recent = counters.recent_s
+        self._under_way = 0
 
     def shortcut(self, headers: list[tuple[bytes, bytes]]) -> Headers | None:
         """The headers of a 200 for GET /verify with a token that is in L1; None for everything else.
@@ -117,11 +126,23 @@ class Front:
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 await send(_END)
                 return
-        if path.startswith(DROP_IN_PREFIX):
-            await self._stand_in(scope, receive, send, path, began)
+        if self._under_way >= UNDER_WAY_MAX and path not in ALWAYS_ANSWERED:
+            await self._shed(scope, send, path, began)
             return
-        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
-        await self._answer(scope, receive, send, method, path, origin, began)
+        self._under_way += 1
+        try:
+            if path.startswith(DROP_IN_PREFIX):
+                await self._stand_in(scope, receive, send, path, began)
+            else:
+                await self._answer(scope, receive, send, method, path, _origin(scope), began)
+        finally:
+            self._under_way -= 1
+
+    async def _shed(self, scope: Scope, send: Send, path: str, began: float) -> None:
+        """Refuses a miss while hits go on being answered."""
+        self._counters.sheds += 1
+        answer = fault_answer(Unavailable("front", "too many requests are under way"))
+        await self._send(send, answer, self._cors.headers_for(_origin(scope)), began, _route_of(path))
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, method: str, path: str, origin: bytes | None, began: float
@@ -138,7 +159,7 @@ class Front:
 
     async def _stand_in(self, scope: Scope, receive: Receive, send: Send, path: str, began: float) -> None:
         """The issuer's own surface. Its answers leave as the issuer dressed them, CORS included, and nothing is added."""
-        route = path if path in DROP_IN_ROUTES else OTHER_ROUTE
+        route = _route_of(path)
         has_begun = False
 
         async def noting(message: Message) -> None:
@@ -158,7 +179,10 @@ class Front:
 
     async def _guarded(self, endpoint: Callable[[Any], Awaitable[Answer]], scope: Scope) -> Answer:
         try:
-            return await endpoint(scope["headers"])
+            async with asyncio.timeout(CHECK_BUDGET_S):
+                return await endpoint(scope["headers"])
+        except TimeoutError:
+            return fault_answer(Unavailable("front", "the check took too long"))
         except TokenRejected as rejection:
             return rejection_answer(rejection)
         except Unavailable as fault:
@@ -169,7 +193,7 @@ class Front:
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, origin: bytes | None, began: float) -> None:
         path = scope["path"]
-        route = path if path in ROUTES else "other"
+        route = _route_of(path)
         cors = self._cors.headers_for(origin)
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if not length.isdigit() or int(length) > BODY_BYTES_MAX:
@@ -211,6 +235,17 @@ class Front:
         counters.durations.observe(elapsed)
         counters.statuses[status] = counters.statuses.get(status, 0) + 1
         self._recent.append(elapsed)
+
+
+def _origin(scope: Scope) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == b"origin"), None)
+
+
+def _route_of(path: str) -> str:
+    """A name out of our own tables: a label taken from requests would grow without bound."""
+    if path.startswith(DROP_IN_PREFIX):
+        return path if path in DROP_IN_ROUTES else OTHER_ROUTE
+    return path if path in ROUTES else "other"
 
 
 def _process_time(elapsed_s: float) -> tuple[bytes, bytes]:

@@ -1,5 +1,5 @@
-"""uvicorn's HTTP/1.1 protocol with three things of our own: bounded headers, a deadline for a request's head, and a shortcut
-for the one request that is hot.
+"""uvicorn's HTTP/1.1 protocol with four things of our own: bounded headers, a deadline for a request's head, an orderly end of
+kept connections, and a shortcut for the one request that is hot.
 
 The shortcut: a plain GET /api/v1/auth/verify whose token is in L1 is answered while its headers are being parsed, without a
 task, a scope or an event. It is taken only where nothing else can be going on: HTTP/1.1 kept alive, no earlier request of
@@ -9,6 +9,10 @@ way to the same Front; tests/service/test_story.py holds the two answers side by
 The deadline: whoever sends a head byte by byte, or none at all, would hold a place among CONNECTIONS_MAX for ever, because
 uvicorn stops its keep-alive timer at the first byte. One sweep over all connections looks for those that neither idle between
 requests nor have one under way; a timer for each head would be paid for on the hot path.
+
+The end: uvicorn closes an idle connection at once when it is told to shut down, though a request may be on its way over it or
+half read; whoever sent it cannot know whether it was done. Here such a connection takes one more request for LINGER_S, or
+finishes the head that it has begun, says `Connection: close` in the answer, and closes then (RFC 9112 section 9.6).
 """
 
 from __future__ import annotations
@@ -26,9 +30,12 @@ HEADERS_MAX = 100
 TARGET_BYTES_MAX = 8_192
 HEAD_TIMEOUT_S = 15.0
 SWEEP_S = 1.0
+LINGER_S = 0.25
+CONNECTIONS_MAX = 10_000
 
 _VERIFY_TARGET = VERIFY.encode()
 _STATUS_200 = STATUS_LINE[200]
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class HeadersTooLarge(Exception):
@@ -40,11 +47,20 @@ class Protocol(HttpToolsProtocol):
 
     _header_bytes = 0
     _is_answered = False
+    _is_ending = False
+    _heads_begun = 0
     _heads = 0  # that were complete
     _heads_swept = -1
     _waiting_since = 0.0
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            transport.write(_FULL)
+            transport.close()
+
     def on_message_begin(self) -> None:
+        self._heads_begun += 1
         self._header_bytes = 0
         super().on_message_begin()
 
@@ -66,6 +82,8 @@ class Protocol(HttpToolsProtocol):
             self._is_answered = True
         else:
             super().on_headers_complete()
+            if self._is_ending:
+                self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         if not self._is_answered:
@@ -79,6 +97,14 @@ class Protocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
+    def shutdown(self) -> None:
+        """No request after the one that is under way or may be on its way right now."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            super().shutdown()
+            return
+        self._is_ending = True
+        self.loop.call_later(LINGER_S, self._close_if_idle)
+
     def close_if_slow(self, now: float, timeout_s: float) -> None:
         """Ends the connection where no head was completed for `timeout_s`, though one was due. Call again and again.
 
@@ -90,10 +116,16 @@ class Protocol(HttpToolsProtocol):
         elif now - self._waiting_since >= timeout_s:
             self.transport.abort()  # close() would first wait for a reader who may never read
 
+    def _close_if_idle(self) -> None:
+        is_under_way = self.cycle is not None and not self.cycle.response_complete
+        if self._heads_begun == self._heads and not is_under_way:
+            self.transport.close()
+
     def _answer_at_once(self) -> bool:
         parser, cycle, front = self.parser, self.cycle, self.app
         if (
             (cycle is not None and not cycle.response_complete)
+            or self._is_ending
             or self.expect_100_continue
             or self.flow.write_paused
             or self.transport.is_closing()

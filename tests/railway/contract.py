@@ -10,16 +10,25 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import grpc
 import pytest
 
 from infra.provider.errors import Conflict, InvalidInput, NotAuthorized, NotFound, RemoteError
 from infra.provider.properties import Secret
 from infra.provider.transport import Transport
-from infra.railway import environment, service
-from infra.railway.client import RailwayClient
+from infra.railway import deployment, environment, service, staging
+from infra.railway.client import RailwayClient, nodes
 from infra.railway.operations import Operation
 from infra.railway.provider import RailwayProvider
 from tests.provider.driving import Driver, InitFailed, Kept, driven
+
+UPDATE = Operation(
+    "serviceInstanceUpdate",
+    "mutation serviceInstanceUpdate($serviceId: String!, $environmentId: String!, $input: ServiceInstanceUpdateInput!) {"
+    "  serviceInstanceUpdate(serviceId: $serviceId, environmentId: $environmentId, input: $input) }",
+    is_query=False,
+)
+"""What the dashboard sends: the hand of somebody else."""
 
 Story = Callable[[str, str], Awaitable[None]]
 
@@ -52,7 +61,7 @@ class Ground:
 
 
 @contextlib.asynccontextmanager
-async def _ground(endpoint: str, token: str) -> AsyncIterator[Ground]:
+async def ground_at(endpoint: str, token: str) -> AsyncIterator[Ground]:
     async with driven(RailwayProvider(), patient=True) as driver:
         await driver.configure(endpoint=endpoint, token=Secret(token))
         project = await driver.create("Project", "contract", name=f"contract-{uuid.uuid4().hex[:8]}")
@@ -91,7 +100,7 @@ async def errors_have_their_kinds(endpoint: str, token: str) -> None:
 
 
 async def project_lives_and_dies(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         await _settled(ground.driver, ground.project)
         assert await ground.driver.up(ground.project, name="renamed-" + ground.project.identity[:8]) == ["name"]
         await _settled(ground.driver, ground.project)
@@ -105,7 +114,7 @@ async def project_lives_and_dies(endpoint: str, token: str) -> None:
 
 
 async def service_settles_and_drift_is_repaired(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         settings = {"startCommand": "python -m service", "healthcheckPath": "/health/ready", "drainingSeconds": 10}
         placed = {"us-west1": 2, "europe-west4-drams3a": 1}
         kept, at = await ground.service("auth", **settings, preDeployCommand=["true"], multiRegionConfig=placed)
@@ -118,7 +127,7 @@ async def service_settles_and_drift_is_repaired(endpoint: str, token: str) -> No
             async def unsettled() -> None:
                 return None
 
-            await client.mutate(service.UPDATE, variables, unsettled)
+            await client.mutate(UPDATE, variables, unsettled)
         wanted = dict(kept.inputs)
         assert await ground.driver.refresh(kept)
         assert kept.inputs["multiRegionConfig"] == {"us-west2": 1}
@@ -136,7 +145,7 @@ async def service_settles_and_drift_is_repaired(endpoint: str, token: str) -> No
 
 async def name_is_taken_once(endpoint: str, token: str) -> None:
     """Our own look-up aside: the API itself must refuse, as two `up`s may run at the same moment."""
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         await ground.service("auth")
 
         async def unsettled() -> None:
@@ -148,7 +157,7 @@ async def name_is_taken_once(endpoint: str, token: str) -> None:
 
 
 async def variables_are_a_whole(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         _, at = await ground.service()
         first = {"A": Secret("one"), "B": "two", "REFERENCE": "${{shared.X}}-${{RAILWAY_SERVICE_NAME}}"}
         kept = await ground.driver.create("Variables", "v", **at, variables=first)
@@ -161,8 +170,44 @@ async def variables_are_a_whole(endpoint: str, token: str) -> None:
         await ground.driver.delete(kept)
 
 
+async def settings_and_variables_wait_for_a_deployment(endpoint: str, token: str) -> None:
+    """Staged and committed as they are, changes deploy nothing; the Deployment makes one."""
+    async with ground_at(endpoint, token) as ground:
+        service_kept, at = await ground.service()
+        secret = {"REDIS_PASSWORD": Secret(uuid.uuid4().hex)}
+        kept = await ground.driver.create("Variables", "v", **at, variables=secret)
+        deployed = await ground.driver.create("Deployment", "x", **at)
+        await ground.driver.up(kept, **at, variables={**secret, "B": "1"})
+        await ground.driver.up(service_kept, **{**service_kept.inputs, "drainingSeconds": 2})
+        async with _client(endpoint, token) as client:
+            answer = await client.query(deployment.LIST, **at)
+            assert [each["id"] for each in nodes(answer["deployments"])] == [deployed.outputs["deploymentId"]]
+
+
+async def somebody_elses_staged_changes_stay(endpoint: str, token: str) -> None:
+    """Found, refused with what they are, and left staged; our own from a run that died are finished."""
+    async with ground_at(endpoint, token) as ground:
+        _, at = await ground.service()
+
+        async def stage(name: str, value: str) -> None:
+            async def unsettled() -> None:
+                return None
+
+            patch = {"services": {at["serviceId"]: {"variables": {name: {"value": value}}}}}
+            async with _client(endpoint, token) as client:
+                await client.mutate(staging.STAGE, {"environmentId": at["environmentId"], "input": patch}, unsettled)
+
+        await stage("THEIRS", "x")
+        for _ in range(2):
+            with pytest.raises(grpc.aio.AioRpcError, match=r"did not make: services\.cache\.variables\.THEIRS set"):
+                await ground.driver.create("Variables", "v", **at, variables={"A": "1"})
+        await stage("A", "1")
+        kept = await ground.driver.create("Variables", "v", **at, variables={"A": "1", "B": "2"})
+        await _settled(ground.driver, kept)
+
+
 async def domain_settles(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         _, at = await ground.service()
         kept = await ground.driver.create("ServiceDomain", "d", **at, targetPort=8080)
         assert kept.outputs["url"].endswith(kept.outputs["domain"])
@@ -174,7 +219,7 @@ async def domain_settles(endpoint: str, token: str) -> None:
 
 
 async def volume_settles(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         _, at = await ground.service()
         kept = await ground.driver.create("Volume", "v", **at, mountPath="/data", region="us-west1")
         await _settled(ground.driver, kept)
@@ -185,7 +230,7 @@ async def volume_settles(endpoint: str, token: str) -> None:
 
 
 async def image_is_deployed_again_on_a_trigger(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         _, at = await ground.service()
         secret = {"REDIS_PASSWORD": Secret(uuid.uuid4().hex)}
         variables = await ground.driver.create("Variables", "v", **at, variables=secret)
@@ -201,7 +246,7 @@ async def image_is_deployed_again_on_a_trigger(endpoint: str, token: str) -> Non
 
 
 async def failed_deployment_says_why(endpoint: str, token: str) -> None:
-    async with _ground(endpoint, token) as ground:
+    async with ground_at(endpoint, token) as ground:
         _, at = await ground.service(image="registry.invalid/nothing:1")
         kept = Kept(ground.driver.urn("Deployment", "x"))
         checked, _ = await ground.driver.check(kept, {**at, "timeoutS": 60})
@@ -218,6 +263,8 @@ STORIES: tuple[Story, ...] = (
     service_settles_and_drift_is_repaired,
     name_is_taken_once,
     variables_are_a_whole,
+    settings_and_variables_wait_for_a_deployment,
+    somebody_elses_staged_changes_stay,
     domain_settles,
     volume_settles,
     image_is_deployed_again_on_a_trigger,

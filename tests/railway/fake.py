@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from tests.railway.fake_instance_network import InstanceNetwork
+from tests.railway.fake_networking import Networking
+from tests.railway.fake_staging import Staging
+from tests.railway.fake_variables import Variables
 
 Json = dict[str, Any]
 TOKEN = "fake-account-token-0123456789"
@@ -33,22 +39,26 @@ def edges(items: Any) -> Json:
     return {"edges": [{"node": item} for item in items]}
 
 
-class FakeRailway:
+class FakeRailway(Networking, InstanceNetwork, Variables, Staging):
     """World and API in one. `faults` maps an operation name to what happens to its next calls, first to last."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.projects: dict[str, Json] = {}
         self.environments: dict[str, Json] = {}
         self.services: dict[str, Json] = {}
         self.instances: dict[tuple[str, str], Json] = {}
-        self.variables: dict[tuple[str, str], Json] = {}
+        self.variables: dict[tuple[str | None, str], Json] = {}
         self.domains: dict[str, Json] = {}
         self.volumes: dict[str, Json] = {}
         self.deployments: dict[str, Json] = {}
         self.faults: dict[str, list[str]] = {}
         self.late_environment = False
+        self.copies_to_come: dict[str, list[str]] = {}
         self.calls: list[str] = []
         self.bodies: list[Json] = []
+        self.done: Counter[str] = Counter()
+        """Operations that were carried out, whether or not their answer arrived."""
         self.outcomes: list[str] = []
         """Final statuses of the next deployments; SUCCESS when empty."""
         self._ids = itertools.count(1)
@@ -62,6 +72,9 @@ class FakeRailway:
 
     def _id(self, kind: str) -> str:
         return f"{kind}-{next(self._ids):04d}"
+
+    def refuse(self, message: str) -> None:
+        raise Refused(message)
 
     async def called(self, operation: str) -> None:
         """Returns at the next call of `operation`."""
@@ -89,6 +102,7 @@ class FakeRailway:
             data = handler(**body["variables"])
         except Refused as refused:
             return self._error(str(refused), refused.code)
+        self.done[name] += 1
         return self._after(fault) or JSONResponse({"data": data})
 
     async def _upload(self, request: Request) -> Response:
@@ -173,6 +187,7 @@ class FakeRailway:
 
     def _new_environment(self, project_id: str, name: str) -> Json:
         environment = {"id": self._id("environment"), "name": name, "projectId": project_id, "deletedAt": None}
+        environment |= {"isEphemeral": False, "sourceEnvironment": None}
         self.environments[environment["id"]] = environment
         return environment
 
@@ -186,7 +201,25 @@ class FakeRailway:
 
     def _environmentCreate(self, input: Json) -> Json:  # noqa: A002, N802
         self._of_project(input["projectId"])
-        return {"environmentCreate": self._new_environment(input["projectId"], input["name"])}
+        if any(each["name"] == input["name"] and each["projectId"] == input["projectId"] for each in self.environments.values()):
+            raise Refused(f'An environment named "{input["name"]}" already exists in this project')
+        made = self._new_environment(input["projectId"], input["name"])
+        made["isEphemeral"] = bool(input.get("ephemeral"))
+        source = input.get("sourceEnvironmentId")
+        if source is not None:
+            made["sourceEnvironment"] = {"id": source}
+            self.copies_to_come[made["id"]] = [service for service, environment in self.instances if environment == source]
+        return {"environmentCreate": made}
+
+    def _environmentInstances(self, id: str) -> Json:  # noqa: A002, N802
+        """Of a copy one more instance is there at each look, as they appear one after the other at Railway."""
+        self._environment(id)
+        if self.copies_to_come.get(id):
+            service_id = self.copies_to_come[id].pop(0)
+            source = self.environments[id]["sourceEnvironment"]["id"]
+            self.instances[service_id, id] = dict(self.instances[service_id, source])
+        here = [{"serviceId": service} for service, environment in self.instances if environment == id]
+        return {"environment": {"serviceInstances": edges(here)}}
 
     def _environmentRename(self, id: str, input: Json) -> Json:  # noqa: A002, N802
         self.environments[id]["name"] = input["name"]
@@ -267,6 +300,16 @@ class FakeRailway:
             del self.instances[id, environmentId]
         return {"serviceDelete": True}
 
+    def _environmentPatchCommit(self, environmentId: str, patch: Json, commitMessage: str | None = None) -> Json:  # noqa: N802, N803
+        self._environment(environmentId)
+        for service_id, given in (patch.get("services") or {}).items():
+            if (service_id, environmentId) not in self.instances:
+                raise Refused("ServiceInstance not found")
+            self.commit_networking(environmentId, service_id, given.get("networking") or {})
+            self.commit_variables(environmentId, service_id, given.get("variables") or {})
+        self.commit_variables(environmentId, None, patch.get("sharedVariables") or {})
+        return {"environmentPatchCommit": self._id("patch")}
+
     # Variables, domains, volumes.
 
     def _variables(self, projectId: str, environmentId: str, serviceId: str) -> Json:  # noqa: N803
@@ -278,9 +321,9 @@ class FakeRailway:
     _privateDomain = _variables  # noqa: N815  operations find their handlers by name
 
     def _variableCollectionUpsert(self, input: Json) -> Json:  # noqa: A002, N802
-        if input["serviceId"] not in self.services:
+        if input.get("serviceId") is not None and input["serviceId"] not in self.services:
             raise Refused("Service not found")
-        key = (input["serviceId"], input["environmentId"])
+        key = (input.get("serviceId"), input["environmentId"])
         kept = {} if input["replace"] else self.variables.get(key, {})
         self.variables[key] = kept | input["variables"]
         return {"variableCollectionUpsert": True}

@@ -16,6 +16,7 @@ from infra.railway.faults import kind_of
         ("INTERNAL_SERVER_ERROR", "Not Authorized", NotAuthorized),
         ("INTERNAL_SERVER_ERROR", "Project Token not found", NotAuthorized),
         ("INTERNAL_SERVER_ERROR", "ServiceInstance not found", NotFound),
+        ("INTERNAL_SERVER_ERROR", "ProjectToken not found", NotFound),
         ("INTERNAL_SERVER_ERROR", 'A service named "x" already exists in this project', Conflict),
         ("INTERNAL_SERVER_ERROR", "operation is already in progress", Busy),
         ("INTERNAL_SERVER_ERROR", "You are creating projects too quickly", Throttled),

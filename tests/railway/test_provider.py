@@ -14,7 +14,9 @@ import grpc
 import pytest
 from pulumi.runtime.proto import provider_pb2
 
-from infra.provider.properties import UNKNOWN, Secret, as_secret
+from infra.provider.comparison import compare
+from infra.provider.properties import UNKNOWN, Secret, as_secret, plain
+from infra.railway.provider import RailwayProvider
 from tests.provider.driving import Driver, InitFailed, Kept
 from tests.railway.fake import FakeRailway
 
@@ -110,7 +112,7 @@ async def test_placement_leaves_no_region_behind(driver: Driver, fake: FakeRailw
 
 
 async def test_another_change_keeps_the_placement(driver: Driver, fake: FakeRailway) -> None:
-    """serviceInstanceUpdate falls back to one replica when the placement is left out."""
+    """A patch names what changes; the API's own update falls back to one replica when the placement is left out."""
     ground = await grounded(driver)
     assert await driver.up(ground.service, **service_inputs(ground, startCommand="python -m service --fast")) == ["startCommand"]
     instance = fake.instances[ground.service.identity, ground.at["environmentId"]]
@@ -143,7 +145,7 @@ async def test_half_made_service_is_kept_and_finished(driver: Driver, fake: Fake
     """Creation failing halfway must not orphan the service (a known plague of other tools)."""
     project = await driver.create("Project", "p", name="demo")
     place = {"projectId": project.identity, "environmentId": project.outputs["defaultEnvironmentId"]}
-    fake.faults["serviceInstanceUpdate"] = ["503"] * 20
+    fake.faults["environmentPatchCommitStaged"] = ["503"] * 20
     kept = Kept(driver.urn("Service", "auth"))
     checked, _ = await driver.check(kept, place | SERVICE)
     with pytest.raises(InitFailed, match="run `up` again"):
@@ -173,7 +175,7 @@ async def test_project_without_its_environment_is_kept_and_finished(driver: Driv
 async def test_lost_answer_never_makes_two(driver: Driver, fake: FakeRailway, fault: str) -> None:
     """Railway takes no idempotency keys: a change can succeed and still answer with an error."""
     creations = ("projectCreate", "environmentCreate", "serviceCreate", "serviceDomainCreate", "volumeCreate")
-    for operation in (*creations, "variableCollectionUpsert", "serviceInstanceUpdate", "serviceInstanceDeployV2"):
+    for operation in (*creations, "environmentStageChanges", "environmentPatchCommitStaged", "serviceInstanceDeployV2"):
         fake.faults[operation] = [fault]
     ground = await grounded(driver)
     await driver.create("Environment", "e", projectId=ground.project.identity, name="staging")
@@ -188,7 +190,7 @@ async def test_lost_answer_never_makes_two(driver: Driver, fake: FakeRailway, fa
 
 
 @pytest.mark.parametrize("faults", TWO_FAULTS, ids="+".join)
-@pytest.mark.parametrize("operation", ["projectCreate", "serviceCreate", "serviceInstanceUpdate", "serviceDomainCreate"])
+@pytest.mark.parametrize("operation", ["projectCreate", "serviceCreate", "environmentPatchCommitStaged", "serviceDomainCreate"])
 async def test_any_two_faults_in_a_row_are_outlived(
     driver: Driver, fake: FakeRailway, operation: str, faults: tuple[str, ...]
 ) -> None:
@@ -376,12 +378,12 @@ async def test_only_a_new_place_replaces(driver: Driver, field: str) -> None:
 
 async def test_errors_are_one_line_with_a_trace_and_without_secrets(driver: Driver, fake: FakeRailway) -> None:
     ground = await grounded(driver)
-    fake.faults["variableCollectionUpsert"] = ["problem"] * 20
+    fake.faults["environmentStageChanges"] = ["problem"] * 20
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await driver.create("Variables", "v", **ground.at, variables={"A": Secret("Problem processing")})
     message = caught.value.details() or ""
     assert message == (
-        "variableCollectionUpsert: Railway says: [secret] request (request trace-77); "
+        "environmentStageChanges: Railway says: [secret] request (request trace-77); "
         "it may have been carried out all the same, so look before the next `up`"
     )
 
@@ -417,7 +419,26 @@ async def test_import_needs_the_place_where_the_api_does(driver: Driver, fake: F
     for path, made in paths.items():
         imported = Kept(made.urn, path)
         assert await driver.refresh(imported), path
-        assert (imported.identity, imported.inputs, imported.outputs) == (made.identity, made.inputs, made.outputs)
+        shown = imported.identity, plain(imported.inputs), plain(imported.outputs)
+        assert shown == (made.identity, plain(made.inputs), plain(made.outputs))
+
+
+async def test_imported_variables_are_secret_until_somebody_says_which_are_not(driver: Driver, fake: FakeRailway) -> None:
+    """The state of an import must not be the one place where passwords lie open."""
+    ground = await grounded(driver)
+    made = await driver.create("Variables", "v", **ground.at, variables={"A": "1", "B": Secret("2")})
+    imported = Kept(made.urn, made.identity)
+    assert await driver.refresh(imported)
+    assert imported.inputs["variables"] == imported.outputs["variables"] == {"A": Secret("1"), "B": Secret("2")}
+    assert await driver.up(imported, **ground.at, variables={"A": "1", "B": Secret("2")}) == []
+
+
+@pytest.mark.parametrize(("kind", "field"), [("Volume", "region"), ("ServiceDomain", "targetPort"), ("Project", "workspaceId")])
+async def test_what_railway_chose_stays_when_the_program_is_silent(driver: Driver, kind: str, field: str) -> None:
+    """An import knows the region; a program without one must not lose the volume and its data over that."""
+    fields = RailwayProvider.resources[f"railway:index:{kind}"].fields
+    assert compare(fields, {field: "as it is"}, {}) == ()
+    assert [each.path for each in compare(fields, {field: "as it is"}, {field: "another"})] == [field]
 
 
 async def test_import_of_nothing_is_nothing(driver: Driver) -> None:

@@ -110,7 +110,7 @@ class Parts:
         self.key_document = issuing.jwks()
         self.jwks = Jwks(self._fetch, self.clock, lambda gone: self.authenticator.forget_keys(gone))
         self.authenticator = Authenticator(
-            limits=Limits(ttl_s=ttl_s, entries_max=100, staleness_max_s=2.0),
+            limits=Limits(ttl_s=ttl_s, entries_max=100, bytes_max=1_000_000, staleness_max_s=2.0),
             policy=Policy(issuing.ISSUER, issuing.AUDIENCE),
             sealer=self.sealer,
             jwks=self.jwks,
@@ -128,11 +128,11 @@ class Parts:
         return (await self.authenticator.authenticate(token))[1]
 
     def revoke_session(self, session_id: str = issuing.SESSION) -> None:
-        line = Revocation(1, "session", session_id, self.clock.wall(), self.clock.wall() + 90_000)
+        line = Revocation(1, "session", session_id, self.clock.wall(), 90_000)
         self.revocations.apply(line, self.clock.monotonic())
 
     def revoke_user(self, user_id: str = issuing.USER, except_session: str | None = None) -> None:
-        line = Revocation(1, "user", user_id, math.floor(self.clock.wall()), self.clock.wall() + 90_000, except_session)
+        line = Revocation(1, "user", user_id, math.floor(self.clock.wall()), 90_000, except_session)
         self.revocations.apply(line, self.clock.monotonic())
 
     async def _fetch(self) -> bytes:

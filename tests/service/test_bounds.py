@@ -63,17 +63,15 @@ async def test_error_reaches_every_caller_and_is_not_remembered():
 
 
 @pytest.mark.parametrize("lane", ["user", "grant"])
-async def test_questions_to_the_issuer_are_bounded(lane: str):
-    """A server that takes connections and never answers: the bound, not the deadline, must protect us."""
-    held: list[asyncio.StreamWriter] = []
-
-    async def hold(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        held.append(writer)
-
-    server = await asyncio.start_server(hold, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/auth/v1"
+async def test_questions_to_the_issuer_are_bounded(lane: str, monkeypatch: pytest.MonkeyPatch):
+    """An issuer that never answers: the bound, not the deadline, must protect us."""
     counters = Counters()
-    api = AuthApi(url, f"{url}/jwks", "anon", counters)
+    api = AuthApi("http://127.0.0.1:9/auth/v1", "", "anon", counters)
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(api._client, "request", never)
 
     def ask() -> asyncio.Task[object]:
         return asyncio.create_task(api.user(b"t") if lane == "user" else api.grant("password", {}, ""))  # type: ignore[arg-type]
@@ -87,9 +85,6 @@ async def test_questions_to_the_issuer_are_bounded(lane: str):
     await asyncio.gather(*asked, return_exceptions=True)
     assert api._under_way[lane] == 0
     await api.close()
-    server.close()
-    for writer in held:
-        writer.transport.abort()
 
 
 def test_breaker_opens_pauses_and_lets_one_through():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 
@@ -142,6 +145,36 @@ def test_answer_is_the_issuers_byte_for_byte(
         assert ours == issuers
 
 
+@pytest.mark.parametrize("has_trigger", [True, False])
+def test_log_in_on_this_way_is_followed_and_its_token_is_known(pair: Pair, has_trigger: bool):
+    """By the database's own trigger or, where that may not be, by the replica once the answer has gone."""
+    statement = "SELECT cached_auth.watch_auth()" if has_trigger else "DROP TRIGGER cached_auth_sessions_begun ON auth.sessions"
+    run_on(pair, statement)
+    issued = 'cached_auth_cache_lookups_total{outcome="confirmed",tier="issuer"}'
+    before = pair.metric(issued)
+    token = pair.signed_up()["access_token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    deadline = time.monotonic() + 10
+    while httpx.get(f"{pair.replica.url}/api/v1/auth/me", headers=bearer).json()["profile"] is None:
+        assert time.monotonic() < deadline
+    assert pair.metric(issued) <= before + 1, "the first question may be quicker than what follows the answer"
+    assert run_on(pair, "SELECT count(*) FROM cached_auth.outbox o JOIN auth.sessions s USING (user_id)") % 3 == 0
+    run_on(pair, "SELECT cached_auth.watch_auth()")
+
+
+def run_on(pair: Pair, statement: str) -> Any:
+    """The statement's one value, on the primary."""
+
+    async def run() -> Any:
+        connection = await asyncpg.connect(pair.stack.database_url)
+        try:
+            return await connection.fetchval(statement)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
 def test_user_is_answered_from_memory_and_by_variant(pair: Pair):
     token = pair.signed_up()["access_token"]
     confirmed = 'cached_auth_cache_lookups_total{outcome="confirmed",tier="issuer"}'
@@ -175,23 +208,14 @@ def test_scope_that_two_readers_would_read_differently_is_refused(pair: Pair):
 
 def test_revocation_that_the_issuer_does_not_know_is_stronger_than_its_yes(pair: Pair):
     """Where we had no right to end the session, only our log stands against it."""
-    import asyncio
-
-    import asyncpg
-
     tokens = pair.signed_up()
     assert pair.ask("GET", "user", tokens["access_token"]).status_code == 200
     claims = httpx.get(
         f"{pair.replica.url}/api/v1/auth/verify", headers={"Authorization": f"Bearer {tokens['access_token']}"}
     ).headers
 
-    async def revoke() -> None:
-        connection = await asyncpg.connect(pair.stack.database_url)
-        statement = "INSERT INTO cached_auth.revocations (kind, subject) VALUES ('session', $1)"
-        await connection.execute(statement, claims["x-auth-session-id"])
-        await connection.close()
-
-    asyncio.run(revoke())
+    session_id = claims["x-auth-session-id"]
+    run_on(pair, f"INSERT INTO cached_auth.revocations (kind, subject) VALUES ('session', '{session_id}')")  # noqa: S608
     for _ in range(2000):
         answer = pair.ask("GET", "user", tokens["access_token"])
         if answer.status_code != 200:

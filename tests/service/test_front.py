@@ -14,6 +14,9 @@ from service.accounts.worker import Worker
 from service.cache.redis_tier import RedisTier
 from service.database.pools import Database
 from service.errors import Unavailable
+from service.limits.gate import Gate
+from service.limits.local_store import LocalStore
+from service.limits.rules import read_rules
 from service.metrics.exposition import Exposition, Gauges
 from service.metrics.performance import Performance
 from service.readiness import Readiness
@@ -25,6 +28,9 @@ from service.web.auth_endpoints import AuthEndpoints
 from service.web.cors import Cors
 from service.web.drop_in import DropIn
 from service.web.front import BODY_BYTES_MAX, Front
+from service.web.limited_drop_in import LimitedDropIn
+from service.web.limited_endpoints import LimitedEndpoints
+from service.web.sign_ins import SignIns
 from tests.service import issuing
 from tests.service.conftest import settings_with
 from tests.service.parts import Parts
@@ -69,10 +75,13 @@ class Web:
             region="here",
         )
         nothing = lambda: 0  # noqa: E731
-        gauges = Gauges(nothing, nothing, lambda: 0.0, nothing, nothing, nothing, nothing)
+        gauges = Gauges(nothing, nothing, nothing, lambda: 0.0, nothing, nothing, nothing, nothing, dict)
         exposition = Exposition(parts.counters, gauges, "r", "here")
+        rules = read_rules(settings)
+        self.gate = Gate(LocalStore(rules, lambda: int(parts.clock.wall() * 1e6)), rules, "k", parts.counters)
+        limited = LimitedEndpoints(endpoints, self.gate)
         self.framework: FastAPI = build_app(
-            settings, endpoints, readiness, exposition, Performance(parts.counters, gauges, database)
+            settings, endpoints, limited, readiness, exposition, Performance(parts.counters, gauges, database)
         )
         cors = Cors(settings.cors_origins, settings.cors_max_age_s)
         self.upstream = PassThrough(settings.supabase_url, parts.counters)
@@ -80,13 +89,15 @@ class Web:
             upstream=self.upstream,
             authenticator=parts.authenticator,
             endpoints=endpoints,
+            sign_ins=SignIns(endpoints, parts.counters),
             entries_max=100,
+            bytes_max=1_000_000,
             clock=parts.clock,
             counters=parts.counters,
         )
         self.front = Front(
             framework=self.framework,
-            drop_in=drop_in,
+            drop_in=LimitedDropIn(drop_in, self.gate),
             endpoints=endpoints,
             authenticator=parts.authenticator,
             cors=cors,
@@ -272,7 +283,11 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/api/v1/auth/revoke", {}, 400, "validation_failed"),
     ("POST", "/api/v1/auth/revoke", {"user_id": issuing.USER, "session_id": issuing.SESSION}, 400, "validation_failed"),
     ("POST", "/api/v1/auth/revoke", {"user_id": "x' or 1=1"}, 400, "validation_failed"),
+    ("POST", "/api/v1/auth/revoke", {"key_id": "k", "issued_before": 1}, 400, "validation_failed"),
+    ("POST", "/api/v1/auth/revoke", {"issued_before": 0}, 400, "validation_failed"),
+    ("POST", "/api/v1/auth/revoke", {"user_id": issuing.USER, "scope": "all"}, 400, "validation_failed"),
     ("POST", "/api/v1/auth/revoke", {"user_id": issuing.USER}, 401, "no_authorization"),
+    ("POST", "/api/v1/auth/revoke", {"key_id": "k"}, 401, "no_authorization"),
     ("GET", "/performance-metrics", None, 401, "no_authorization"),
     ("GET", "/nowhere", None, 404, "not_found"),
     ("DELETE", VERIFY, None, 405, "method_not_allowed"),

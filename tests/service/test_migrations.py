@@ -61,7 +61,7 @@ async def test_several_cells_may_migrate_at_once_and_again(empty_database: str):
 async def test_sessions_that_auth_ends_by_itself_are_revoked(empty_database: str):
     await migrate(empty_database)
     await run(empty_database, AUTH)
-    assert "watching: auth.sessions, auth.users, auth.users.banned_until" in await migrate(empty_database)
+    assert "watching: auth.sessions, auth.users, auth.users.banned_until, log-ins" in await migrate(empty_database)
     await run(
         empty_database,
         f"INSERT INTO auth.users VALUES ('{issuing.USER}'), ('{issuing.OTHER_USER}')",
@@ -75,6 +75,32 @@ async def test_sessions_that_auth_ends_by_itself_are_revoked(empty_database: str
     written = await lines(empty_database)
     assert written[:2] == [("session", issuing.SESSION), ("user", issuing.USER)]
     assert sorted(written[2:]) == [("session", issuing.OTHER_SESSION), ("user", issuing.OTHER_USER)]
+
+
+FOLLOWED = "SELECT (SELECT count(*) FROM cached_auth.profiles), (SELECT count(*) FROM cached_auth.outbox)"
+
+
+async def test_log_in_by_whatever_way_is_followed_in_auths_own_transaction(empty_database: str):
+    """Either the session and its jobs are there, or neither: no process of ours need live for it."""
+    await migrate(empty_database)
+    await run(empty_database, AUTH, "ALTER TABLE auth.users ADD email text, ADD raw_user_meta_data jsonb")
+    await migrate(empty_database)
+    user = f"INSERT INTO auth.users VALUES ('{issuing.USER}', NULL, 'ann@example.com', '{{\"display_name\": \"Ann\"}}')"
+    begin = f"INSERT INTO auth.sessions VALUES ('{issuing.SESSION}', '{issuing.USER}')"
+    connection = await asyncpg.connect(empty_database)
+    try:
+        await connection.execute(user)
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await connection.execute(f"{begin}; INSERT INTO auth.users VALUES ('{issuing.USER}')")
+        assert tuple(await connection.fetchrow(FOLLOWED)) == (0, 0)
+        await connection.execute(begin)
+        assert tuple(await connection.fetchrow(FOLLOWED)) == (1, 3)
+        await connection.execute(f"INSERT INTO auth.sessions VALUES ('{issuing.OTHER_SESSION}', '{issuing.USER}')")
+        assert tuple(await connection.fetchrow(FOLLOWED)) == (1, 3)
+        made = await connection.fetchrow("SELECT email, display_name FROM cached_auth.profiles")
+        assert tuple(made) == ("ann@example.com", "Ann")
+    finally:
+        await connection.close()
 
 
 async def test_trouble_in_our_tables_never_stops_auth(empty_database: str):

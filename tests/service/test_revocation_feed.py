@@ -10,12 +10,16 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
+from service.cache.entries import TOKEN_LIFE_MAX_S
 from service.clocks import Clock
+from service.database.pools import Database
 from service.metrics.counters import Counters
 from service.revocation.feed import RevocationFeed
+from service.revocation.log import write_token_revocation
 from service.revocation.records import Revocations, Standing
 from service.tokens.identity import Identity
 from tests.service import issuing
+from tests.service.conftest import settings_with
 from tests.service.link import linked
 
 pytestmark = pytest.mark.anyio
@@ -84,6 +88,22 @@ async def test_feed_loads_what_was_revoked_before_it_began(database_url: str, wr
     async with listening(database_url) as listener:
         assert listener.is_revoked("s-old")
         assert not listener.is_revoked("s-gone")
+
+
+async def test_revocations_of_a_key_and_of_everyone_arrive_by_notice_and_by_load(database_url: str, anyio_backend: str):
+    database = Database(settings_with(DATABASE_URL=database_url), CLOCK, Counters())
+    await database.open()
+    async with listening(database_url) as listener:
+        for kind, subject, watermark in (("key", "thumbprint", 0), ("everyone", "", 100)):
+            line = await write_token_revocation(database, kind, subject, watermark)  # type: ignore[arg-type]
+            assert TOKEN_LIFE_MAX_S < line.lives_s <= TOKEN_LIFE_MAX_S + 60
+        for key, issued_at in (("thumbprint", 200.0), ("other", 100.0)):
+            identity = Identity(issuing.USER, issuing.SESSION, "", "", issued_at, issued_at + 60, key)
+            await until(lambda identity=identity: listener.revocations.refuses_widely(identity))  # type: ignore[misc]
+        assert listener.counters.revocation_notices == 2
+    async with listening(database_url) as late:
+        assert len(late.revocations) == 2
+    await database.close()
 
 
 async def test_cut_link_makes_the_feed_silent_and_mending_it_brings_what_was_missed(

@@ -31,7 +31,8 @@ WATERMARKS = [
     (100.0, 50.0, Standing.DOUBTFUL),
     (100.0, 50.1, Standing.GOOD),
     (102.0, NEVER, Standing.DOUBTFUL),
-    (103.0, NEVER, Standing.GOOD),
+    (103.0, NEVER, Standing.DOUBTFUL),  # an issuer whose clock runs ahead stamped it so
+    (103.0, 60.0, Standing.GOOD),
 ]
 
 
@@ -69,6 +70,35 @@ def test_replay_does_not_make_confirmed_tokens_doubtful_again():
     assert revocations.standing(identity(), 60.0) is Standing.GOOD
 
 
+def test_second_revocation_in_the_same_second_ends_what_began_in_between():
+    """Its watermark is the first one's, so by the watermark alone it would pass for a replay."""
+    revocations = Revocations()
+    revocations.apply(line("user", "u", 100.0, sequence=1), 50.0)
+    assert revocations.standing(identity(session="between"), 50.2) is Standing.GOOD
+    revocations.apply(line("user", "u", 100.0, sequence=2), 50.5)
+    assert revocations.standing(identity(session="between"), 50.2) is Standing.DOUBTFUL
+    for sequence in (1, 2):
+        revocations.apply(line("user", "u", 100.0, sequence=sequence), 60.0)
+    assert revocations.standing(identity(session="after"), 50.6) is Standing.GOOD
+
+
+def test_key_and_watermark_of_everyone_refuse_tokens_and_no_sessions():
+    revocations = Revocations()
+    assert not revocations.refuses_widely(identity())
+    revocations.apply(line("key", "k"), 50.0)
+    assert revocations.standing(identity(), 60.0) is Standing.REVOKED
+    other_key = Identity("u", "s", "", "", 100.0, 4000.0, "other")
+    assert revocations.standing(other_key, NEVER) is Standing.GOOD
+    revocations.apply(line("everyone", "", 100.0), 50.0)
+    revocations.apply(line("everyone", "", 90.0), 51.0)
+    assert revocations.standing(other_key, 60.0) is Standing.REVOKED
+    assert revocations.standing(Identity("u", "s", "", "", 101.0, 4000.0, "other"), NEVER) is Standing.GOOD
+    assert len(revocations) == 3
+    revocations.expire(50.0 + 1e9)
+    assert len(revocations) == 1, "the one that was applied later lives on"
+    assert revocations.standing(identity(issued_at=95.0), NEVER) is Standing.GOOD
+
+
 def test_log_outs_of_others_do_not_pile_up():
     """One account that logs out "others" from a thousand sessions must slow nobody down, and lose none of its meaning."""
     revocations = Revocations()
@@ -79,7 +109,7 @@ def test_log_outs_of_others_do_not_pile_up():
     assert revocations.standing(identity(session="new", issued_at=last - 2), 1e9) is Standing.REVOKED
     assert revocations.standing(identity(session="new", issued_at=last), 998.5) is Standing.DOUBTFUL
     assert revocations.standing(identity(session="s999", issued_at=one_before - 2), 1e9) is Standing.REVOKED
-    assert revocations.standing(identity(session="s999", issued_at=one_before + 3), NEVER) is Standing.GOOD
+    assert revocations.standing(identity(session="s999", issued_at=one_before + 3), 1e9) is Standing.GOOD
     assert revocations.standing(identity(session="s998", issued_at=last - 2), 1e9) is Standing.REVOKED
 
 

@@ -42,6 +42,10 @@ MISTAKES = [
     ("LOG_LEVEL", "loud"),
     ("STORAGE_BUCKET", "../users"),
     ("REVOCATION_STALENESS_MAX_S", "0.1"),
+    ("RATE_LIMIT_ADDRESS_PER_MINUTE", "-1"),
+    ("RATE_LIMIT_REPLICAS", "0"),
+    ("LOCKOUT_BASE_S", "0"),
+    ("LOCKOUT_FAILURES", "5"),
     ("CACHE_TTL", "300"),
     ("CORS_ORIGIN", "https://app.example.com"),
     ("POOL_SIZE", "3"),
@@ -130,4 +134,4 @@ def test_every_setting_is_documented_and_nothing_else():
     for name, default in documented:
         field = Settings.model_fields[name.lower()]
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
-            assert default == f"{field.default:g}", name
+            assert default == (f"{field.default:g}" if isinstance(field.default, float) else str(field.default)), name

@@ -60,4 +60,39 @@ async def replica_lives_and_dies(endpoint: str, token: str, template: str) -> No
         await driver.delete(replica)
 
 
-STORIES: tuple[Story, ...] = (project_lives_and_dies, replica_lives_and_dies)
+async def auth_configuration_settles_and_is_repaired(endpoint: str, token: str, template: str) -> None:
+    async with _project(endpoint, token, template) as (driver, project):
+        wanted = {
+            "projectRef": project.identity,
+            "jwtExp": 1800,
+            "disableSignup": True,
+            "uriAllowList": ["https://a.example.com", "https://b.example.com/*"],
+            "smtpPass": Secret("to-be-hidden"),
+            "securitySbForwardedForEnabled": True,
+        }
+        kept = await driver.create("AuthConfiguration", "a", **wanted)
+        assert isinstance(kept.inputs["smtpPass"], Secret)
+        await _settled(driver, kept)
+        elsewhere = Kept(kept.urn, kept.identity, dict(kept.inputs), dict(kept.outputs))
+        assert await driver.up(elsewhere, projectRef=project.identity, jwtExp=60, siteUrl="https://c.example.com") == [
+            "jwtExp",
+            "siteUrl",
+        ]
+        assert await driver.refresh(kept)
+        assert kept.inputs["jwtExp"] == 60
+        assert "siteUrl" not in kept.inputs, "what a program does not name is none of its business"
+        assert await driver.up(kept, **wanted) == ["jwtExp"]
+        await _settled(driver, kept)
+        imported = Kept(kept.urn, project.identity)
+        assert await driver.refresh(imported)
+        assert imported.inputs["siteUrl"] == "https://c.example.com"
+        assert await driver.up(imported, **{name: wanted[name] for name in wanted if name != "smtpPass"}) == []
+        await driver.delete(kept)
+        assert await driver.refresh(kept), "deleted means no longer looked after"
+
+
+STORIES: tuple[Story, ...] = (
+    project_lives_and_dies,
+    replica_lives_and_dies,
+    auth_configuration_settles_and_is_repaired,
+)

@@ -21,6 +21,7 @@ class FakeSupabase:
         self.projects: dict[str, Json] = {}
         self.passwords: dict[str, str] = {}
         self.replicas: dict[str, list[Json]] = {}
+        self.auth: dict[str, Json] = {}
         self.faults: dict[str, list[str]] = {}
         self.calls: list[str] = []
         self.statuses = ["COMING_UP", "COMING_UP", "ACTIVE_HEALTHY"]
@@ -36,6 +37,7 @@ class FakeSupabase:
                 Route(each + "/read-replicas/setup", self._set_up, methods=["POST"]),
                 Route(each + "/read-replicas/remove", self._remove, methods=["POST"]),
                 Route(each + "/config/database/pooler", self._pooler, methods=["GET"]),
+                Route(each + "/config/auth", self._auth, methods=["GET", "PATCH"]),
             ]
         )
 
@@ -121,6 +123,17 @@ class FakeSupabase:
         ref, identifier = request.path_params["ref"], (await request.json())["database_identifier"]
         self.replicas[ref] = [each for each in self.replicas[ref] if each["identifier"] != identifier]
         return self._lost("remove") or Response(status_code=201)
+
+    async def _auth(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        defaults: Json = {"jwt_exp": 3600, "site_url": "http://localhost:3000", "disable_signup": False, "uri_allow_list": ""}
+        config = self.auth.setdefault(request.path_params["ref"], defaults)
+        if request.method == "PATCH":
+            config.update(await request.json())
+        shown = {name: f"hash-of-{len(value)}" if name == "smtp_pass" and value else value for name, value in config.items()}
+        return self._lost(f"auth {request.method}") or JSONResponse(shown)
 
     async def _pooler(self, request: Request) -> Response:
         refused = self._refused(request)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from infra.localcloud.conducting.clock import timestamp
+from infra.localcloud.world_clock import WorldClock
 
 LINES_MAX = 2000
 LINE_CHARACTERS_MAX = 4000
@@ -52,18 +52,18 @@ class BuildEvent:
 
 
 class BuildLogs:
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, clock: WorldClock) -> None:
+        self._directory, self._clock = directory, clock
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def add(self, deployment_id: str, message: str, severity: str = "info") -> None:
         """A log that cannot be written must not fail the deployment it tells about; the daemon's own log says so."""
-        self._write(deployment_id, BuildLine(timestamp(), severity, message[:LINE_CHARACTERS_MAX]))
+        self._write(deployment_id, BuildLine(self._clock.timestamp(), severity, message[:LINE_CHARACTERS_MAX]))
 
     @contextlib.contextmanager
     def step(self, deployment_id: str, name: str) -> Iterator[None]:
         """Records when a step of the deployment begins, and how it ends."""
-        begun = timestamp()
+        begun = self._clock.timestamp()
         self._write(deployment_id, BuildLine(begun, "info", "", name))
         message = ""
         try:
@@ -72,7 +72,7 @@ class BuildLogs:
             message = (str(exc) or type(exc).__name__)[:LINE_CHARACTERS_MAX]
             raise
         finally:
-            self._write(deployment_id, BuildLine(begun, "error" if message else "info", message, name, timestamp()))
+            self._write(deployment_id, BuildLine(begun, "error" if message else "info", message, name, self._clock.timestamp()))
 
     def _write(self, deployment_id: str, line: BuildLine) -> None:
         try:

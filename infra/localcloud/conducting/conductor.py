@@ -15,6 +15,7 @@ from infra.localcloud.conducting.databases import Databases
 from infra.localcloud.conducting.deployments import Deployments
 from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.metrics import Metrics
+from infra.localcloud.conducting.recovery import Recovery
 from infra.localcloud.conducting.replicas import Replicas, present, together
 from infra.localcloud.conducting.restarting import Restarting
 from infra.localcloud.conducting.router import Router
@@ -35,13 +36,14 @@ class Conductor:
 
     def __init__(self, keeper: Keeper, plane: Plane, cloud: Path, base: Mapping[str, str], tasks: asyncio.TaskGroup) -> None:
         self._keeper, self._plane, self._cloud, self._tasks = keeper, plane, cloud, tasks
-        self.build_logs = BuildLogs(cloud / "builds")
+        self.build_logs = BuildLogs(cloud / "builds", keeper.clock)
         self.router = Router(keeper, plane)
         self.workers = Workers(tasks)
         self.replicas = Replicas(keeper, plane, self.router, self.build_logs, cloud, base)
         self._restarting = Restarting(keeper, self.replicas, self.build_logs, tasks)
         self.deployments = Deployments(keeper, self.replicas, self._restarting, self.router, self.build_logs)
         self.databases = Databases(keeper, plane, cloud)
+        self.recovery = Recovery(keeper, plane, self.workers, self.databases)
         self.metrics = Metrics(keeper, plane)
         self.is_restoring = False
         keeper.on_effects = self._accept
@@ -99,6 +101,9 @@ class Conductor:
     def _change_password(self, effect: e.ChangeDatabasePassword) -> None:
         self._submit(f"supabase:{effect.ref}", f"password:{effect.ref}", lambda: self.databases.change_password(effect.ref))
 
+    def _reconfigure_auth(self, effect: e.ReconfigureAuth) -> None:
+        self._submit(f"supabase:{effect.ref}", f"auth:{effect.ref}", lambda: self.databases.reconfigure(effect.ref))
+
     def _bring_up_replica(self, effect: e.BringUpReadReplica) -> None:
         scope = f"supabase:{effect.identifier}"
         self._submit(scope, effect.identifier, lambda: self.databases.bring_up_replica(effect.ref, effect.identifier))
@@ -136,16 +141,36 @@ class Conductor:
 
     async def _watch(self) -> None:
         async for event in self._plane.events():
-            found = self.databases.scope_of_exit(event)
-            if found is None:
+            if self.databases.scope_of(event.key) is None:
                 await self._restarting.ended(event)
                 continue
-            scope, ref, identifier = found
-            _logger.warning("%s ended with exit code %d; starting it again", event.key, event.exit_code)
-            if identifier is None:
-                self._submit(scope, ref, lambda ref=ref: self.databases.bring_up(ref))  # type: ignore[misc]
+            is_held = event.key in self.databases.held
+            _logger.warning(
+                "%s ended with exit code %d; %s", event.key, event.exit_code, "held down" if is_held else "starting it"
+            )
+            if is_held:
+                await self.databases.went_down(event.key)
             else:
-                self._bring_up_replica(e.BringUpReadReplica(ref=ref, identifier=identifier))
+                self._bring_back(event.key)
+
+    def _bring_back(self, key: str) -> None:
+        """A database or a gateway whose process has gone. Of a project that was deleted meanwhile nothing comes back."""
+        found = self.databases.scope_of(key)
+        if found is None:
+            return
+        scope, ref, identifier = found
+        if identifier is None:
+            self._submit(scope, ref, lambda: self.databases.bring_up(ref))
+        else:
+            self._bring_up_replica(e.BringUpReadReplica(ref=ref, identifier=identifier))
+
+    def hold(self, key: str) -> None:
+        """A database or gateway that ends from now on stays down, until `release` or the daemon's end."""
+        self.databases.held.add(key)
+
+    def release(self, key: str) -> None:
+        self.databases.held.discard(key)
+        self._bring_back(key)
 
     async def _restore(self) -> None:
         """Everything that ran comes back: databases first, because services ask for them when they start."""
@@ -193,6 +218,7 @@ _HANDLERS: dict[type[e.Effect], Callable[[Conductor, e.Effect], None]] = {
     e.RoutesChanged: Conductor._routes,  # type: ignore[dict-item]
     e.BringUpSupabase: Conductor._bring_up,  # type: ignore[dict-item]
     e.ChangeDatabasePassword: Conductor._change_password,  # type: ignore[dict-item]
+    e.ReconfigureAuth: Conductor._reconfigure_auth,  # type: ignore[dict-item]
     e.BringUpReadReplica: Conductor._bring_up_replica,  # type: ignore[dict-item]
     e.RunEnding: Conductor._end,  # type: ignore[dict-item]
 }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from infra.localcloud.conducting.keeper import Keeper
-from infra.localcloud.plane.interface import DatabaseSpec, Exited, Plane, PlaneError
+from infra.localcloud.plane.interface import DatabaseSpec, Plane, PlaneError
 from infra.localcloud.world import lookup
+from infra.localcloud.world.auth_config import auth_config
 from infra.localcloud.world.errors import WorldError
 from infra.localcloud.world.model import ReadReplica, SupabaseProject
 from infra.localcloud.world.restarts import backoff_s
@@ -18,6 +19,7 @@ from infra.localcloud.world.supabase import ReadReplicaReady, SetSupabaseStatus,
 
 ATTEMPTS_MAX = 5
 BCRYPT_COST = "10"
+BCRYPT_BYTES_MAX = 72  # bcrypt looks at no more
 _logger = logging.getLogger("localcloud")
 
 
@@ -34,6 +36,17 @@ def local_region(supabase_region: str) -> str | None:
     return None
 
 
+def _auth_environment(config: Mapping[str, Any]) -> dict[str, str]:
+    """What of the auth configuration the stand-in goes by."""
+    return {
+        "JWT_EXP": str(config["jwt_exp"]),
+        "DISABLE_SIGNUP": str(int(config["disable_signup"])),
+        "PASSWORD_MIN_LENGTH": str(min(config["password_min_length"], BCRYPT_BYTES_MAX)),
+        "REFRESH_TOKEN_REUSE_INTERVAL": str(min(config["security_refresh_token_reuse_interval"], 86_400)),
+        "SB_FORWARDED_FOR": str(int(config["security_sb_forwarded_for_enabled"])),
+    }
+
+
 def database_url(project: SupabaseProject, address: str) -> str:
     return f"postgresql://postgres:{quote(project.database_password, safe='')}@{address}:5432/postgres"
 
@@ -41,6 +54,8 @@ def database_url(project: SupabaseProject, address: str) -> str:
 class Databases:
     def __init__(self, keeper: Keeper, plane: Plane, cloud: Path) -> None:
         self._keeper, self._plane, self._cloud = keeper, plane, cloud
+        self._gateways: dict[str, dict[str, str]] = {}  # as they were started
+        self.held: set[str] = set()  # keys of what somebody took down and wants to stay down
 
     async def bring_up(self, ref: str) -> None:
         """COMING_UP -> ACTIVE_HEALTHY, or INIT_FAILED after the last attempt. Also mends one that runs already."""
@@ -50,22 +65,45 @@ class Databases:
         """RESTARTING -> ACTIVE_HEALTHY, or ACTIVE_UNHEALTHY after the last attempt."""
         await self._try(ref, self._renew, "ACTIVE_UNHEALTHY")
 
+    async def reconfigure(self, ref: str) -> None:
+        """The gateway reads its settings at its start only; it is left alone where it would read the same again."""
+        project = self._keeper.world.supabase.get(ref)
+        if project is None or project.status != "ACTIVE_HEALTHY":
+            return  # whatever brings it up reads the configuration of then
+        if self._gateways.get(ref) != self.gateway_environment(project):
+            await self._try(ref, self._restart_gateway, "ACTIVE_UNHEALTHY")
+
+    async def _restart_gateway(self, project: SupabaseProject) -> None:
+        await self._plane.stop(api_key(project.ref))
+        await self._ensure_gateway(project)
+
+    async def _ensure_gateway(self, project: SupabaseProject) -> None:
+        environment = self.gateway_environment(project)
+        await self._plane.ensure_supabase_api(api_key(project.ref), project.address, environment)
+        self._gateways[project.ref] = environment
+
     async def _try(self, ref: str, act: Callable[[SupabaseProject], Awaitable[None]], failed_status: str) -> None:
         for attempt in range(ATTEMPTS_MAX):
             project = self._keeper.world.supabase.get(ref)
-            if project is None:
+            if project is None or primary_key(ref) in self.held:
                 return
             try:
                 await act(project)
             except PlaneError as exc:
                 _logger.warning("supabase project %s, attempt %d: %s", ref, attempt + 1, exc)
-                await asyncio.sleep(backoff_s(attempt))
+                await self._keeper.clock.sleep(backoff_s(attempt))
                 continue
-            await self._set_status(ref, "ACTIVE_HEALTHY")
+            await self.set_status(ref, "ACTIVE_HEALTHY")
             return
-        await self._set_status(ref, failed_status)
+        await self.set_status(ref, failed_status)
 
-    async def _set_status(self, ref: str, status: str) -> None:
+    async def went_down(self, key: str) -> None:
+        """A process that is held has ended. The project says so where its primary or its gateway has."""
+        found = self.scope_of(key)
+        if found is not None and found[2] is None:
+            await self.set_status(found[1], "ACTIVE_UNHEALTHY")
+
+    async def set_status(self, ref: str, status: str) -> None:
         try:
             await self._keeper.apply(SetSupabaseStatus(ref, status))
         except WorldError:
@@ -73,13 +111,12 @@ class Databases:
 
     async def _ensure(self, project: SupabaseProject) -> None:
         await self._ensure_primary(project)
-        await self._plane.ensure_supabase_api(api_key(project.ref), project.address, self.gateway_environment(project))
+        await self._ensure_gateway(project)
 
     async def _renew(self, project: SupabaseProject) -> None:
         """The role's password first; standbys get it with the log they stream. The gateway reads its own only at its start."""
         await self._ensure_primary(project)
-        await self._plane.stop(api_key(project.ref))
-        await self._plane.ensure_supabase_api(api_key(project.ref), project.address, self.gateway_environment(project))
+        await self._restart_gateway(project)
 
     async def _ensure_primary(self, project: SupabaseProject) -> None:
         region = local_region(project.region)
@@ -102,21 +139,21 @@ class Databases:
             "EXTERNAL_URL": f"http://{project.address}:8000",
             "STORAGE_DIR": str(directory / "storage"),
             "BCRYPT_COST": BCRYPT_COST,
-            "JWT_EXP": "3600",
+            **_auth_environment(auth_config(project.auth_config)),
         }
 
     async def bring_up_replica(self, ref: str, identifier: str) -> None:
         for attempt in range(ATTEMPTS_MAX):
             project = self._keeper.world.supabase.get(ref)
             replica = self._replica(project, identifier)
-            if project is None or replica is None:
+            if project is None or replica is None or standby_key(replica) in self.held:
                 return
             try:
                 await self._plane.ensure_database(self._standby(project, replica))
                 await self._keeper.apply(ReadReplicaReady(ref, identifier))
             except PlaneError as exc:
                 _logger.warning("read replica %s, attempt %d: %s", identifier, attempt + 1, exc)
-                await asyncio.sleep(backoff_s(attempt))
+                await self._keeper.clock.sleep(backoff_s(attempt))
                 continue
             except WorldError:
                 return
@@ -136,13 +173,13 @@ class Databases:
             primary_key=primary_key(project.ref),
         )
 
-    def scope_of_exit(self, event: Exited) -> tuple[str, str, str | None] | None:
-        """(scope, ref, identifier) of the project that an ended process belongs to; None when it is not ours."""
+    def scope_of(self, key: str) -> tuple[str, str, str | None] | None:
+        """(scope, ref, identifier) of the project that a process belongs to; None when it is not ours."""
         for project in self._keeper.world.supabase.values():
-            if event.key in (primary_key(project.ref), api_key(project.ref)):
+            if key in (primary_key(project.ref), api_key(project.ref)):
                 return f"supabase:{project.ref}", project.ref, None
             for replica in project.replicas:
-                if event.key == standby_key(replica):
+                if key == standby_key(replica):
                     return f"supabase:{replica.identifier}", project.ref, replica.identifier
         return None
 

@@ -11,7 +11,6 @@ volume). What fails then leaves no cache.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from msgspec import structs
@@ -68,7 +67,7 @@ class Deployments:
         except WorldError:
             return  # deleted or cancelled under our hands; the conductor cleans up
         if old is not None:
-            await asyncio.sleep(self._deployment(deployment_id).settings.overlap_s or 0)
+            await self._keeper.clock.sleep(self._deployment(deployment_id).settings.overlap_s or 0)
             await self.retire(old.id)
 
     async def _switch(self, deployment_id: str) -> None:
@@ -143,7 +142,7 @@ class Deployments:
                 _logger.info("deployment %s was deleted while it failed", deployment_id)
             except StoreError as exc:  # a disk that was full a moment ago; whoever waits for the status must get it
                 _logger.warning("deployment %s: %s", deployment_id, exc)
-                await asyncio.sleep(backoff_s(attempt))
+                await self._keeper.clock.sleep(backoff_s(attempt))
                 continue
             return
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from infra.localcloud.conducting.store import Store
 from infra.localcloud.world.effects import Effect
 from infra.localcloud.world.model import World
 from infra.localcloud.world.transitions import apply
+from infra.localcloud.world_clock import WorldClock
 
 
 class Keeper:
-    """`on_effects` is called on the loop, after the write, with the effects of one change in order."""
+    """`on_effects` is called on the loop, after the write, with the effects of one change in order. Stamps are taken from the
+    machine's clock and get the cloud's own time here: it is the world's only way in."""
 
-    def __init__(self, store: Store, world: World) -> None:
+    def __init__(self, store: Store, world: World, clock: WorldClock | None = None) -> None:
+        self.clock = clock or WorldClock()
         self.world = world
         self.on_effects: Callable[[tuple[Effect, ...]], None] = lambda effects: None
         self._store = store
@@ -41,10 +44,16 @@ class Keeper:
 
     async def _apply(self, command: Struct) -> World:
         async with self._lock:
-            change = apply(self.world, command)
+            change = apply(self.world, self._in_time(command))
             if change.world is not self.world:
                 await asyncio.to_thread(self._store.write, change.world)
                 self.world = change.world
             if change.effects:
                 self.on_effects(change.effects)
             return self.world
+
+    def _in_time(self, command: Struct) -> Struct:
+        stamp = getattr(command, "stamp", None)
+        if stamp is None or not self.clock.offset_s:
+            return command
+        return structs.replace(command, stamp=structs.replace(stamp, at=self.clock.shifted(stamp.at)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -60,5 +59,5 @@ class Metrics:
     async def follow(self) -> None:
         """Runs for ever."""
         while True:
-            self.sample(time.time())
+            self.sample(self._keeper.clock.seconds())
             await asyncio.sleep(SAMPLE_S)

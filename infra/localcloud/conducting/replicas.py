@@ -88,10 +88,14 @@ class Replicas:
         base = dict(self._base)
         volume_id = lookup.volume_of(self._keeper.world, deployment.service_id, deployment.environment_id)
         if volume_id is not None:
-            directory = self._cloud / "volumes" / volume_id
+            directory = self.volume_directory(volume_id)
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             base["RAILWAY_VOLUME_MOUNT_PATH"] = str(directory)
         return replica_environment(deployment, replica, self._plane.seen_from, base)
+
+    def volume_directory(self, volume_id: str) -> Path:
+        """Where a volume's data lie; made when a replica that has it first starts."""
+        return self._cloud / "volumes" / volume_id
 
     async def run_pre_deploy(self, deployment: Deployment, command: str, workload: Bundle, port: int) -> None:
         """Once, in the first region; what it wrote goes to the build log. StartFailed, CommandLineError."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 
 from infra.localcloud.conducting.build_log import BuildLogs
@@ -44,7 +43,7 @@ class Restarting:
 
     async def started(self, keys: list[str]) -> None:
         """To be called once these are on record as RUNNING: whoever ended in between is dealt with now."""
-        now = time.monotonic()
+        now = self._keeper.clock.monotonic()
         self._running_since.update(dict.fromkeys(keys, now))
         for event in [event for event in self._early if event.key in keys]:
             self._early.remove(event)
@@ -83,7 +82,7 @@ class Restarting:
 
     async def _retry(self, deployment_id: str, replica: Replica, exit_code: int) -> None:
         since = self._running_since.pop(replica.key, None)
-        is_steady = since is not None and time.monotonic() - since >= STEADY_S
+        is_steady = since is not None and self._keeper.clock.monotonic() - since >= STEADY_S
         restarts = 0 if is_steady else replica.restarts
         while True:
             deployment = lookup.deployment(self._keeper.world, deployment_id)
@@ -94,7 +93,7 @@ class Restarting:
                 await self._keeper.apply(SetReplica(deployment_id, replica.key, decision, restarts))
                 return
             await self._keeper.apply(SetReplica(deployment_id, replica.key, ReplicaStatus.RESTARTING, restarts))
-            await asyncio.sleep(decision)
+            await self._keeper.clock.sleep(decision)
             restarts += 1
             try:
                 workload = await self._replicas.workload(deployment)

@@ -32,6 +32,10 @@ class Router:
     def domain_address(self, domain: Domain, region: str) -> str:
         return self._plane.allocate(region, owners.domain(domain.id, region))
 
+    def edge_address(self, region: str) -> str:
+        """The address that the region's TCP proxies and custom domains share."""
+        return self._plane.allocate(region, owners.edge(region))
+
     @property
     def shown(self) -> dict[str, Sequence[Route]]:
         return dict(self._shown)
@@ -43,7 +47,7 @@ class Router:
         """Returns when every edge shows the present world. PlaneError."""
         async with self._lock:
             self._changed.clear()
-            wanted = routes_of(self._keeper.world, self.domain_address, self.private_address)
+            wanted = routes_of(self._keeper.world, self.domain_address, self.private_address, self.edge_address)
             for region in {*self._shown, *wanted}:
                 routes = wanted.get(region, [])
                 if self._shown.get(region, []) != routes:

@@ -168,7 +168,7 @@ class ClientConnection(asyncio.Protocol):
             return False
         rest = buffer[end + 4 :]
         self._buffer = b""
-        exchange = self._exchange = Exchange(self, head, self._listening.route)
+        exchange = self._exchange = Exchange(self, head, self._listening.route_for(head.host))
         if rest:
             exchange.client_data(rest)
         if self._exchange is exchange:

@@ -17,13 +17,17 @@ class UpstreamGroup(msgspec.Struct, frozen=True):
 
 
 class EdgeRoute(msgspec.Struct, frozen=True):
-    """`groups` come nearest first; the first is the edge's own region where that has replicas."""
+    """`groups` come nearest first; the first is the edge's own region where that has replicas.
+
+    Several `is_by_host` routes may share an address; `domain` is then the host name they answer to."""
 
     domain: str
     address: str
     port: int
     groups: tuple[UpstreamGroup, ...]
     is_deployed: bool
+    is_by_host: bool = False
+    is_tcp: bool = False
 
 
 class Candidate(msgspec.Struct, frozen=True):

@@ -7,10 +7,13 @@ import asyncio
 from infra.localcloud.edge.client import ClientConnection
 from infra.localcloud.edge.routes import EdgeRoute
 from infra.localcloud.edge.shared import Listening, Shared
+from infra.localcloud.edge.tcp import TcpClient
 
 SWEEP_S = 1.0
 DRAIN_S = 10.0
 BACKLOG = 2048
+Where = tuple[str, int, bool]
+"""Address, port, and whether bytes are passed on as they are."""
 
 
 class EdgeServer:
@@ -18,26 +21,28 @@ class EdgeServer:
 
     def __init__(self, region: str) -> None:
         self._shared = Shared(region)
-        self._open: dict[tuple[str, int], tuple[asyncio.Server, Listening]] = {}
+        self._open: dict[Where, tuple[asyncio.Server, Listening]] = {}
         self._sweeper = self._shared.loop.call_later(SWEEP_S, self._sweep)
 
     async def follow(self, table: list[EdgeRoute]) -> list[str]:
         """Swaps the whole table; requests under way keep the route they began with. Errors of failed listeners."""
-        wanted = {(route.address, route.port): route for route in table}
+        wanted: dict[Where, list[EdgeRoute]] = {}
+        for route in table:
+            wanted.setdefault((route.address, route.port, route.is_tcp), []).append(route)
         self._shared.known = frozenset(upstream for route in table for group in route.groups for upstream in group.upstreams)
         for where in [known for known in self._open if known not in wanted]:
             server, listening = self._open.pop(where)
-            listening.route = None
+            listening.set([])
             server.close()
         errors = []
-        for where, route in wanted.items():
+        for where, routes in wanted.items():
             if where in self._open:
-                self._open[where][1].route = route
+                self._open[where][1].set(routes)
                 continue
             try:
-                self._open[where] = await self._listen(where, route)
+                self._open[where] = await self._listen(where, routes)
             except OSError as exc:
-                errors.append(f"{where[0]}:{where[1]} for {route.domain}: {exc.strerror}")
+                errors.append(f"{where[0]}:{where[1]} for {routes[0].domain}: {exc.strerror}")
         self._shared.pool.sweep(self._shared.known)
         return errors
 
@@ -57,9 +62,12 @@ class EdgeServer:
     def _busy_clients(self) -> int:
         return sum(not client.drain() for client in list(self._shared.clients))
 
-    async def _listen(self, where: tuple[str, int], route: EdgeRoute) -> tuple[asyncio.Server, Listening]:
-        listening = Listening(route)
-        server = await self._shared.loop.create_server(lambda: ClientConnection(self._shared, listening), *where, backlog=BACKLOG)
+    async def _listen(self, where: Where, routes: list[EdgeRoute]) -> tuple[asyncio.Server, Listening]:
+        listening = Listening(None)
+        listening.set(routes)
+        host, port, is_tcp = where
+        kind = TcpClient if is_tcp else ClientConnection
+        server = await self._shared.loop.create_server(lambda: kind(self._shared, listening), host, port, backlog=BACKLOG)
         return server, listening
 
     def _sweep(self) -> None:

@@ -21,12 +21,24 @@ class Client(Protocol):
 
 
 class Listening:
-    """The route behind one listening address; replaced whole by a swap, read once per request."""
+    """The route behind one listening address, or those that share it by host name; replaced by a swap, read per request."""
 
-    __slots__ = ("route",)
+    __slots__ = ("by_host", "route")
 
     def __init__(self, route: EdgeRoute | None) -> None:
         self.route = route
+        self.by_host: dict[bytes, EdgeRoute] = {}
+
+    def set(self, routes: list[EdgeRoute]) -> None:
+        """None of them: closing. A route that is not by host has its address to itself."""
+        self.route = routes[0] if routes else None
+        self.by_host = {route.domain.encode("ascii"): route for route in routes if route.is_by_host}
+
+    def route_for(self, host: bytes) -> EdgeRoute | None:
+        if not self.by_host:
+            return self.route
+        name = host.partition(b":")[0].lower().rstrip(b".")
+        return self.by_host.get(name) or self.by_host.get(b"*." + name.partition(b".")[2])
 
 
 class Shared:

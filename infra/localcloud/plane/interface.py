@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from infra.localcloud.plane.link_quality import LinkQuality
+
 REGIONS = ("us-west2", "us-east4-eqdc4a", "europe-west4-drams3a", "asia-southeast1-eqsg3a")
 
 
@@ -79,6 +81,14 @@ class DatabaseSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Backup:
+    """Of a primary; any moment from its completion on can be restored. Seconds since 1970, by the machine's clock."""
+
+    id: str
+    completed_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Exited:
     """A replica or server ended without having been asked to."""
 
@@ -92,7 +102,8 @@ class Route:
     """What an edge does for one domain: listen on `address`:`port` in `region`, forward to a healthy replica.
 
     `upstreams` maps region -> ((host, port), ...) of replicas that are up; the edge prefers its own region, then the
-    nearest other one. Empty upstreams with `is_deployed` False answer 404, with True 502.
+    nearest other one. Empty upstreams with `is_deployed` False answer 404, with True 502. `is_by_host` routes share an
+    address: `domain` is then the host name that a request must name. `is_tcp` passes bytes on without looking at them.
     """
 
     domain: str
@@ -101,6 +112,8 @@ class Route:
     port: int
     upstreams: Mapping[str, tuple[tuple[str, int], ...]]
     is_deployed: bool
+    is_by_host: bool = False
+    is_tcp: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +158,8 @@ class Plane(Protocol):
     def seen_from(self, region: str, text: str) -> str:
         """`text` with every address of another region replaced by the near end of its link (split horizon)."""
 
-    async def set_link(self, from_region: str, to_region: str, rtt_ms: float, is_cut: bool = False) -> None: ...
+    async def set_link(self, from_region: str, to_region: str, quality: LinkQuality) -> None:
+        """How connections opened in the one region towards the other fare; the opposite direction is a link of its own."""
 
     # processes
     async def prepare_bundle(self, archive: Path, digest: str) -> Path:
@@ -178,6 +192,18 @@ class Plane(Protocol):
 
     async def set_replay_delay(self, key: str, delay_ms: int) -> None:
         """A standby applies what it receives this much later (0: at once). PlaneError for what is no running standby."""
+
+    async def promote_database(self, standby_key: str) -> None:
+        """The standby's data take the primary's place, the old primary's the standby's, which follows from there. PlaneError."""
+
+    async def back_up_database(self, key: str) -> Backup:
+        """A base backup of a running primary; from the first one on its log is archived. PlaneError."""
+
+    def backups(self, key: str) -> list[Backup]:
+        """Of a primary, oldest first."""
+
+    async def restore_database(self, key: str, at_s: float | None) -> None:
+        """A running primary's data as they were then (None: the newest), its standbys ended: ensure them again. PlaneError."""
 
     def send_signal(self, key: str, number: signal.Signals) -> None:
         """To the whole group of a process, as the outside world would: its end is reported. Unknown key: nothing to do."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from infra.localcloud.plane.addresses import AddressBook, region_of
 from infra.localcloud.plane.attendants import Attendant
+from infra.localcloud.plane.link_quality import LinkQuality
 from infra.localcloud.plane.links import Link
 
 
@@ -15,17 +16,17 @@ class LinkTable:
 
     def __init__(self, attendant: Attendant, rtt_ms: float) -> None:
         self._attendant = attendant
-        self._default_ms = rtt_ms
-        self._set: dict[tuple[str, str], tuple[float, bool]] = {}
+        self._default = LinkQuality(rtt_ms=rtt_ms)
+        self._set: dict[tuple[str, str], LinkQuality] = {}
         self._followed: tuple[Link, ...] = ()
         self._lock = asyncio.Lock()
 
-    def set(self, from_region: str, to_region: str, rtt_ms: float, is_cut: bool) -> None:
-        self._set[from_region, to_region] = (rtt_ms, is_cut)
+    def set(self, from_region: str, to_region: str, quality: LinkQuality) -> None:
+        self._set[from_region, to_region] = quality
 
     def distance_ms(self, from_region: str, to_region: str) -> float:
         """For choosing the nearest: below zero for the region itself."""
-        return -1.0 if from_region == to_region else self._link(from_region, to_region)[0]
+        return -1.0 if from_region == to_region else self._link(from_region, to_region).rtt_ms
 
     async def follow(self, book: AddressBook) -> None:
         """Returns when every near end of the book listens on every port known for its target."""
@@ -35,18 +36,17 @@ class LinkTable:
                 await self._attendant.follow(table)
                 self._followed = table
 
-    def _link(self, from_region: str, to_region: str) -> tuple[float, bool]:
-        return self._set.get((from_region, to_region), (self._default_ms, False))
+    def _link(self, from_region: str, to_region: str) -> LinkQuality:
+        return self._set.get((from_region, to_region), self._default)
 
 
-def links_of(book: AddressBook, link: Callable[[str, str], tuple[float, bool]]) -> tuple[Link, ...]:
-    """Pure. `link(from, to)` -> (round trip in ms, is cut)."""
+def links_of(book: AddressBook, link: Callable[[str, str], LinkQuality]) -> tuple[Link, ...]:
+    """Pure. `link(from, to)` is how connections opened in one region towards another fare."""
     table = []
     for key, address in sorted(book.near_ends.items()):
         from_region, _, target = key.partition("|")
         to_region = region_of(book.octet, target)
         ports = book.ports.get(target, ())
         if to_region is not None and ports:
-            rtt_ms, is_cut = link(from_region, to_region)
-            table.append(Link(address, target, ports, rtt_ms, is_cut))
+            table.append(Link(address, target, ports, link(from_region, to_region), f"{from_region}>{to_region}"))
     return tuple(table)

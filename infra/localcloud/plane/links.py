@@ -6,8 +6,10 @@ kept, and any number of bytes may be on the way at once, up to a bound, after wh
 A sleep per chunk would divide the throughput by the delay instead. Connecting costs a round trip as well, although the
 kernel accepts at the near end at once: the far connection is opened half a round trip later, and the first byte of either
 side is held back by the time that the handshake would have taken. A changed round trip applies to what is read from then
-on; bytes never overtake earlier ones. A cut link resets its connections and accepts none: the listener is closed, so that
-a client sees a refusal and not a hanging connection.
+on; bytes never overtake earlier ones, also where the round trip varies. A cut link resets its connections and accepts none:
+the listener is closed, so that a client sees a refusal and not a hanging connection. A partitioned one is silent instead:
+what is under way is held until it heals, and a client that connects hangs, because its listener's queue of one is full
+(dark_places.py).
 
 It is a process of its own so that the daemon's work never shows up as network jitter.
 """
@@ -24,6 +26,8 @@ import msgspec
 import uvloop
 
 from infra.localcloud.plane.control_channel import raise_descriptor_limit, serve_orders
+from infra.localcloud.plane.dark_places import Dark, go_dark
+from infra.localcloud.plane.link_quality import Dice, LinkQuality
 from infra.localcloud.plane.resets import reset
 
 BYTES_ON_THE_WAY_MAX = 4 * 1024 * 1024  # per direction: 200 MB/s at 20 ms
@@ -32,21 +36,40 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 class Link(msgspec.Struct, frozen=True):
-    """Listen on `address`, relay each of `ports` to the same port of `target`."""
+    """Listen on `address`, relay each of `ports` to the same port of `target`. `name` is the same in every home."""
 
     address: str
     target: str
     ports: tuple[int, ...]
-    rtt_ms: float
-    is_cut: bool = False
+    quality: LinkQuality
+    name: str = ""
 
 
 class Way:
     """What a listener and its connections share, so that a change reaches connections under way."""
 
-    def __init__(self, target: str, port: int, one_way_s: float) -> None:
-        self.target, self.port, self.one_way_s = target, port, one_way_s
+    def __init__(self, target: str, port: int, link: Link) -> None:
+        self.target, self.port = target, port
         self.ends: set[End] = set()
+        self._become(link)
+
+    def _become(self, link: Link) -> None:
+        self.quality = link.quality
+        self.dice = Dice(link.quality, f"{link.name}:{self.port}")
+
+    def change(self, link: Link) -> None:
+        """Dice are thrown anew only where the link is another: a table that repeats it must not repeat its story."""
+        if link.quality == self.quality:
+            return
+        is_healing = self.quality.is_partitioned and not link.quality.is_partitioned
+        self._become(link)
+        if is_healing:
+            for end in list(self.ends):
+                end.resume()
+
+    @property
+    def one_way_s(self) -> float:
+        return self.quality.rtt_ms / 2000
 
 
 class End(asyncio.Protocol):
@@ -65,6 +88,7 @@ class End(asyncio.Protocol):
         self._is_paused = False
         self._is_lost = False
         self._is_done = False  # the end of what it had to say was handed over
+        self.answers_left: int | None = None  # of the far side, until this connection is lost
 
     def join(self, other: End) -> None:
         self._other, other._other = other, self
@@ -80,6 +104,11 @@ class End(asyncio.Protocol):
         self._way.ends.add(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.answers_left is not None:
+            self.answers_left -= 1
+            if self.answers_left < 0:
+                self.lose()
+                return
         self._push(bytes(data), len(data))
         self._govern()
 
@@ -115,18 +144,31 @@ class End(asyncio.Protocol):
         if self._transport is not None:
             reset(self._transport)
 
+    def lose(self) -> None:
+        """Both sides of the connection, as a broken path shows itself to each."""
+        if self._other is not None:
+            self._other.abort()
+        self.abort()
+
+    def resume(self) -> None:
+        """The partition is over: what was held goes on."""
+        self._arm()
+
     def _push(self, data: bytes | None, size: int) -> None:
-        self._newest_due = max(self._newest_due, self._loop.time() + self._way.one_way_s)
+        self._newest_due = max(self._newest_due, self._loop.time() + self._way.dice.one_way_s())
         self._due.append((self._newest_due, data))
         self._bytes += size
         self._arm()
 
     def _arm(self) -> None:
-        if self._timer is None and self._due and self._other is not None and not self._is_other_full:
+        is_held = self._other is None or self._is_other_full or self._way.quality.is_partitioned
+        if self._timer is None and self._due and not is_held:
             self._timer = self._loop.call_at(self._due[0][0], self._hand_over)
 
     def _hand_over(self) -> None:
         self._timer = None
+        if self._way.quality.is_partitioned:
+            return  # `resume` goes on with it
         now = self._loop.time() + 0.0005  # the timer's own granularity is a millisecond
         while self._due and self._due[0][0] <= now and not self._is_other_full:
             _, data = self._due.popleft()
@@ -176,33 +218,46 @@ class Links:
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, int], tuple[asyncio.Server, Way]] = {}
+        self._dark: dict[tuple[str, int], tuple[Dark, Way]] = {}
         self._connecting: set[asyncio.Task[None]] = set()
 
     async def follow(self, table: list[Link]) -> list[str]:
-        """Opens, changes and closes listeners as `table` says; the errors of those that could not be opened."""
-        wanted = {(link.address, port): link for link in table if not link.is_cut for port in link.ports}
-        for where in list(self._open):
-            if where not in wanted or wanted[where].target != self._open[where][1].target:
+        """Opens, changes, darkens and closes listeners as `table` says; the errors of those that could not be opened."""
+        wanted = {(link.address, port): link for link in table if not link.quality.is_cut for port in link.ports}
+        for where in [*self._open, *self._dark]:
+            if where not in wanted or wanted[where].target != self._way(where).target:
                 self._close(where)
         errors = []
         for where, link in wanted.items():
-            if where in self._open:
-                self._open[where][1].one_way_s = link.rtt_ms / 2000
-                continue
             try:
-                await self._listen(where, link)
+                await self._make(where, link)
             except OSError as exc:
                 errors.append(f"{where[0]}:{where[1]}: {exc.strerror}")
         return errors
 
     def open_ends(self) -> int:
         """Sockets of relayed connections: two for each."""
-        return sum(len(way.ends) for _, way in self._open.values())
+        return sum(len(way.ends) for _, way in (*self._open.values(), *self._dark.values()))
 
-    async def _listen(self, where: tuple[str, int], link: Link) -> None:
-        way = Way(link.target, where[1], link.rtt_ms / 2000)
-        server = await asyncio.get_running_loop().create_server(lambda: self._accepted(way), *where, backlog=512)
-        self._open[where] = server, way
+    def _way(self, where: tuple[str, int]) -> Way:
+        return (self._open.get(where) or self._dark[where])[1]
+
+    async def _make(self, where: tuple[str, int], link: Link) -> None:
+        """A listener, or a dark place, whichever it is not yet; connections under way live on in the same Way."""
+        known = self._open.get(where) or self._dark.get(where)
+        way = known[1] if known is not None else Way(link.target, where[1], link)
+        if link.quality.is_partitioned:
+            if where in self._open:
+                self._open.pop(where)[0].close()
+            if where not in self._dark:
+                self._dark[where] = await go_dark(*where), way
+        else:
+            if where in self._dark:
+                self._dark.pop(where)[0].close()
+            if where not in self._open:
+                server = await asyncio.get_running_loop().create_server(lambda: self._accepted(way), *where, backlog=512)
+                self._open[where] = server, way
+        way.change(link)
 
     def _accepted(self, way: Way) -> End:
         near = End(way)
@@ -213,22 +268,27 @@ class Links:
         return near
 
     async def _connect(self, way: Way, near: End) -> None:
+        answers = way.dice.answers_before_loss()
         if self.open_ends() > CONNECTIONS_MAX * 2:
             near.abort()
             return
         await asyncio.sleep(way.one_way_s)
+        if answers == 0:
+            near.abort()
+            return
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, far = await asyncio.get_running_loop().create_connection(lambda: End(way), way.target, way.port)
         except (OSError, TimeoutError):
             near.abort()
             return
+        far.answers_left = None if answers is None else answers - 1
         far.hold_back(3 * way.one_way_s)  # the way here of the handshake's last part, then the way back
         near.join(far)
 
     def _close(self, where: tuple[str, int]) -> None:
-        server, way = self._open.pop(where)
-        server.close()
+        listener, way = self._open.pop(where, None) or self._dark.pop(where)
+        listener.close()
         for end in list(way.ends):
             end.abort()
 

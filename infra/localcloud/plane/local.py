@@ -13,14 +13,17 @@ from infra.localcloud.edge.routes import EdgeRoute, UpstreamGroup
 from infra.localcloud.plane import addresses
 from infra.localcloud.plane.addresses import AddressBook
 from infra.localcloud.plane.attendants import ROOT, Attendant
+from infra.localcloud.plane.backups import Backups
 from infra.localcloud.plane.bundles import Bundles
 from infra.localcloud.plane.caches import READY_TIMEOUT_S, cache_argv, cache_program, cache_question
 from infra.localcloud.plane.claim import claim_octet, reclaim_octet, require_free
 from infra.localcloud.plane.databases import PORT as DATABASE_PORT
 from infra.localcloud.plane.databases import Databases
 from infra.localcloud.plane.documents import read_document, write_document
+from infra.localcloud.plane.failover import Failover
 from infra.localcloud.plane.health import Question, http_question, until_ready
 from infra.localcloud.plane.interface import (
+    Backup,
     DatabaseSpec,
     Exited,
     HealthCheck,
@@ -30,10 +33,12 @@ from infra.localcloud.plane.interface import (
     ReplicaSpec,
     Route,
 )
+from infra.localcloud.plane.link_quality import LinkQuality
 from infra.localcloud.plane.link_table import LinkTable
 from infra.localcloud.plane.mail import MailSink
 from infra.localcloud.plane.processes import Child, Supervisor, ended_within, settled, start_failed
 from infra.localcloud.plane.spawning import Command, signal_group
+from infra.localcloud.world_clock import WorldClock
 
 SUPABASE_API_PORT = 8000
 SUPABASE_API_TIMEOUT_S = 30.0
@@ -45,12 +50,12 @@ class LocalPlane:
     """One per home. `start` first: before it, no address is known. Not thread-safe; call from the daemon's main thread,
     to which the children's death signal is tied."""
 
-    def __init__(self, home: Path, rtt_ms: float) -> None:
+    def __init__(self, home: Path, rtt_ms: float, clock: WorldClock | None = None) -> None:
         self._directory = home.resolve() / "cloud"
         self._book_path = self._directory / "plane.json"
         self._book: AddressBook | None = None
         self._claim: socket.socket | None = None
-        self._supervisor = Supervisor(self._directory)
+        self._supervisor = Supervisor(self._directory, clock)
         self._links_process = Attendant(self._supervisor, "links", "infra.localcloud.plane.links", (), self._directory)
         self._links = LinkTable(self._links_process, rtt_ms)
         self._edges: dict[str, Attendant] = {}
@@ -58,6 +63,8 @@ class LocalPlane:
         self._bundles = Bundles(self._directory)
         self._mail = MailSink(self._directory / "mail")
         self._databases = Databases(self._directory, self._supervisor, self._database_near_end)
+        self._failover = Failover(self._databases)
+        self._backups = Backups(self._databases, self._directory)
 
     async def start(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -115,11 +122,11 @@ class LocalPlane:
         self._keep(book)
         return rewritten
 
-    async def set_link(self, from_region: str, to_region: str, rtt_ms: float, is_cut: bool = False) -> None:
+    async def set_link(self, from_region: str, to_region: str, quality: LinkQuality) -> None:
         """Connections opened in `from_region` towards `to_region`; the opposite direction is a link of its own."""
         addresses.region_number(from_region)
         addresses.region_number(to_region)
-        self._links.set(from_region, to_region, rtt_ms, is_cut)
+        self._links.set(from_region, to_region, quality)
         await self._links.follow(self.book)
 
     # processes
@@ -166,6 +173,20 @@ class LocalPlane:
 
     async def remove_database(self, key: str) -> None:
         await self._databases.remove(key)
+        await self._backups.forget(key)
+
+    async def promote_database(self, standby_key: str) -> None:
+        primary_key = await self._failover.promote(standby_key)
+        await self._backups.resume(primary_key)
+
+    async def back_up_database(self, key: str) -> Backup:
+        return await self._backups.create(key)
+
+    def backups(self, key: str) -> list[Backup]:
+        return self._backups.completed(key)
+
+    async def restore_database(self, key: str, at_s: float | None) -> None:
+        await self._backups.restore(key, at_s)
 
     async def ensure_supabase_api(self, key: str, address: str, environment: Mapping[str, str]) -> None:
         if self._supervisor.find(key) is not None:
@@ -226,7 +247,9 @@ class LocalPlane:
                 upstreams.append((reachable, port))
             if upstreams:
                 groups.append(UpstreamGroup(other, tuple(upstreams)))
-        return book, EdgeRoute(route.domain, route.address, route.port, tuple(groups), route.is_deployed)
+        return book, EdgeRoute(
+            route.domain, route.address, route.port, tuple(groups), route.is_deployed, route.is_by_host, route.is_tcp
+        )
 
     # watching
 

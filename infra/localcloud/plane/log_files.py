@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import deque
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from infra.localcloud.plane.interface import LogLine
+from infra.localcloud.world_clock import WorldClock
 
 FILE_BYTES_MAX = 4 * 1024 * 1024  # per file; one older file is kept beside it
 LINE_CHARACTERS_MAX = 16 * 1024
@@ -39,8 +39,8 @@ def log_path(directory: Path, key: str) -> Path:
 class LogFile:
     """The log of one key, open for appending while its process runs."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, clock: WorldClock | None = None) -> None:
+        self._path, self._clock = path, clock or WorldClock()
         self._newest: deque[StoredLine] = deque(maxlen=LINES_KEPT_MAX)
         self._file = path.open("ab")
         self._bytes = self._file.tell()
@@ -49,7 +49,7 @@ class LogFile:
         """Writes one chunk's lines at once: a busy process costs one write per chunk, not per line."""
         if self._file.closed:
             return
-        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        now = self._clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
         lines = [StoredLine(now, stream, text[:LINE_CHARACTERS_MAX]) for text in texts]
         self._newest.extend(lines)
         encoded = b"".join(_encoder.encode(line) + b"\n" for line in lines)

@@ -17,6 +17,7 @@ from infra.localcloud.plane.interface import Exited, LogLine, PlaneError, Proces
 from infra.localcloud.plane.log_files import LogFile, log_path, prune_logs, read_tail, remove_log
 from infra.localcloud.plane.records import ProcessRecord, Records, end_leftovers
 from infra.localcloud.plane.spawning import Command, read_lines, signal_group, spawn, watch_exit
+from infra.localcloud.world_clock import WorldClock
 
 EVENTS_MAX = 1000
 ENDED_KEPT_MAX = 300
@@ -40,8 +41,8 @@ class Child:
 class Supervisor:
     """One per home. Files: `directory`/processes.json and `directory`/logs/<key>.jsonl."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, clock: WorldClock | None = None) -> None:
+        self._directory, self._clock = directory, clock
         self._logs = directory / "logs"
         self._records = Records(directory / "processes.json")
         self._children: dict[str, Child] = {}
@@ -70,7 +71,7 @@ class Supervisor:
         self._records.started(key, process.pid)
         loop = asyncio.get_running_loop()
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        child = Child(key, process, command, LogFile(log_path(self._logs, key)), now, loop.create_future())
+        child = Child(key, process, command, LogFile(log_path(self._logs, key), self._clock), now, loop.create_future())
         self._children[key] = child
         self._starts[key] = self._starts.get(key, 0) + 1
         self._forget_oldest()

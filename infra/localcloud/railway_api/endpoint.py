@@ -10,7 +10,6 @@ import asyncio
 import logging
 import re
 import secrets
-import time
 from typing import Any
 
 import msgspec
@@ -83,9 +82,10 @@ async def answer(request: Request, cloud: Cloud, principal: Principal | None, fa
 
 async def with_faults(asked: GraphQLRequest, call: Call, faults: Faults) -> Response:
     """`run`, with what is switched on. A limit refuses before the dice are thrown, as a gateway in front would."""
+    clock = call.cloud.keeper.clock
     who = call.principal.project_token_id or "account"
     is_creating_project = PROJECT_CREATE.search(asked.query) is not None
-    response = faults.limited(who, is_creating_project, time.monotonic())
+    response = faults.limited(who, is_creating_project, clock.monotonic())
     if response is None:
         fault = faults.next_fault()
         await asyncio.sleep(faults.settings.graphql.delay_ms / 1000)
@@ -97,7 +97,7 @@ async def with_faults(asked: GraphQLRequest, call: Call, faults: Faults) -> Resp
             response = await run(asked, call)
         if fault is Fault.LOST_ANSWER:
             return LostAnswer()
-    response.headers.update(faults.headers(who, time.monotonic(), time.time()))
+    response.headers.update(faults.headers(who, clock.monotonic(), clock.seconds()))
     return response
 
 

@@ -13,7 +13,8 @@ import msgspec
 
 from infra.localcloud.railway_api.resolvers_service import SETTINGS, multi_region_config
 from infra.localcloud.world.errors import BadInput
-from infra.localcloud.world.patch_content import EnvironmentChanges, ServicePatch
+from infra.localcloud.world.patch_content import CustomDomainPatch, EnvironmentChanges, ServicePatch
+from infra.localcloud.world.service_settings import checked_limits
 from infra.localcloud.world.variables import checked_variables
 
 PATCH_BYTES_MAX = 512 * 1024
@@ -30,6 +31,10 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
@@ -39,12 +44,14 @@ SECTIONS: dict[str, dict[str, tuple[str, Check]]] = {
         "image": ("a text", _is_text),
         "repo": ("a text", _is_text),
         "rootDirectory": ("a text", _is_text),
+        "branch": ("a text", _is_text),
     },
     "build": {
         "builder": (f"one of {', '.join(BUILDERS)}", lambda value: value in BUILDERS),
         "buildCommand": ("a text", _is_text),
         "dockerfilePath": ("a text", _is_text),
         "watchPatterns": ("a list of texts", _is_texts),
+        "nixpacksPlan": ("an object", lambda value: isinstance(value, dict)),
     },
     "deploy": {
         "startCommand": ("a text", _is_text),
@@ -55,9 +62,13 @@ SECTIONS: dict[str, dict[str, tuple[str, Check]]] = {
         "restartPolicyMaxRetries": ("an integer", _is_count),
         "overlapSeconds": ("an integer", _is_count),
         "drainingSeconds": ("an integer", _is_count),
+        "cronSchedule": ("a text", _is_text),
+        "sleepApplication": ("true or false", _is_truth),
+        "ipv6EgressEnabled": ("true or false", _is_truth),
     },
 }
-OURS = {**SETTINGS, "image": "image", "repo": "repo"}
+OURS = {**SETTINGS, "image": "image", "repo": "repo", "branch": "branch"}
+SPECIAL = ("multiRegionConfig", "registryCredentials", "limitOverride")
 
 
 def changes_of(patch: object) -> EnvironmentChanges:
@@ -70,30 +81,81 @@ def changes_of(patch: object) -> EnvironmentChanges:
     return EnvironmentChanges(
         tuple(_service(service_id, given) for service_id, given in services.items()),
         _variables("sharedVariables", config.get("sharedVariables")),
+        _sealed(config.get("sharedVariables")),
     )
 
 
 def _service(service_id: str, given: object) -> ServicePatch:
     path = f"services.{service_id[:40]}"
     service = _object(path, given)
-    _only_known(path, service, (*SECTIONS, "variables", "isDeleted"))
+    _only_known(path, service, (*SECTIONS, "configFile", "variables", "networking", "isDeleted"))
     changes: dict[str, Any] = {}
     regions = None
     for name, known in SECTIONS.items():
         section = _object(f"{path}.{name}", service.get(name) or {})
-        _only_known(f"{path}.{name}", section, (*known, "multiRegionConfig") if name == "deploy" else known)
+        _only_known(f"{path}.{name}", section, (*known, *SPECIAL) if name == "deploy" else known)
         for key, value in section.items():
             if key == "multiRegionConfig":
                 regions = multi_region_config(value) if value is not None else None
+                continue
+            if key in SPECIAL:
+                changes |= _special(f"{path}.{name}.{key}", key, value)
                 continue
             expected, is_right = known[key]
             if value is not None and not is_right(value):
                 raise BadInput(f"{path}.{name}.{key}: expected {expected} or null")
             changes[OURS[key]] = tuple(value) if isinstance(value, list) else value
+    if "configFile" in service:
+        if not isinstance(service["configFile"], str | None):
+            raise BadInput(f"{path}.configFile: expected a text or null")
+        changes["railway_config_file"] = service["configFile"]
     if not isinstance(service.get("isDeleted", False), bool):
         raise BadInput(f"{path}.isDeleted: expected true or false")
     variables = _variables(f"{path}.variables", service.get("variables"))
-    return ServicePatch(service_id, changes, regions, variables, service.get("isDeleted", False))
+    return ServicePatch(
+        service_id,
+        changes,
+        regions,
+        variables,
+        sealed=_sealed(service.get("variables")),
+        is_deleted=service.get("isDeleted", False),
+        **_networking(f"{path}.networking", service.get("networking") or {}),
+    )
+
+
+def _special(path: str, key: str, value: Any) -> dict[str, Any]:
+    """{"username", "password"} and {"containers": {"cpu", "memoryBytes"}}, or null."""
+    given = {} if value is None else _object(path, value)
+    if key == "registryCredentials":
+        _only_known(path, given, ("username", "password"))
+        if not all(isinstance(one, str) for one in given.values()):
+            raise BadInput(f"{path}: expected texts")
+        return {"registry_username": given.get("username")}
+    _only_known(path, given, ("containers",))
+    containers = _object(f"{path}.containers", given.get("containers") or {})
+    _only_known(f"{path}.containers", containers, ("cpu", "memoryBytes"))
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in containers.values()):
+        raise BadInput(f"{path}.containers: expected numbers")
+    memory = containers.get("memoryBytes")
+    return checked_limits(containers.get("cpu"), None if memory is None else int(memory))
+
+
+def _networking(path: str, given: object) -> dict[str, Any]:
+    """{"tcpProxies": {"6379": {}}, "customDomains": {"api.example.com": {"port": 8080}}}; null instead of an object removes."""
+    section = _object(path, given)
+    _only_known(path, section, ("tcpProxies", "customDomains"))
+    proxies: dict[int, bool] = {}
+    for text, entry in _object(f"{path}.tcpProxies", section.get("tcpProxies") or {}).items():
+        if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):
+            raise BadInput(f"{path}.tcpProxies.{text[:40]}: expected a port from 1 to 65535")
+        proxies[int(text)] = entry is not None
+    domains: dict[str, CustomDomainPatch | None] = {}
+    for name, entry in _object(f"{path}.customDomains", section.get("customDomains") or {}).items():
+        port = None if entry is None else _object(f"{path}.customDomains.{name[:80]}", entry).get("port")
+        if port is not None and not _is_count(port):
+            raise BadInput(f"{path}.customDomains.{name[:80]}.port: expected an integer or null")
+        domains[name] = None if entry is None else CustomDomainPatch(port)
+    return {"tcp_proxies": proxies, "custom_domains": domains}
 
 
 def _variables(path: str, given: object) -> dict[str, str | None]:
@@ -104,21 +166,26 @@ def _variables(path: str, given: object) -> dict[str, str | None]:
             values[name] = None
             continue
         found = _object(f"{path}.{name[:40]}", entry)
-        _only_known(f"{path}.{name[:40]}", found, ("value",))
+        _only_known(f"{path}.{name[:40]}", found, ("value", "isSealed"))
+        if not isinstance(found.get("isSealed", False), bool):
+            raise BadInput(f"{path}.{name[:40]}.isSealed: expected true or false")
         if "value" in found:
             values[name] = found["value"]
     checked_variables({name: value for name, value in values.items() if value is not None})
     return values
 
 
+def _sealed(given: Any) -> tuple[str, ...]:
+    """Names to seal. There is no way back: `"isSealed": false` unseals nothing."""
+    return tuple(name for name, entry in (given or {}).items() if entry is not None and entry.get("isSealed"))
+
+
 def shown(patch: Mapping[str, Any], *, is_decrypted: bool) -> dict[str, Any]:
-    """The patch as it was given; without its variables' values unless somebody asked for them."""
+    """The patch as it was given; without its variables' values unless somebody asked for them, and they are not sealed."""
 
     def hidden(variables: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: None if entry is None else {} for name, entry in variables.items()}
+        return {name: _hidden(entry, is_decrypted=is_decrypted) for name, entry in variables.items()}
 
-    if is_decrypted:
-        return dict(patch)
     result = dict(patch)
     if result.get("sharedVariables"):
         result["sharedVariables"] = hidden(result["sharedVariables"])
@@ -128,6 +195,14 @@ def shown(patch: Mapping[str, Any], *, is_decrypted: bool) -> dict[str, Any]:
             for service_id, service in result["services"].items()
         }
     return result
+
+
+def _hidden(entry: Any, *, is_decrypted: bool) -> Any:
+    if entry is None:
+        return None
+    if entry.get("isSealed"):
+        return {"isSealed": True}
+    return entry if is_decrypted else {}
 
 
 def _object(path: str, value: object) -> dict[str, Any]:

@@ -10,14 +10,29 @@ from graphql import GraphQLResolveInfo, GraphQLSchema, build_schema
 
 from infra.localcloud.railway_api import (
     resolvers_account,
+    resolvers_clients,
     resolvers_deployment,
+    resolvers_instance_network,
+    resolvers_limits,
     resolvers_metrics,
+    resolvers_networking,
     resolvers_patch,
     resolvers_service,
     resolvers_subscription,
 )
 
-MODULES = (resolvers_account, resolvers_service, resolvers_deployment, resolvers_metrics, resolvers_patch, resolvers_subscription)
+MODULES = (
+    resolvers_account,
+    resolvers_service,
+    resolvers_limits,
+    resolvers_networking,
+    resolvers_instance_network,
+    resolvers_clients,
+    resolvers_deployment,
+    resolvers_metrics,
+    resolvers_patch,
+    resolvers_subscription,
+)
 
 
 def schema_text() -> str:

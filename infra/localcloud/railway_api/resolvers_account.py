@@ -89,7 +89,9 @@ async def project_token_delete(_: None, info: Info, id: str) -> bool:
 
 
 def regions(_: None, info: Info, projectId: str | None = None) -> list[views.View]:
-    return [{"id": one["name"], "region": one["name"], **one} for one in REGIONS]
+    return [
+        {"id": one["name"], "region": one["name"], "deploymentConstraints": {"deprecationInfo": None}, **one} for one in REGIONS
+    ]
 
 
 def project(_: None, info: Info, id: str) -> views.View:
@@ -104,12 +106,26 @@ def projects_(_: None, info: Info, workspaceId: str | None = None, **paging: Any
     return connection(own, lambda one: one.id, lambda one: views.project_view(call, one), **paging)
 
 
+FLAGS = {
+    "isPublic": "is_public",
+    "prDeploys": "has_pr_deploys",
+    "botPrEnvironments": "has_bot_pr_environments",
+    "focusedPrEnvironments": "has_focused_pr_environments",
+}
+
+
+def _flags(input: Input) -> dict[str, bool]:
+    return {ours: input[theirs] for theirs, ours in FLAGS.items() if input.get(theirs) is not None}
+
+
 async def project_create(_: None, info: Info, input: Input) -> views.View:
     call = call_of(info)
     call.access.require_account()
     workspace_id = input.get("workspaceId") or call.cloud.workspace_id
     if workspace_id != call.cloud.workspace_id:
         raise NotAuthorized
+    if input.get("repo") is not None:
+        raise BadInput("repo: the local cloud builds no repositories; leave it out and upload a bundle")
     stamp = new_stamp()
     world = await call.apply(
         projects.CreateProject(
@@ -117,7 +133,8 @@ async def project_create(_: None, info: Info, input: Input) -> views.View:
             name=input.get("name"),
             description=input.get("description"),
             workspace_id=workspace_id,
-            environment_name=input.get("defaultEnvironmentName"),
+            environment_name=input.get("defaultEnvironmentName") or None,
+            flags=_flags(input),
         )
     )
     return views.project_view(call, world.projects[stamp.id])
@@ -126,7 +143,10 @@ async def project_create(_: None, info: Info, input: Input) -> views.View:
 async def project_update(_: None, info: Info, id: str, input: Input) -> views.View:
     call = call_of(info)
     call.access.require_account()
-    world = await call.apply(projects.UpdateProject(new_stamp(), id, input.get("name"), input.get("description")))
+    command = projects.UpdateProject(
+        new_stamp(), id, input.get("name"), input.get("description"), input.get("baseEnvironmentId"), _flags(input)
+    )
+    world = await call.apply(command)
     return views.project_view(call, world.projects[id])
 
 
@@ -175,6 +195,7 @@ async def environment_create(_: None, info: Info, input: Input) -> views.View:
             name=input["name"],
             is_ephemeral=bool(input.get("ephemeral")),
             source_environment_id=input.get("sourceEnvironmentId"),
+            is_skipping_deploys=bool(input.get("skipInitialDeploys")),
         )
     )
     return views.environment_view(call, world.environments[stamp.id])

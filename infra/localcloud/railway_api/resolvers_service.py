@@ -13,7 +13,7 @@ from infra.localcloud.world import lookup, owners, places, services, variables
 from infra.localcloud.world.errors import BadInput, NotAuthorized, NotFound
 from infra.localcloud.world.provided import rendered_variables
 
-# The schema's names for our Settings fields; what is not in here is placed (regions) or refused (see UNSUPPORTED).
+# The schema's names for our Settings fields; what is not in here is handled by itself.
 SETTINGS = {
     "builder": "builder",
     "buildCommand": "build_command",
@@ -28,8 +28,12 @@ SETTINGS = {
     "restartPolicyMaxRetries": "restart_policy_max_retries",
     "overlapSeconds": "overlap_s",
     "drainingSeconds": "draining_s",
+    "railwayConfigFile": "railway_config_file",
+    "ipv6EgressEnabled": "has_ipv6_egress",
+    "cronSchedule": "cron_schedule",
+    "sleepApplication": "can_sleep",
+    "nixpacksPlan": "nixpacks_plan",
 }
-UNSUPPORTED = ("cronSchedule", "sleepApplication")
 
 
 def service(_: None, info: Info, id: str) -> views.View:
@@ -58,6 +62,8 @@ async def service_create(_: None, info: Info, input: Input) -> views.View:
             icon=input.get("icon"),
             image=source.get("image"),
             repo=source.get("repo"),
+            branch=input.get("branch"),
+            registry_username=(input.get("registryCredentials") or {}).get("username"),
             variables=_variable_values(input.get("variables") or {}),
         )
     )
@@ -94,13 +100,12 @@ async def service_instance_update(
     if environmentId is None:
         environmentId = call.access.project(call.access.service(serviceId).project_id).base_environment_id  # noqa: N806
     call.access.instance(serviceId, environmentId)
-    for name in UNSUPPORTED:
-        if input.get(name):
-            raise BadInput(f"{name}: the local cloud does not support this setting; leave it out")
     changes: dict[str, Any] = {ours: input[theirs] for theirs, ours in SETTINGS.items() if theirs in input}
     for name in ("pre_deploy_command", "watch_patterns"):
         if changes.get(name) is not None:
             changes[name] = tuple(changes[name])
+    if "registryCredentials" in input:
+        changes["registry_username"] = (input["registryCredentials"] or {}).get("username")
     if "source" in input:
         source = input["source"] or {}
         changes |= {"image": source.get("image"), "repo": source.get("repo")}
@@ -147,14 +152,17 @@ def variables_(
     if call.access.environment(environmentId).project_id != projectId:
         raise NotFound("Environment")
     if serviceId is None:
-        return lookup.variables_of(call.world, environmentId, None)
+        return lookup.readable_of(call.world, environmentId, None)
     instance = call.access.instance(serviceId, environmentId)
     if unrendered:
-        return lookup.variables_of(call.world, environmentId, serviceId)
-    values = rendered_variables(call.world, instance, call.cloud.conductor.router.private_address).values
+        return lookup.readable_of(call.world, environmentId, serviceId)
+    sealed = lookup.sealed_of(call.world, environmentId, serviceId)
+    values = rendered_variables(
+        variables.without_sealed(call.world), instance, call.cloud.conductor.router.private_address
+    ).values
     if "PORT" not in lookup.variables_of(call.world, environmentId, serviceId):
         values = {name: value for name, value in values.items() if name != "PORT"}  # injected into replicas, not shown
-    return values
+    return {name: value for name, value in values.items() if name not in sealed}
 
 
 def _variable_values(given: object) -> dict[str, str]:
@@ -197,6 +205,17 @@ async def variable_delete(_: None, info: Info, input: Input) -> bool:
     return True
 
 
+async def shared_variable_configure(_: None, info: Info, input: Input) -> views.View:
+    call = call_of(info)
+    environment = call.access.environment(input["environmentId"])
+    for service_id in (*input["enabledServiceIds"], *input["disabledServiceIds"]):
+        call.access.instance(service_id, environment.id)
+    enabled, disabled = tuple(input["enabledServiceIds"]), tuple(input["disabledServiceIds"])
+    command = variables.ConfigureShared(new_stamp(), input["projectId"], environment.id, input["name"], enabled, disabled)
+    await call.apply(command)
+    return views.variable_view(call, environment, None, input["name"])
+
+
 def domains(
     _: None,
     info: Info,
@@ -207,7 +226,7 @@ def domains(
     call = call_of(info)
     if call.access.instance(serviceId, environmentId).project_id != projectId:
         raise NotFound("ServiceInstance")
-    return views.domains_view(lookup.domains_of(call.world, serviceId, environmentId))
+    return views.domains_view(call, serviceId, environmentId)
 
 
 async def service_domain_create(_: None, info: Info, input: Input) -> views.View:
@@ -308,6 +327,7 @@ MUTATIONS = {
     "variableUpsert": variable_upsert,
     "variableCollectionUpsert": variable_collection_upsert,
     "variableDelete": variable_delete,
+    "sharedVariableConfigure": shared_variable_configure,
     "serviceDomainCreate": service_domain_create,
     "serviceDomainUpdate": service_domain_update,
     "serviceDomainDelete": service_domain_delete,

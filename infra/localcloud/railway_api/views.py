@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -11,9 +12,11 @@ import msgspec
 
 from infra.localcloud.railway_api.call import WORKSPACE_NAME, Call
 from infra.localcloud.railway_api.paging import connection
+from infra.localcloud.railway_api.volume_sizes import room_mb, used_mb
 from infra.localcloud.world import lookup
 from infra.localcloud.world.deployments import SERVING, can_roll_back
 from infra.localcloud.world.model import (
+    CustomDomain,
     Deployment,
     DeploymentStatus,
     Domain,
@@ -25,9 +28,13 @@ from infra.localcloud.world.model import (
     ReplicaStatus,
     Service,
     Settings,
+    TcpProxy,
     Volume,
     VolumeInstance,
+    World,
 )
+from infra.localcloud.world.networking import custom_domains_of, tcp_proxies_of
+from infra.localcloud.world.references import references_in
 
 View = dict[str, Any]
 T = TypeVar("T")
@@ -55,6 +62,7 @@ def project_view(call: Call, found: Project) -> View:
         "name": found.name,
         "description": found.description,
         "workspaceId": found.workspace_id,
+        **project_extras(call, found),
         "baseEnvironmentId": found.base_environment_id,
         "primaryEnvironmentId": found.base_environment_id,
         "createdAt": found.created_at,
@@ -62,6 +70,18 @@ def project_view(call: Call, found: Project) -> View:
         "environments": pages(environments(), lambda one: one.id, lambda one: environment_view(call, one)),
         "services": pages(of_project(call.world.services), lambda one: one.id, lambda one: service_view(call, one)),
         "volumes": pages(of_project(call.world.volumes), lambda one: one.id, lambda one: volume_view(call, one)),
+    }
+
+
+def project_extras(call: Call, found: Project) -> View:
+    return {
+        "workspace": lambda info: workspace_view(call) if call.principal.is_account else None,
+        "isPublic": found.is_public,
+        "isTempProject": False,
+        "prDeploys": found.has_pr_deploys,
+        "botPrEnvironments": found.has_bot_pr_environments,
+        "focusedPrEnvironments": found.has_focused_pr_environments,
+        "buckets": pages([], lambda one: "", lambda one: {}),  # object storage is not offered here
     }
 
 
@@ -83,14 +103,39 @@ def environment_view(call: Call, found: Environment) -> View:
         "id": found.id,
         "name": found.name,
         "projectId": found.project_id,
+        "canAccess": True,  # those of others are not shown at all
         "isEphemeral": found.is_ephemeral,
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,
         "sourceEnvironment": source,
         "config": config,
         "configEtag": lambda info: etag_of(config_of(call, found, is_decrypted=True)),
+        "variables": lambda info, **paging: variable_pages(call, found, **paging),
         "serviceInstances": pages(instances(), lambda one: one.id, lambda one: instance_view(call, one)),
         "volumeInstances": pages(volumes(), lambda one: one.id, lambda one: volume_instance_view(call, one)),
+    }
+
+
+def variable_pages(call: Call, environment: Environment, **paging: Any) -> View:
+    services = [one.service_id for one in call.world.instances.values() if one.environment_id == environment.id]
+    places: list[str | None] = [None, *services]
+    found = [(service_id, name) for service_id in places for name in lookup.variables_of(call.world, environment.id, service_id)]
+    return connection(found, lambda one: f"{one[0] or ''}/{one[1]}", lambda one: variable_view(call, environment, *one), **paging)
+
+
+def variable_view(call: Call, environment: Environment, service_id: str | None, name: str) -> View:
+    value = lookup.variables_of(call.world, environment.id, service_id).get(name, "")
+    is_sealed = name in lookup.sealed_of(call.world, environment.id, service_id)
+    return {
+        "id": str(uuid.uuid5(uuid.UUID(environment.id), f"variable:{service_id}:{name}")),
+        "name": name,
+        "environmentId": environment.id,
+        "environment": lambda info: environment_view(call, environment),
+        "serviceId": service_id,
+        "isSealed": is_sealed,
+        "references": [] if is_sealed else references_in(value),
+        "createdAt": environment.created_at,
+        "updatedAt": environment.updated_at,
     }
 
 
@@ -101,23 +146,36 @@ def etag_of(config: View) -> str:
 def config_of(call: Call, environment: Environment, *, is_decrypted: bool) -> View:
     """Environment.config: the one place in Railway's API that shows multiRegionConfig. Only what is set appears."""
 
-    def shown(variables: dict[str, str]) -> View:
-        """Values only for who asked to have them decrypted."""
-        return {name: {"value": value} if is_decrypted else {} for name, value in variables.items()}
+    def shown(service_id: str | None) -> View:
+        """Values only for who asked to have them decrypted; of sealed ones to nobody."""
+        sealed = lookup.sealed_of(call.world, environment.id, service_id)
+        return {
+            name: {"isSealed": True} if name in sealed else {"value": value} if is_decrypted else {}
+            for name, value in lookup.variables_of(call.world, environment.id, service_id).items()
+        }
 
     services = {}
     for one in call.world.instances.values():
         if one.environment_id != environment.id:
             continue
-        own = lookup.variables_of(call.world, environment.id, one.service_id)
         domains = lookup.domains_of(call.world, one.service_id, environment.id)
         services[one.service_id] = {
             **manifest(one.settings),
-            "variables": shown(own),
-            "networking": {"serviceDomains": {domain.domain: {"port": domain.target_port} for domain in domains}},
+            **({"configFile": one.settings.railway_config_file} if one.settings.railway_config_file else {}),
+            "variables": shown(one.service_id),
+            "networking": networking_config(call.world, one, domains),
         }
-    shared = lookup.variables_of(call.world, environment.id, None)
-    return {"services": services, "sharedVariables": shown(shared)}
+    return {"services": services, "sharedVariables": shown(None)}
+
+
+def networking_config(world: World, instance: Instance, domains: list[Domain]) -> View:
+    customs = custom_domains_of(world, instance.service_id, instance.environment_id)
+    proxies = tcp_proxies_of(world, instance.service_id, instance.environment_id)
+    return {
+        "serviceDomains": {domain.domain: {"port": domain.target_port} for domain in domains},
+        **({"customDomains": {found.domain: {"port": found.target_port} for found in customs}} if customs else {}),
+        **({"tcpProxies": {str(found.application_port): {} for found in proxies}} if proxies else {}),
+    }
 
 
 def manifest(settings: Settings) -> View:
@@ -127,6 +185,7 @@ def manifest(settings: Settings) -> View:
         "buildCommand": settings.build_command,
         "dockerfilePath": settings.dockerfile_path,
         "watchPatterns": list(settings.watch_patterns) or None,
+        "nixpacksPlan": settings.nixpacks_plan,
     }
     deploy = {
         "startCommand": settings.start_command,
@@ -137,20 +196,58 @@ def manifest(settings: Settings) -> View:
         "restartPolicyMaxRetries": settings.restart_policy_max_retries,
         "overlapSeconds": settings.overlap_s,
         "drainingSeconds": settings.draining_s,
+        "cronSchedule": settings.cron_schedule,
+        "sleepApplication": settings.can_sleep or None,
+        "ipv6EgressEnabled": settings.has_ipv6_egress or None,
+        "registryCredentials": {"username": settings.registry_username} if settings.registry_username else None,
+        "limitOverride": limits_view(settings),
         "multiRegionConfig": {region: {"numReplicas": count} for region, count in settings.placement.items()},
     }
-    source = {"image": settings.image, "repo": settings.repo, "rootDirectory": settings.root_directory}
+    source = {"image": settings.image, "repo": settings.repo, "branch": settings.branch, "rootDirectory": settings.root_directory}
     return {
         name: {key: value for key, value in section.items() if value is not None}
         for name, section in (("source", source), ("build", build), ("deploy", deploy))
     }
 
 
+def edge_config_view(world: World, instance: Instance) -> View | None:
+    """None where caching is off: turning it off deletes the configuration, as the schema says."""
+    config = world.edge_configs.get(instance.id)
+    if config is None or not config.is_enabled:
+        return None
+    return {
+        "id": config.id,
+        "enabled": True,
+        "caching": {
+            "mode": config.mode,
+            "defaultTtlSeconds": config.default_ttl_s,
+            "htmlCaching": config.html_caching,
+            "purgeOnDeploy": config.purge_on_deploy,
+            "staleWhileRevalidate": {"enabled": config.is_stale_while_revalidate},
+        },
+        "overrides": {},
+        "purgeEpoch": config.purge_epoch,
+        "purgeEpochByKind": {"html": config.html_purge_epoch} if config.html_purge_epoch else {},
+    }
+
+
+def limits_view(settings: Settings) -> View | None:
+    """The form of the scalar ServiceInstanceLimit; None where nothing is limited."""
+    containers = {"cpu": settings.limit_vcpus, "memoryBytes": settings.limit_memory_bytes}
+    given = {name: value for name, value in containers.items() if value is not None}
+    return {"containers": given} if given else None
+
+
 def service_view(call: Call, found: Service) -> View:
+    def instances() -> list[Instance]:
+        own = [one for one in call.world.instances.values() if one.service_id == found.id]
+        return [one for one in own if call.principal.is_account or one.environment_id == call.principal.environment_id]
+
     return {
         "id": found.id,
         "name": found.name,
         "icon": found.icon,
+        "serviceInstances": pages(instances(), lambda one: one.id, lambda one: instance_view(call, one)),
         "projectId": found.project_id,
         "project": lambda info: project_view(call, call.access.project(found.project_id)),
         "createdAt": found.created_at,
@@ -192,9 +289,15 @@ def instance_view(call: Call, found: Instance) -> View:
         "overlapSeconds": settings.overlap_s,
         "drainingSeconds": settings.draining_s,
         "numReplicas": settings.num_replicas,
+        "railwayConfigFile": settings.railway_config_file,
+        "cronSchedule": settings.cron_schedule,
+        "sleepApplication": settings.can_sleep,
+        "nixpacksPlan": settings.nixpacks_plan,
+        "ipv6EgressEnabled": settings.has_ipv6_egress,
+        "edgeConfig": lambda info: edge_config_view(call.world, found),
         "region": settings.first_region,
         "source": {"image": settings.image, "repo": settings.repo} if settings.image or settings.repo else None,
-        "domains": lambda info: domains_view(lookup.domains_of(call.world, found.service_id, found.environment_id)),
+        "domains": lambda info: domains_view(call, found.service_id, found.environment_id),
         "activeDeployments": active,
         "latestDeployment": latest,
     }
@@ -248,16 +351,75 @@ def domain_view(found: Domain) -> View:
     }
 
 
-def domains_view(found: list[Domain]) -> View:
-    return {"serviceDomains": [domain_view(one) for one in found]}
+def domains_view(call: Call, service_id: str, environment_id: str) -> View:
+    return {
+        "serviceDomains": [domain_view(one) for one in lookup.domains_of(call.world, service_id, environment_id)],
+        "customDomains": [custom_domain_view(call, one) for one in custom_domains_of(call.world, service_id, environment_id)],
+    }
+
+
+def custom_domain_view(call: Call, found: CustomDomain) -> View:
+    """Its DNS record is one that would lead here, were there a resolver to ask; nobody has to prove that a name is theirs."""
+    label, _, zone = found.domain.partition(".")
+    if zone.count(".") == 0:  # the name is a zone of its own
+        label, zone = "@", found.domain
+    address = call.cloud.conductor.router.edge_address(found.region)
+    record = {
+        "hostlabel": label,
+        "fqdn": found.domain,
+        "zone": zone,
+        "recordType": "DNS_RECORD_TYPE_A",
+        "requiredValue": address,
+        "currentValue": "",
+        "purpose": "DNS_RECORD_PURPOSE_TRAFFIC_ROUTE",
+        "status": "DNS_RECORD_STATUS_REQUIRES_UPDATE",
+    }
+    return {
+        "id": found.id,
+        "domain": found.domain,
+        "projectId": found.project_id,
+        "environmentId": found.environment_id,
+        "serviceId": found.service_id,
+        "targetPort": found.target_port,
+        "isRailwayDomain": False,
+        "syncStatus": "ACTIVE",
+        "status": {
+            "dnsRecords": [record],
+            "verified": True,
+            "verificationDnsHost": f"_railway-verify.{found.domain}",
+            "verificationToken": f"railway-verify={hashlib.sha256(found.id.encode()).hexdigest()}",
+            "certificateStatus": "CERTIFICATE_STATUS_TYPE_UNSPECIFIED",
+        },
+        "createdAt": found.created_at,
+        "updatedAt": found.updated_at,
+    }
+
+
+def tcp_proxy_view(call: Call, found: TcpProxy) -> View:
+    return {
+        "id": found.id,
+        "domain": call.cloud.conductor.router.edge_address(found.region),
+        "proxyPort": found.proxy_port,
+        "applicationPort": found.application_port,
+        "environmentId": found.environment_id,
+        "serviceId": found.service_id,
+        "syncStatus": "ACTIVE",
+        "createdAt": found.created_at,
+        "updatedAt": found.updated_at,
+    }
 
 
 def volume_view(call: Call, found: Volume) -> View:
+    def instances() -> list[VolumeInstance]:
+        own = [one for one in call.world.volume_instances.values() if one.volume_id == found.id]
+        return [one for one in own if call.principal.is_account or one.environment_id == call.principal.environment_id]
+
     return {
         "id": found.id,
         "name": found.name,
         "projectId": found.project_id,
         "project": lambda info: project_view(call, call.access.project(found.project_id)),
+        "volumeInstances": pages(instances(), lambda one: one.id, lambda one: volume_instance_view(call, one)),
         "createdAt": found.created_at,
     }
 
@@ -272,6 +434,10 @@ def volume_instance_view(call: Call, found: VolumeInstance) -> View:
         "mountPath": found.mount_path,
         "region": found.region,
         "state": "READY",
+        "environment": lambda info: environment_view(call, call.access.environment(found.environment_id)),
+        "service": lambda info: service_view(call, call.access.service(found.service_id or "")),
+        "currentSizeMB": lambda info: used_mb(call.cloud.conductor.replicas.volume_directory(found.volume_id)),
+        "sizeMB": lambda info: room_mb(call.cloud.conductor.replicas.volume_directory(found.volume_id)),
         "isPendingDeletion": False,
         "createdAt": found.created_at,
     }
@@ -291,4 +457,11 @@ def token_view(call: Call, found: ProjectToken) -> View:
 
 
 def workspace_view(call: Call) -> View:
-    return {"id": call.cloud.workspace_id, "name": WORKSPACE_NAME}
+    def own() -> list[Project]:
+        return [one for one in call.world.projects.values() if one.workspace_id == call.cloud.workspace_id]
+
+    return {
+        "id": call.cloud.workspace_id,
+        "name": WORKSPACE_NAME,
+        "projects": pages(own(), lambda one: one.id, lambda one: project_view(call, one)),
+    }

@@ -150,7 +150,7 @@ async def _update(request: Request, account: Account) -> Response:
     phone = checked_phone(params.phone) if params.phone else None
     ban = _ban_end(params.ban_duration)
     if params.password is not None:
-        check_strength(params.password)
+        check_strength(params.password, project_of(request).settings.password_characters_min)
     password_hash = await project.passwords.hashed(params.password) if params.password else None
     changes = Changes(
         password_hash=password_hash,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from starlette.requests import Request
@@ -28,13 +28,16 @@ PROVIDERS = tuple(EXTERNAL.split())
 
 
 async def signup(request: Request) -> Response:
-    """200 with tokens; 422 user_already_exists, weak_password; 400 validation_failed."""
+    """200 with tokens; 422 signup_disabled, user_already_exists, weak_password; 400 validation_failed."""
+    limits = project_of(request).settings
+    if limits.is_signup_disabled:
+        raise ApiError(422, "signup_disabled", "Signups not allowed for this instance")
     params = await params_of(request, SignupParams)
     if not params.email and not params.phone:
         raise ApiError(422, "anonymous_provider_disabled", "Anonymous sign-ins are disabled")
     if not params.password:
         raise validation_failed("Signup requires a valid password")
-    check_strength(params.password)
+    check_strength(params.password, limits.password_characters_min)
     if params.email and params.phone:
         raise validation_failed("Only an email address or phone number should be provided on signup.")
     if params.phone:
@@ -101,7 +104,9 @@ async def _refresh_grant(request: Request, project: Project) -> Response:
     params = await params_of(request, RefreshGrantParams)
     if not params.refresh_token:
         raise OAuthError("invalid_request", "refresh_token required")
-    return json_response(await sessions.refreshed(project.database, project.signer, params.refresh_token, caller_of(request)))
+    interval = timedelta(seconds=project.settings.reuse_interval_s)
+    caller = caller_of(request)
+    return json_response(await sessions.refreshed(project.database, project.signer, params.refresh_token, caller, interval))
 
 
 async def user(request: Request) -> Response:
@@ -133,7 +138,7 @@ async def _update_user(request: Request, account: Account, session_id: UUID | No
 
 
 async def _new_password_hash(project: Project, account: Account, password: str) -> str:
-    check_strength(password)
+    check_strength(password, project.settings.password_characters_min)
     if await project.passwords.matches(password, account.password_hash):
         raise ApiError(422, "same_password", "New password should be different from the old password.")
     return await project.passwords.hashed(password)
@@ -171,11 +176,11 @@ async def openid_configuration(request: Request) -> Response:
     return json_response(body, headers={"cache-control": "public, max-age=600"})
 
 
-async def settings(_: Request) -> Response:
+async def settings(request: Request) -> Response:
     return json_response(
         {
             "external": {name: name == "email" for name in PROVIDERS},
-            "disable_signup": False,
+            "disable_signup": project_of(request).settings.is_signup_disabled,
             "mailer_autoconfirm": True,
             "phone_autoconfirm": False,
             "sms_provider": "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -91,10 +92,26 @@ async def body_of(request: Request) -> bytes:
 
 
 def caller_of(request: Request) -> Caller:
-    """User agent and address; the first address of X-Forwarded-For, as GoTrue takes it (utilities.GetIPAddress)."""
-    candidates = [*request.headers.get("x-forwarded-for", "").split(","), request.client.host if request.client else ""]
+    """User agent and address; the first address of X-Forwarded-For, as GoTrue takes it (utilities.GetIPAddress).
+
+    Where the project says so, a server of its own may name the address it serves in Sb-Forwarded-For: only with a secret
+    key, since anybody has the anon key and could then choose under whose address to be counted.
+    """
+    candidates = [
+        *_told_by_a_server(request),
+        *request.headers.get("x-forwarded-for", "").split(","),
+        request.client.host if request.client else "",
+    ]
     address = next((address for address in map(_address, candidates) if address is not None), None)
     return Caller(request.headers.get("user-agent", "")[:1024], address)
+
+
+def _told_by_a_server(request: Request) -> list[str]:
+    settings = project_of(request).settings
+    key = request.headers.get("apikey", "").encode()
+    if not settings.is_sb_forwarded_for or not hmac.compare_digest(key, settings.service_role_key.encode()):
+        return []
+    return request.headers.get("sb-forwarded-for", "").split(",")
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -21,12 +21,12 @@ R = TypeVar("R")
 BCRYPT_HASH = re.compile(r"\$2[abxy]\$(\d\d)\$[./A-Za-z0-9]{53}")
 
 
-def check_strength(password: str) -> None:
+def check_strength(password: str, characters_min: int = CHARACTERS_MIN) -> None:
     """Raises ApiError validation_failed when too long, WeakPassword when too short."""
     if len(password.encode()) > BYTES_MAX:
         raise validation_failed(f"Password cannot be longer than {BYTES_MAX} characters")
-    if len(password) < CHARACTERS_MIN:
-        raise WeakPassword(f"Password should be at least {CHARACTERS_MIN} characters.", ("length",))
+    if len(password) < characters_min:
+        raise WeakPassword(f"Password should be at least {characters_min} characters.", ("length",))
 
 
 def is_importable(password_hash: str) -> bool:

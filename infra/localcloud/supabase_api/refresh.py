@@ -44,12 +44,14 @@ class EndSession:
     """The token was stolen, or somebody replays it: delete the session."""
 
 
-def judge(presented: RefreshToken, active: RefreshToken | None, now: datetime) -> Exchange | HandOut | EndSession:
+def judge(
+    presented: RefreshToken, active: RefreshToken | None, now: datetime, reuse_interval: timedelta = REUSE_INTERVAL
+) -> Exchange | HandOut | EndSession:
     """What to do with `presented`, given the session's newest unrevoked token, if there is one."""
     if not presented.is_revoked:
         return Exchange()
     if active is not None and active.parent == presented.token:
         return HandOut(active.token)
-    if now > presented.updated + REUSE_INTERVAL:
+    if now > presented.updated + reuse_interval:
         return EndSession()
     return Exchange()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import string
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID, uuid4
 
@@ -78,7 +78,9 @@ where id = $1"""
 LOCK_WAIT = "set local lock_timeout = '5s'"
 
 
-async def refreshed(database: Database, signer: Signer, presented: str, caller: Caller) -> TokenAnswer:
+async def refreshed(
+    database: Database, signer: Signer, presented: str, caller: Caller, reuse_interval: timedelta = refresh.REUSE_INTERVAL
+) -> TokenAnswer:
     """The next access token of the session that `presented` belongs to. Raises ApiError.
 
     The session's row is locked first and everything else is read after: under READ COMMITTED a joined row that is not locked
@@ -97,7 +99,7 @@ async def refreshed(database: Database, signer: Signer, presented: str, caller: 
             raise ApiError(400, "user_banned", "Invalid Refresh Token: User Banned")
         if session["not_after"] is not None and now > session["not_after"]:
             raise ApiError(400, "session_expired", "Invalid Refresh Token: Session Expired")
-        issued = await _next_token(connection, session_id, account.user.id, presented, now)
+        issued = await _next_token(connection, session_id, account.user.id, presented, now, reuse_interval)
         await connection.execute(TOUCH, session_id, caller.user_agent, caller.address)
     # Raised after the commit: the deletion of the stolen session has to stay.
     if issued is None:
@@ -122,12 +124,14 @@ async def _locked(connection: Connection, session_id: UUID) -> Record:
     return session
 
 
-async def _next_token(connection: Connection, session_id: UUID, user_id: UUID, presented: str, now: datetime) -> str | None:
+async def _next_token(
+    connection: Connection, session_id: UUID, user_id: UUID, presented: str, now: datetime, reuse_interval: timedelta
+) -> str | None:
     """The token to hand out, or None when the session was ended instead. The session is locked by the caller."""
     mine = _token_of(await connection.fetchrow(PRESENTED, presented))
     if mine is None:
         raise _not_found()
-    match refresh.judge(mine, _token_of(await connection.fetchrow(ACTIVE, session_id)), now):
+    match refresh.judge(mine, _token_of(await connection.fetchrow(ACTIVE, session_id)), now, reuse_interval):
         case refresh.HandOut(token):
             return token
         case refresh.EndSession():

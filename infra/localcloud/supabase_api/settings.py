@@ -26,6 +26,10 @@ class Settings:
     storage_dir: Path
     bcrypt_cost: int = 10
     jwt_exp_s: int = 3600
+    is_signup_disabled: bool = False
+    password_characters_min: int = 6
+    reuse_interval_s: int = 10
+    is_sb_forwarded_for: bool = False
     database_wait_s: float = 30.0
     pool_size_max: int = 10
     request_timeout_s: float = 10.0
@@ -56,6 +60,10 @@ def read(environment: Mapping[str, str]) -> Settings:
     port = _integer(environment, "PORT", 8000, 1, 65535, mistakes.append)
     bcrypt_cost = _integer(environment, "BCRYPT_COST", 10, 4, 15, mistakes.append)
     jwt_exp_s = _integer(environment, "JWT_EXP", 3600, 1, 604_800, mistakes.append)
+    password_characters_min = _integer(environment, "PASSWORD_MIN_LENGTH", 6, 6, 72, mistakes.append)
+    reuse_interval_s = _integer(environment, "REFRESH_TOKEN_REUSE_INTERVAL", 10, 0, 86_400, mistakes.append)
+    is_signup_disabled = _integer(environment, "DISABLE_SIGNUP", 0, 0, 1, mistakes.append) == 1
+    is_sb_forwarded_for = _integer(environment, "SB_FORWARDED_FOR", 0, 0, 1, mistakes.append) == 1
     if 0 < len(environment.get("JWT_SECRET", "")) < JWT_SECRET_CHARACTERS_MIN:
         mistakes.append(f"JWT_SECRET: expected at least {JWT_SECRET_CHARACTERS_MIN} characters")
     if not environment.get("EXTERNAL_URL", "http://").startswith(("http://", "https://")):
@@ -74,6 +82,10 @@ def read(environment: Mapping[str, str]) -> Settings:
         storage_dir=Path(environment["STORAGE_DIR"]),
         bcrypt_cost=bcrypt_cost,
         jwt_exp_s=jwt_exp_s,
+        is_signup_disabled=is_signup_disabled,
+        password_characters_min=password_characters_min,
+        reuse_interval_s=reuse_interval_s,
+        is_sb_forwarded_for=is_sb_forwarded_for,
     )
 
 

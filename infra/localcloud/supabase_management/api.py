@@ -6,6 +6,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -16,9 +17,9 @@ from infra.localcloud.conducting.clock import timestamp
 from infra.localcloud.conducting.databases import local_region
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.railway_api.endpoint import BodyTooLarge, read_body
-from infra.localcloud.supabase_management import views
+from infra.localcloud.supabase_management import backups, views
 from infra.localcloud.supabase_management.keys import api_key, new_jwt_secret, new_ref
-from infra.localcloud.world import lookup, owners
+from infra.localcloud.world import auth_config, lookup, owners
 from infra.localcloud.world.errors import BadInput, NotFound, WorldError
 from infra.localcloud.world.model import ReadReplica, SupabaseProject
 from infra.localcloud.world.supabase import (
@@ -33,6 +34,7 @@ from infra.localcloud.world.supabase import (
 BODY_BYTES_MAX = 64 * 1024
 NAME_CHARACTERS_MAX = 256
 PASSWORD_CHARACTERS_MIN, PASSWORD_CHARACTERS_MAX = 4, 1024
+T = TypeVar("T")
 Handler = Callable[[Request, Cloud], Awaitable[Response]]
 
 
@@ -60,7 +62,7 @@ class OldReadReplica(msgspec.Struct):
     database_identifier: str
 
 
-async def _decoded(request: Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
+async def _decoded(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(await read_body(request, BODY_BYTES_MAX), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
@@ -89,7 +91,6 @@ def _check_password(field: str, password: str) -> None:
 
 async def create_project(request: Request, cloud: Cloud) -> Response:
     asked = await _decoded(request, NewProject)
-    assert isinstance(asked, NewProject)
     region = _region(asked.region)
     _check_name(asked.name)
     _check_password("db_pass", asked.db_pass)
@@ -130,7 +131,6 @@ async def read_project(request: Request, cloud: Cloud) -> Response:
 
 async def rename_project(request: Request, cloud: Cloud) -> Response:
     asked = await _decoded(request, NewName)
-    assert isinstance(asked, NewName)
     found = _project(request, cloud)
     _check_name(asked.name)
     await cloud.keeper.apply(RenameSupabaseProject(found.ref, asked.name))
@@ -140,7 +140,6 @@ async def rename_project(request: Request, cloud: Cloud) -> Response:
 async def set_password(request: Request, cloud: Cloud) -> Response:
     """Answers before the password is in force; the project is RESTARTING until then."""
     asked = await _decoded(request, NewPassword)
-    assert isinstance(asked, NewPassword)
     found = _project(request, cloud)
     _check_password("password", asked.password)
     await cloud.keeper.apply(SetDatabasePassword(found.ref, asked.password))
@@ -169,7 +168,6 @@ async def health(request: Request, cloud: Cloud) -> Response:
 
 async def setup_read_replica(request: Request, cloud: Cloud) -> Response:
     asked = await _decoded(request, NewReadReplica)
-    assert isinstance(asked, NewReadReplica)
     found, region = _project(request, cloud), _region(asked.read_replica_region)
     identifier = f"{found.ref}-rr-{asked.read_replica_region}-{secrets.token_hex(3)}"
     replica = ReadReplica(
@@ -189,9 +187,20 @@ async def setup_read_replica(request: Request, cloud: Cloud) -> Response:
 
 async def remove_read_replica(request: Request, cloud: Cloud) -> Response:
     asked = await _decoded(request, OldReadReplica)
-    assert isinstance(asked, OldReadReplica)
     await cloud.keeper.apply(RemoveReadReplica(_project(request, cloud).ref, asked.database_identifier))
     return Response(status_code=201)
+
+
+async def read_auth_config(request: Request, cloud: Cloud) -> Response:
+    return JSONResponse(auth_config.shown(_project(request, cloud).auth_config))
+
+
+async def change_auth_config(request: Request, cloud: Cloud) -> Response:
+    """Only what is given changes. In force at the gateway about a second later."""
+    changes = await _decoded(request, dict)
+    found = _project(request, cloud)
+    await cloud.keeper.apply(auth_config.ConfigureAuth(found.ref, changes))
+    return JSONResponse(auth_config.shown(_project(request, cloud).auth_config))
 
 
 async def pooler(request: Request, cloud: Cloud) -> Response:
@@ -219,6 +228,10 @@ def routes(wrap: Callable[[Handler], Callable[[Request], Awaitable[Response]]]) 
         ("GET", f"{project}/health", health),
         ("POST", f"{project}/read-replicas/setup", setup_read_replica),
         ("POST", f"{project}/read-replicas/remove", remove_read_replica),
+        ("GET", f"{project}/config/auth", read_auth_config),
+        ("PATCH", f"{project}/config/auth", change_auth_config),
         ("GET", f"{project}/config/database/pooler", pooler),
+        ("GET", f"{project}/database/backups", backups.list_backups),
+        ("POST", f"{project}/database/backups/restore-pitr", backups.restore_pitr),
     ]
     return [Route(path, wrap(handler), methods=[method]) for method, path, handler in table]

@@ -56,6 +56,10 @@ class ChangeDatabasePassword(Effect, frozen=True):
     ref: str
 
 
+class ReconfigureAuth(Effect, frozen=True):
+    ref: str
+
+
 class BringUpReadReplica(Effect, frozen=True):
     ref: str
     identifier: str

@@ -8,7 +8,9 @@ from msgspec import Struct
 
 from infra.localcloud.world import lookup, owners
 from infra.localcloud.world.effects import Change, Effect, RunEnding, with_items
+from infra.localcloud.world.instance_network import egress_owners, without_instance_network
 from infra.localcloud.world.model import Ending, Instance, World
+from infra.localcloud.world.networking import without_networking
 
 
 class FinishEnding(Struct, frozen=True):
@@ -38,10 +40,12 @@ def end_instances(world: World, instances: Iterable[Instance]) -> tuple[World, t
             deployments={found.id: None for found in lookup.deployments_of(world, instance.id)},
             domains={found.id: None for found in lookup.domains_of(world, instance.service_id, instance.environment_id)},
             variables={lookup.variable_key(instance.environment_id, instance.service_id): None},
+            sealed={lookup.variable_key(instance.environment_id, instance.service_id): None},
             volume_instances={found.id: None for found in mounted},
             volumes={found.volume_id: None for found in mounted},
             endings={ending.id: ending},
         )
+        world = without_instance_network(without_networking(world, instance), instance)
     return world, tuple(effects)
 
 
@@ -56,6 +60,7 @@ def ending_of(world: World, instance: Instance) -> Ending:
         owners=(
             *(owners.replica(key) for key in keys),
             *owners.all_private(instance.id),
+            *egress_owners(instance),
             *(name for domain in domains for name in owners.all_domain(domain.id)),
         ),
         directories=(

@@ -101,6 +101,16 @@ def variables_of(world: World, environment_id: str, service_id: str | None) -> d
     return world.variables.get(variable_key(environment_id, service_id), {})
 
 
+def sealed_of(world: World, environment_id: str, service_id: str | None) -> tuple[str, ...]:
+    """Names of variables whose values are shown to nobody any more, in no answer."""
+    return world.sealed.get(variable_key(environment_id, service_id), ())
+
+
+def readable_of(world: World, environment_id: str, service_id: str | None) -> dict[str, str]:
+    sealed = sealed_of(world, environment_id, service_id)
+    return {name: value for name, value in variables_of(world, environment_id, service_id).items() if name not in sealed}
+
+
 def volume_of(world: World, service_id: str, environment_id: str) -> str | None:
     """The id of the volume mounted by a service in an environment, if any."""
     for found in world.volume_instances.values():

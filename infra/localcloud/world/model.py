@@ -67,6 +67,10 @@ class Project(Struct, frozen=True):
     base_environment_id: str
     created_at: str
     updated_at: str
+    is_public: bool = False
+    has_pr_deploys: bool = False
+    has_bot_pr_environments: bool = False
+    has_focused_pr_environments: bool = False
 
 
 class Environment(Struct, frozen=True):
@@ -108,6 +112,15 @@ class Settings(Struct, frozen=True):
     regions: dict[str, int] = {}
     image: str | None = None
     repo: str | None = None
+    branch: str | None = None
+    railway_config_file: str | None = None
+    has_ipv6_egress: bool = False
+    cron_schedule: str | None = None
+    can_sleep: bool = False
+    nixpacks_plan: dict[str, Any] | None = None
+    registry_username: str | None = None  # the password is of no use here and not kept
+    limit_vcpus: float | None = None
+    limit_memory_bytes: int | None = None
 
     @property
     def placement(self) -> dict[str, int]:
@@ -195,6 +208,48 @@ class Domain(Struct, frozen=True):
         return f"{self.address}:{self.port}"
 
 
+class TcpProxy(Struct, frozen=True):
+    """Raw connections to `proxy_port` of its region's edge lead to `application_port` of the service."""
+
+    id: str
+    project_id: str
+    environment_id: str
+    service_id: str
+    region: str
+    proxy_port: int
+    application_port: int
+    created_at: str
+    updated_at: str
+
+
+class CustomDomain(Struct, frozen=True):
+    """A name of the user's own; edges tell it from others by the Host of a request."""
+
+    id: str
+    project_id: str
+    environment_id: str
+    service_id: str
+    region: str
+    domain: str
+    target_port: int | None
+    created_at: str
+    updated_at: str
+
+
+class EdgeConfig(Struct, frozen=True):
+    """How the edge should cache a service's answers. Epochs are seconds: what was cached before is stale."""
+
+    id: str
+    is_enabled: bool = False
+    mode: str = "auto"
+    default_ttl_s: int = 3600
+    html_caching: str = "auto"
+    purge_on_deploy: str = "OFF"
+    is_stale_while_revalidate: bool = False
+    purge_epoch: int = 0
+    html_purge_epoch: int = 0
+
+
 class Volume(Struct, frozen=True):
     id: str
     project_id: str
@@ -260,6 +315,7 @@ class SupabaseProject(Struct, frozen=True):
     status: str
     created_at: str
     replicas: tuple[ReadReplica, ...] = ()
+    auth_config: dict[str, Any] = {}
 
 
 class Ending(Struct, frozen=True):
@@ -282,6 +338,7 @@ class World(Struct, frozen=True):
     services: dict[str, Service] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
     variables: dict[str, dict[str, str]] = field(default_factory=dict)
+    sealed: dict[str, tuple[str, ...]] = field(default_factory=dict)  # names of variables, by the same keys
     deployments: dict[str, Deployment] = field(default_factory=dict)
     domains: dict[str, Domain] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)
@@ -290,3 +347,8 @@ class World(Struct, frozen=True):
     supabase: dict[str, SupabaseProject] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)
     patches: dict[str, Patch] = field(default_factory=dict)
+    tcp_proxies: dict[str, TcpProxy] = field(default_factory=dict)
+    custom_domains: dict[str, CustomDomain] = field(default_factory=dict)
+    endpoint_names: dict[str, str] = field(default_factory=dict)  # by instance; see instance_network.py
+    egress: dict[str, dict[str, str]] = field(default_factory=dict)  # instance -> region -> address
+    edge_configs: dict[str, EdgeConfig] = field(default_factory=dict)  # by instance

@@ -17,6 +17,15 @@ def domain(domain_id: str, region: str) -> str:
     return f"domain:{domain_id}:{region}"
 
 
+def edge(region: str) -> str:
+    """The address that all TCP proxies and custom domains of a region share."""
+    return f"edge:{region}"
+
+
+def egress(instance_id: str, region: str) -> str:
+    return f"egress:{instance_id}:{region}"
+
+
 def supabase(ref: str) -> str:
     return f"supabase:{ref}"
 

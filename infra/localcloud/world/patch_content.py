@@ -11,13 +11,22 @@ from infra.localcloud.world.errors import BadInput
 DEPTH_MAX = 10
 
 
+class CustomDomainPatch(Struct, frozen=True):
+    port: int | None = None
+
+
 class ServicePatch(Struct, frozen=True):
-    """`changes` as in UpdateInstance; of `variables` a value of None removes one."""
+    """`changes` as in UpdateInstance; of `variables` and `custom_domains` a value of None removes one.
+
+    `tcp_proxies` by the service's port: True wants one there, False wants none."""
 
     service_id: str
     changes: dict[str, Any] = {}
     regions: dict[str, int | None] | None = None
     variables: dict[str, str | None] = {}
+    sealed: tuple[str, ...] = ()
+    tcp_proxies: dict[int, bool] = {}
+    custom_domains: dict[str, CustomDomainPatch | None] = {}
     is_deleted: bool = False
 
 
@@ -26,6 +35,7 @@ class EnvironmentChanges(Struct, frozen=True):
 
     services: tuple[ServicePatch, ...] = ()
     shared_variables: dict[str, str | None] = {}
+    shared_sealed: tuple[str, ...] = ()
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from infra.localcloud.world.effects import Change, Effect, ScaleInstance, with_i
 from infra.localcloud.world.errors import Refused
 from infra.localcloud.world.model import Instance, Patch, Stamp, World
 from infra.localcloud.world.patch_content import EnvironmentChanges, ServicePatch
+from infra.localcloud.world.patch_networking import with_networking
 from infra.localcloud.world.services import DeleteService, UpdateInstance, delete_service, update_instance
-from infra.localcloud.world.variables import UpsertVariables, refers_to_shared, upsert_variables
+from infra.localcloud.world.variables import DeleteVariable, UpsertVariables, delete_variable, refers_to_shared, upsert_variables
 
 COMMITTED_KEPT = 20
 
@@ -99,7 +100,7 @@ def commit_patch(world: World, command: CommitPatch) -> Change:
     for service in command.changes.services:
         world, more = _applied(world, command, service)
         effects.extend(more)
-    world = _with_variables(world, command, None, command.changes.shared_variables)
+    world = _with_variables(world, command, None, command.changes.shared_variables, command.changes.shared_sealed)
     if not command.is_skipping_deploys:
         for instance in _to_deploy(before, world, command):
             derived = structs.replace(command.stamp, id=command.stamp.child(f"deploy:{instance.id}"))
@@ -138,21 +139,30 @@ def _applied(world: World, command: CommitPatch, service: ServicePatch) -> tuple
         )
         change = update_instance(world, update)
         world, effects = change.world, change.effects
-    return _with_variables(world, command, service.service_id, service.variables), effects
+    world, more = with_networking(world, command.stamp, instance, service)
+    world = _with_variables(world, command, service.service_id, service.variables, service.sealed)
+    return world, (*effects, *more)
 
 
-def _with_variables(world: World, command: CommitPatch, service_id: str | None, values: dict[str, str | None]) -> World:
-    if not values:
+def _with_variables(
+    world: World, command: CommitPatch, service_id: str | None, values: dict[str, str | None], sealed: tuple[str, ...]
+) -> World:
+    if not values and not sealed:
         return world
     after: dict[str, str | None] = {**lookup.variables_of(world, command.environment_id, service_id), **values}
+    project_id = lookup.environment(world, command.environment_id).project_id
+    for name in [name for name, value in values.items() if value is None]:
+        deletion = DeleteVariable(command.stamp, project_id, command.environment_id, service_id, name, is_skipping_deploys=True)
+        world = delete_variable(world, deletion).world
     upsert = UpsertVariables(
         stamp=command.stamp,
-        project_id=lookup.environment(world, command.environment_id).project_id,
+        project_id=project_id,
         environment_id=command.environment_id,
         service_id=service_id,
         values={name: value for name, value in after.items() if value is not None},
         is_replacing=True,
         is_skipping_deploys=True,
+        sealed=sealed,
     )
     return upsert_variables(world, upsert).world
 

@@ -8,6 +8,7 @@ from infra.localcloud.world import lookup, owners
 from infra.localcloud.world.effects import Change, RoutesChanged, RunEnding, with_items
 from infra.localcloud.world.errors import BadInput, NotFound, Refused
 from infra.localcloud.world.model import REGION_DEFAULT, Domain, Ending, Instance, Stamp, Volume, VolumeInstance, World
+from infra.localcloud.world.networking import checked_port
 from infra.localcloud.world.projects import checked_name
 
 EDGE_PORT = 8080
@@ -67,12 +68,6 @@ class DeleteVolume(Struct, frozen=True):
     volume_id: str
 
 
-def _checked_port(port: int | None) -> int | None:
-    if port is not None and not 1 <= port <= 65535:
-        raise BadInput(f"targetPort: expected 1 to 65535, got {port}")
-    return port
-
-
 def create_domain(world: World, command: CreateDomain) -> Change:
     instance = lookup.instance(world, command.service_id, command.environment_id)
     if len(lookup.domains_of(world, command.service_id, command.environment_id)) >= DOMAINS_PER_INSTANCE_MAX:
@@ -85,7 +80,7 @@ def create_domain(world: World, command: CreateDomain) -> Change:
         region=command.region,
         address=command.address,
         port=EDGE_PORT,
-        target_port=_checked_port(command.target_port),
+        target_port=checked_port(command.target_port),
         created_at=command.stamp.at,
         updated_at=command.stamp.at,
     )
@@ -97,7 +92,7 @@ def update_domain(world: World, command: UpdateDomain) -> Change:
     domain = lookup.domain(world, command.domain_id)
     if command.domain != domain.domain:
         raise Refused(f"the local cloud cannot rename a domain: its name is the address it is served on ({domain.domain})")
-    updated = structs.replace(domain, target_port=_checked_port(command.target_port), updated_at=command.stamp.at)
+    updated = structs.replace(domain, target_port=checked_port(command.target_port), updated_at=command.stamp.at)
     return Change(with_items(world, domains={domain.id: updated}), (RoutesChanged(),))
 
 

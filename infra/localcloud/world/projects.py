@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import Struct, structs
 
 from infra.localcloud.world import lookup
-from infra.localcloud.world.effects import Change, RoutesChanged, with_items
+from infra.localcloud.world.deployments import new_deployment
+from infra.localcloud.world.effects import Change, Effect, RoutesChanged, with_items
 from infra.localcloud.world.endings import end_instances
 from infra.localcloud.world.errors import BadInput, Refused
 from infra.localcloud.world.model import Environment, Instance, Project, ProjectToken, Stamp, World
@@ -19,13 +20,18 @@ class CreateProject(Struct, frozen=True):
     description: str | None
     workspace_id: str
     environment_name: str | None
+    flags: dict[str, bool] = {}
 
 
 class UpdateProject(Struct, frozen=True):
+    """`flags`: those of the project's booleans that change, under our names."""
+
     stamp: Stamp
     project_id: str
     name: str | None
     description: str | None
+    base_environment_id: str | None = None
+    flags: dict[str, bool] = {}
 
 
 class DeleteProject(Struct, frozen=True):
@@ -39,6 +45,7 @@ class CreateEnvironment(Struct, frozen=True):
     name: str
     is_ephemeral: bool = False
     source_environment_id: str | None = None
+    is_skipping_deploys: bool = False
 
 
 class RenameEnvironment(Struct, frozen=True):
@@ -95,14 +102,20 @@ def create_project(world: World, command: CreateProject) -> Change:
         base_environment_id=environment.id,
         created_at=stamp.at,
         updated_at=stamp.at,
+        **command.flags,
     )
     return Change(with_items(world, projects={project.id: project}, environments={environment.id: environment}))
 
 
 def update_project(world: World, command: UpdateProject) -> Change:
     project = lookup.project(world, command.project_id)
+    base = command.base_environment_id or project.base_environment_id
+    if lookup.environment(world, base).project_id != project.id:
+        raise BadInput("baseEnvironmentId must be an environment of the project")
     updated = structs.replace(
         project,
+        base_environment_id=base,
+        **command.flags,
         name=project.name if command.name is None else checked_name("Project", command.name),
         description=project.description if command.description is None else command.description,
         updated_at=command.stamp.at,
@@ -120,6 +133,7 @@ def delete_project(world: World, command: DeleteProject) -> Change:
         environments={found.id: None for found in world.environments.values() if found.project_id == project.id},
         services={found.id: None for found in world.services.values() if found.project_id == project.id},
         variables={key: None for key in world.variables if _environment_of(world, key) == project.id},
+        sealed={key: None for key in world.sealed if _environment_of(world, key) == project.id},
         volumes={found.id: None for found in world.volumes.values() if found.project_id == project.id},
         tokens={found.id: None for found in world.tokens.values() if found.project_id == project.id},
         patches={found.id: None for found in world.patches.values() if _is_of(world, found.environment_id, project.id)},
@@ -137,7 +151,10 @@ def _environment_of(world: World, variable_key: str) -> str | None:
 
 
 def create_environment(world: World, command: CreateEnvironment) -> Change:
-    """With a source environment its instances and variables are copied, its deployments are not."""
+    """With a source environment its instances and variables are copied, its deployments and sealed variables are not.
+
+    What has something to run is deployed at once, unless the caller says otherwise.
+    """
     lookup.project(world, command.project_id)
     name = checked_name("Environment", command.name)
     _refuse_taken_name(world, command.project_id, name)
@@ -154,7 +171,15 @@ def create_environment(world: World, command: CreateEnvironment) -> Change:
     world = with_items(world, environments={environment.id: environment})
     if command.source_environment_id is not None:
         world = _duplicate(world, command.source_environment_id, environment, stamp)
-    return Change(world)
+    effects: list[Effect] = []
+    if not command.is_skipping_deploys:
+        for instance in [found for found in world.instances.values() if found.environment_id == environment.id]:
+            if instance.settings.image is None and instance.release is None:
+                continue
+            change = new_deployment(world, instance, structs.replace(stamp, id=stamp.child(instance.id)), reason="deploy")
+            world = change.world
+            effects.extend(change.effects)
+    return Change(world, tuple(effects))
 
 
 def _refuse_taken_name(world: World, project_id: str, name: str) -> None:
@@ -179,7 +204,9 @@ def _duplicate(world: World, source_id: str, environment: Environment, stamp: St
                 updated_at=stamp.at,
             )
     variables = {
-        f"{environment.id}/{key.partition('/')[2]}": values
+        f"{environment.id}/{key.partition('/')[2]}": {
+            name: values[name] for name in values if name not in world.sealed.get(key, ())
+        }
         for key, values in world.variables.items()
         if key.partition("/")[0] == source.id
     }
@@ -210,6 +237,7 @@ def delete_environment(world: World, command: DeleteEnvironment) -> Change:
         world,
         environments={environment.id: None},
         variables={key: None for key in world.variables if key.partition("/")[0] == environment.id},
+        sealed={key: None for key in world.sealed if key.partition("/")[0] == environment.id},
         tokens={found.id: None for found in world.tokens.values() if found.environment_id == environment.id},
         patches={found.id: None for found in world.patches.values() if found.environment_id == environment.id},
     )

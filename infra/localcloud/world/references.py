@@ -74,6 +74,11 @@ def _label(key: tuple[str | None, str]) -> str:
     return f"{'shared' if key[0] is None else key[0]}.{key[1]}"
 
 
+def references_in(value: str) -> list[str]:
+    """What stands between `${{` and `}}`, in order."""
+    return REFERENCE.findall(value)
+
+
 def rendered(service: str, scopes: Mapping[str, Mapping[str, str]], shared: Mapping[str, str]) -> Rendered:
     """All variables of `service` (a key of `scopes`) with their references resolved."""
     renderer = _Renderer(service, scopes, shared)

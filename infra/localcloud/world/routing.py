@@ -6,13 +6,18 @@ from collections.abc import Callable
 
 from infra.localcloud.plane.interface import Route
 from infra.localcloud.world import lookup
+from infra.localcloud.world.instance_network import NO_ENDPOINT
 from infra.localcloud.world.model import Deployment, Domain, Instance, ReplicaStatus, World
+from infra.localcloud.world.networking import CUSTOM_DOMAIN_PORT
 from infra.localcloud.world.provided import AddressOf, is_cache_image
 
 DomainAddress = Callable[[Domain, str], str]
+EdgeAddress = Callable[[str], str]
 
 
-def routes_of(world: World, domain_address: DomainAddress, private_address: AddressOf) -> dict[str, list[Route]]:
+def routes_of(
+    world: World, domain_address: DomainAddress, private_address: AddressOf, edge_address: EdgeAddress
+) -> dict[str, list[Route]]:
     """Region -> routes. A domain listens in its own region and in every region where its service has replicas."""
     tables: dict[str, list[Route]] = {}
     for domain in world.domains.values():
@@ -26,12 +31,34 @@ def routes_of(world: World, domain_address: DomainAddress, private_address: Addr
             tables.setdefault(region, []).append(route)
     for instance in world.instances.values():
         _add_private_route(world, instance, private_address, tables)
+    _add_edge_routes(world, edge_address, tables)
     return tables
+
+
+def _add_edge_routes(world: World, edge_address: EdgeAddress, tables: dict[str, list[Route]]) -> None:
+    """What shares the edges' own addresses: custom domains by host name, TCP proxies by port, the latter in one region."""
+    for custom in world.custom_domains.values():
+        active = lookup.active_deployment(world, lookup.instance(world, custom.service_id, custom.environment_id))
+        upstreams = upstreams_of(active, custom.target_port)
+        for region in {custom.region: None, **dict.fromkeys(_regions(active))}:
+            address = edge_address(region)
+            is_deployed = active is not None
+            route = Route(custom.domain, region, address, CUSTOM_DOMAIN_PORT, upstreams, is_deployed, is_by_host=True)
+            tables.setdefault(region, []).append(route)
+    for proxy in world.tcp_proxies.values():
+        active = lookup.active_deployment(world, lookup.instance(world, proxy.service_id, proxy.environment_id))
+        address = edge_address(proxy.region)
+        upstreams = upstreams_of(active, proxy.application_port)
+        name = f"{address}:{proxy.proxy_port}"
+        route = Route(name, proxy.region, address, proxy.proxy_port, upstreams, active is not None, is_tcp=True)
+        tables.setdefault(proxy.region, []).append(route)
 
 
 def _add_private_route(world: World, instance: Instance, private_address: AddressOf, tables: dict[str, list[Route]]) -> None:
     """A service's private address leads to its replicas as well; a cache listens there itself."""
     active = lookup.active_deployment(world, instance)
+    if world.endpoint_names.get(instance.id) == NO_ENDPOINT:
+        return
     if active is None or is_cache_image(active.settings.image):
         return
     port = next((found.port for found in active.replicas if found.status is not ReplicaStatus.REMOVED), None)

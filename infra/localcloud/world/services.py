@@ -14,6 +14,7 @@ from infra.localcloud.world.endings import end_instances
 from infra.localcloud.world.errors import BadInput, Refused
 from infra.localcloud.world.model import REPLICAS_MAX, Environment, Instance, Service, Settings, Stamp, World
 from infra.localcloud.world.projects import checked_name
+from infra.localcloud.world.service_settings import check_settings
 from infra.localcloud.world.variables import checked_variables
 
 SETTING_SECONDS_MAX = 3600
@@ -29,6 +30,8 @@ class CreateService(Struct, frozen=True):
     icon: str | None = None
     image: str | None = None
     repo: str | None = None
+    branch: str | None = None
+    registry_username: str | None = None
     variables: dict[str, str] = {}
 
 
@@ -76,7 +79,9 @@ def create_service(world: World, command: CreateService) -> Change:
             service_id=service.id,
             created_at=stamp.at,
             updated_at=stamp.at,
-            settings=Settings(image=command.image, repo=command.repo),
+            settings=Settings(
+                image=command.image, repo=command.repo, branch=command.branch, registry_username=command.registry_username
+            ),
         )
         instances[instance.id] = instance
         if command.variables:
@@ -187,7 +192,16 @@ def _checked_changes(changes: dict[str, Any]) -> dict[str, Any]:
     for command in (changes.get("start_command") or "", *(changes.get("pre_deploy_command") or ())):
         if len(command) > COMMAND_CHARACTERS_MAX:
             raise BadInput(f"command: expected at most {COMMAND_CHARACTERS_MAX} characters, got {len(command)}")
+    check_settings(changes)
     # An explicit null for a setting that has a default goes back to the default.
     defaults = Settings()
-    never_null = {"builder", "restart_policy_type", "restart_policy_max_retries", "pre_deploy_command", "watch_patterns"}
+    never_null = {
+        "builder",
+        "restart_policy_type",
+        "restart_policy_max_retries",
+        "pre_deploy_command",
+        "watch_patterns",
+        "has_ipv6_egress",
+        "can_sleep",
+    }
     return {name: getattr(defaults, name) if value is None and name in never_null else value for name, value in changes.items()}

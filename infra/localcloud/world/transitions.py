@@ -7,7 +7,20 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from infra.localcloud.world import deployments, endings, patches, places, projects, services, supabase, variables
+from infra.localcloud.world import (
+    auth_config,
+    deployments,
+    endings,
+    instance_network,
+    networking,
+    patches,
+    places,
+    projects,
+    service_settings,
+    services,
+    supabase,
+    variables,
+)
 from infra.localcloud.world.effects import Change
 from infra.localcloud.world.model import World
 
@@ -36,8 +49,10 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     services.UpdateService: services.update_service,
     services.DeleteService: services.delete_service,
     services.UpdateInstance: services.update_instance,
+    **service_settings.TRANSITIONS,
     variables.UpsertVariables: variables.upsert_variables,
     variables.DeleteVariable: variables.delete_variable,
+    variables.ConfigureShared: variables.configure_shared,
     patches.StageChanges: patches.stage_changes,
     patches.CommitPatch: patches.commit_patch,
     patches.RecordRefusal: patches.record_refusal,
@@ -48,6 +63,8 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     places.UpdateVolumeInstance: places.update_volume_instance,
     places.RenameVolume: places.rename_volume,
     places.DeleteVolume: places.delete_volume,
+    **networking.TRANSITIONS,
+    **instance_network.TRANSITIONS,
     deployments.CreateDeployment: deployments.create_deployment,
     deployments.RepeatDeployment: deployments.repeat_deployment,
     deployments.RollBack: deployments.roll_back,
@@ -64,6 +81,7 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     deployments.RecordPlacement: deployments.record_placement,
     deployments.Interrupted: deployments.interrupted,
     endings.FinishEnding: endings.finish_ending,
+    **auth_config.TRANSITIONS,
     supabase.CreateSupabaseProject: supabase.create_supabase_project,
     supabase.SetSupabaseStatus: supabase.set_supabase_status,
     supabase.RenameSupabaseProject: supabase.rename_supabase_project,

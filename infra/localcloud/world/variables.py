@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from infra.localcloud.world import lookup
 from infra.localcloud.world.deployments import new_deployment
 from infra.localcloud.world.effects import Change, Effect, with_items
-from infra.localcloud.world.errors import BadInput
+from infra.localcloud.world.errors import BadInput, NotFound
 from infra.localcloud.world.model import Instance, Stamp, World
 
 VARIABLES_MAX = 500
@@ -18,7 +18,10 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
 class UpsertVariables(Struct, frozen=True):
-    """`service_id` None means shared variables of the environment."""
+    """`service_id` None means shared variables of the environment; `sealed` names those that nobody may read from now on.
+
+    A replacement leaves sealed variables that it does not name: who replaces has not been shown them.
+    """
 
     stamp: Stamp
     project_id: str
@@ -27,6 +30,18 @@ class UpsertVariables(Struct, frozen=True):
     values: dict[str, str]
     is_replacing: bool = False
     is_skipping_deploys: bool = False
+    sealed: tuple[str, ...] = ()
+
+
+class ConfigureShared(Struct, frozen=True):
+    """Gives a shared variable to services under its own name, as a reference, and takes it from others."""
+
+    stamp: Stamp
+    project_id: str
+    environment_id: str
+    name: str
+    enabled: tuple[str, ...]
+    disabled: tuple[str, ...]
 
 
 class DeleteVariable(Struct, frozen=True):
@@ -35,6 +50,7 @@ class DeleteVariable(Struct, frozen=True):
     environment_id: str
     service_id: str | None
     name: str
+    is_skipping_deploys: bool = False
 
 
 def checked_variables(values: dict[str, str]) -> dict[str, str]:
@@ -51,14 +67,26 @@ def checked_variables(values: dict[str, str]) -> dict[str, str]:
     return dict(values)
 
 
+def without_sealed(world: World) -> World:
+    """The world as variables may be shown: a sealed value is empty, also where another variable refers to it."""
+    shown = {
+        key: {name: "" if name in sealed else value for name, value in world.variables.get(key, {}).items()}
+        for key, sealed in world.sealed.items()
+    }
+    return with_items(world, variables=shown)
+
+
 def upsert_variables(world: World, command: UpsertVariables) -> Change:
     _check_place(world, command.project_id, command.environment_id, command.service_id)
     key = lookup.variable_key(command.environment_id, command.service_id)
     before = world.variables.get(key, {})
-    after = checked_variables(command.values) if command.is_replacing else {**before, **checked_variables(command.values)}
+    sealed = world.sealed.get(key, ())
+    kept = {name: before[name] for name in sealed if name in before} if command.is_replacing else before
+    after = {**kept, **checked_variables(command.values)}
     if len(after) > VARIABLES_MAX:
         raise BadInput(f"expected at most {VARIABLES_MAX} variables, got {len(after)}")
-    world = with_items(world, variables={key: after})
+    sealed = tuple(sorted({*sealed, *command.sealed} & after.keys()))
+    world = with_items(world, variables={key: after}, sealed={key: sealed or None})
     if command.is_skipping_deploys or after == before:
         return Change(world)
     return _redeployed(world, command.environment_id, command.service_id, command.stamp)
@@ -70,8 +98,30 @@ def delete_variable(world: World, command: DeleteVariable) -> Change:
     before = world.variables.get(key, {})
     if command.name not in before:
         return Change(world)
-    world = with_items(world, variables={key: {name: value for name, value in before.items() if name != command.name}})
+    sealed = tuple(name for name in world.sealed.get(key, ()) if name != command.name)
+    after = {name: value for name, value in before.items() if name != command.name}
+    world = with_items(world, variables={key: after}, sealed={key: sealed or None})
+    if command.is_skipping_deploys:
+        return Change(world)
     return _redeployed(world, command.environment_id, command.service_id, command.stamp)
+
+
+def configure_shared(world: World, command: ConfigureShared) -> Change:
+    _check_place(world, command.project_id, command.environment_id, None)
+    if command.name not in lookup.variables_of(world, command.environment_id, None):
+        raise NotFound("Variable")
+    effects: list[Effect] = []
+    for service_id in (*command.enabled, *command.disabled):
+        stamp = structs.replace(command.stamp, id=command.stamp.child(service_id))
+        place = (command.project_id, command.environment_id, service_id)
+        if service_id in command.enabled:
+            reference = {command.name: f"${{{{shared.{command.name}}}}}"}
+            change = upsert_variables(world, UpsertVariables(stamp, *place, reference))
+        else:
+            change = delete_variable(world, DeleteVariable(stamp, *place, command.name))
+        world = change.world
+        effects.extend(change.effects)
+    return Change(world, tuple(effects))
 
 
 def _check_place(world: World, project_id: str, environment_id: str, service_id: str | None) -> None:

@@ -37,7 +37,7 @@ class Project(Resource[RailwayClient, ProjectInputs]):
     inputs_type: ClassVar = ProjectInputs
     fields: ClassVar = (
         Field("name", PROJECT_NAME, is_required=True),
-        Field("workspaceId", ID, replaces=True),
+        Field("workspaceId", ID, replaces=True, is_kept_when_absent=True),
     )
     outputs: ClassVar = (Output("defaultEnvironmentId"),)
 
@@ -60,6 +60,8 @@ class Project(Resource[RailwayClient, ProjectInputs]):
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[ProjectInputs]) -> Found | None:
         project = await _project(call, recorded.identity)
+        if project is None and recorded.inputs is None:
+            project = await _project_named(call, recorded.identity)
         if project is None:
             return None
         inputs = {"name": project["name"]}
@@ -92,6 +94,12 @@ async def _project(call: Call[RailwayClient], identity: str) -> Data | None:
     answer = await call.client.query_or_none(READ, id=identity)
     project: Data | None = (answer or {}).get("project")
     return None if project is None or project.get("deletedAt") else project
+
+
+async def _project_named(call: Call[RailwayClient], name: str) -> Data | None:
+    """For an import. Names are not unique: of two nobody knows which is meant."""
+    found = only([{"id": each} for each in await _ids_named(call, ProjectInputs(name))])
+    return await _project(call, found["id"]) if found else None
 
 
 async def _ids_named(call: Call[RailwayClient], inputs: ProjectInputs) -> set[str]:

@@ -1,8 +1,9 @@
 """A service and its instance in one environment.
 
-Creation takes two steps, because the API has no one call for both: the service, then its settings and placement. When the
-second fails the service is kept as half made, with its id, and the next `up` finishes it. A source given at creation would
-deploy at once, before there are variables; it is therefore set in the second step, which deploys nothing.
+Creation takes two steps, because the API has no one call for both: the service, then its settings and placement, which are
+staged and committed together with other services'. When the second fails the service is kept as half made, with its id, and
+the next `up` finishes it. A source given at creation would deploy at once, before there are variables; it is therefore set in
+the second step, which deploys nothing.
 """
 
 from __future__ import annotations
@@ -13,24 +14,32 @@ from typing import Any, ClassVar
 
 from infra.provider.comparison import Change, Kind
 from infra.provider.definition import Call, Found, Made, Recorded, Resource
-from infra.provider.errors import Conflict, HalfMade, ProviderError
+from infra.provider.errors import Conflict, HalfMade, NotFound, ProviderError
 from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, plain
 from infra.provider.rules import Choice, ListOf, Text, Whole
 from infra.provider.waiting import until
 from infra.railway.client import Data, RailwayClient, nodes
+from infra.railway.edits import Edited, check_unedited
 from infra.railway.names import ID, SERVICE_NAME
 from infra.railway.operations import load
 from infra.railway.regions import ReplicasByRegion
 from infra.railway.removal import remove
-from infra.railway.service.instance import Instance, ServiceInputs, inputs_from, parsed, update_input
+from infra.railway.service.instance import (
+    Instance,
+    ServiceInputs,
+    config_patch,
+    inputs_from,
+    parsed,
+    settings_of,
+    update_input,
+)
 
 CREATE = load(__file__, "create.graphql")
 LIST = load(__file__, "list.graphql")
 READ = load(__file__, "read.graphql")
 INSTANCE = load(__file__, "instance.graphql")
 PRIVATE_DOMAIN = load(__file__, "private_domain.graphql")
-UPDATE = load(__file__, "update.graphql")
 RENAME = load(__file__, "rename.graphql")
 DELETE = load(__file__, "delete.graphql")
 
@@ -54,8 +63,8 @@ class Service(Resource[RailwayClient, ServiceInputs]):
         Field("preDeployCommand", ListOf(Text(1, 4096), items_max=10)),
         Field("healthcheckPath", Text(1, 1024, r"/\S*", "a path that starts with /")),
         Field("healthcheckTimeoutS", Whole(1, 3600)),
-        Field("restartPolicyType", Choice(("ON_FAILURE", "ALWAYS", "NEVER"))),
-        Field("restartPolicyMaxRetries", Whole(0, 1000)),
+        Field("restartPolicyType", Choice(("ON_FAILURE", "ALWAYS", "NEVER")), is_kept_when_absent=True),
+        Field("restartPolicyMaxRetries", Whole(0, 1000), is_kept_when_absent=True),
         Field("overlapSeconds", Whole(0, 3600)),
         Field("drainingSeconds", Whole(0, 3600)),
         Field("railwayToml", Text(0, 100_000), about="the rendered settings, for the eye only: shown in the diff"),
@@ -95,9 +104,13 @@ class Service(Resource[RailwayClient, ServiceInputs]):
 
     async def update(self, call: Call[RailwayClient], recorded: Recorded[ServiceInputs], inputs: ServiceInputs) -> Made:
         await _rename(call, recorded.identity, inputs.name)
-        return await self._settle(call, recorded.identity, inputs)
+        # Without its outputs it is half made: what is recorded then is a wish and no memory of what was there.
+        remembered = recorded.inputs if recorded.outputs.get("privateDomain") else None
+        return await self._settle(call, recorded.identity, inputs, remembered)
 
-    async def _settle(self, call: Call[RailwayClient], identity: str, inputs: ServiceInputs) -> Made:
+    async def _settle(
+        self, call: Call[RailwayClient], identity: str, inputs: ServiceInputs, remembered: ServiceInputs | None = None
+    ) -> Made:
         """Brings the instance to what is wanted; a failure keeps the service as half made."""
         try:
             found = await until(
@@ -106,12 +119,31 @@ class Service(Resource[RailwayClient, ServiceInputs]):
                 deadline_s=APPEAR_DEADLINE_S,
                 what=f"services/{inputs.name}: its instance in environment {inputs.environment_id}",
             )
-            await _apply(call, identity, found, inputs)
+            if update_input(found, inputs):
+                await self._apply(call, identity, inputs, remembered)
             domain = await _private_domain(call, inputs, identity)
+        except Edited:
+            raise  # nothing was changed: the state stays what it was
         except ProviderError as error:
             reason = f"services/{inputs.name}: made, but its settings are not in effect: {error}; run `up` again to finish it"
             raise HalfMade(identity, {}, (reason,)) from error
         return Made(identity, {"privateDomain": domain})
+
+    async def _apply(
+        self, call: Call[RailwayClient], identity: str, inputs: ServiceInputs, remembered: ServiceInputs | None
+    ) -> None:
+        what = f"services/{inputs.name}"
+
+        async def decide() -> Data:
+            found = await _instance(call, identity, inputs.environment_id)
+            if found is None:
+                raise NotFound(f"{what}: its instance in environment {inputs.environment_id} is gone")
+            if remembered is not None:
+                there = inputs_from(found, remembered)
+                check_unedited(what, self.fields, settings_of(remembered), there, settings_of(inputs))
+            return config_patch(identity, update_input(found, inputs))
+
+        await call.client.staged.commit(call, inputs.environment_id, what, decide)
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[ServiceInputs]) -> Found | None:
         service = await _service(call, recorded.identity)
@@ -176,18 +208,6 @@ async def _rename(call: Call[RailwayClient], identity: str, name: str) -> None:
 
     if await settled() is None:
         await call.client.mutate(RENAME, {"id": identity, "input": {"name": name}}, settled)
-
-
-async def _apply(call: Call[RailwayClient], identity: str, found: Instance, inputs: ServiceInputs) -> None:
-    change = update_input(found, inputs)
-
-    async def settled() -> Data | None:
-        now = await _instance(call, identity, inputs.environment_id)
-        return {} if now and not update_input(now, inputs) else None
-
-    if change:
-        variables = {"serviceId": identity, "environmentId": inputs.environment_id, "input": change}
-        await call.client.mutate(UPDATE, variables, settled)
 
 
 async def _private_domain(call: Call[RailwayClient], inputs: ServiceInputs, identity: str) -> str:

@@ -116,6 +116,37 @@ def update_input(found: Instance, wanted: ServiceInputs) -> Data:
     return change
 
 
+_SECTIONS: Mapping[str, str] = {
+    "source": "source",
+    "rootDirectory": "source",
+    "builder": "build",
+    "buildCommand": "build",
+    "dockerfilePath": "build",
+    "watchPatterns": "build",
+}
+"""Where EnvironmentConfig keeps a field of ServiceInstanceUpdateInput; the others are under `deploy`."""
+
+
+def config_patch(service_id: str, change: Data) -> Data:
+    """ServiceInstanceUpdateInput as a patch of the environment's configuration; empty stays empty."""
+    sections: Data = {}
+    for name, value in change.items():
+        section = _SECTIONS.get(name, "deploy")
+        sections.setdefault(section, {}).update(value if name == section else {name: value})
+    return {"services": {service_id: sections}} if sections else {}
+
+
+def settings_of(inputs: ServiceInputs) -> Data:
+    """What of the inputs is the instance's, under the inputs' wire names; to compare with `inputs_from`."""
+    settings = {_wire(name): getattr(inputs, ours) for name, ours in FIELDS.items()}
+    return {"multiRegionConfig": inputs.multi_region_config, "image": inputs.image, **settings}
+
+
+def _wire(name: str) -> str:
+    """Railway's name of a setting as the inputs' wire name."""
+    return "healthcheckTimeoutS" if name == "healthcheckTimeout" else name
+
+
 def inputs_from(found: Instance, recorded: ServiceInputs | None) -> Data:
     """What the user would have to write to get `found`. Fields at their default are left out, as the user left them out."""
     placement = found.placement
@@ -131,5 +162,5 @@ def inputs_from(found: Instance, recorded: ServiceInputs | None) -> Data:
             value = DEFAULTS.get(name)  # set to the default in words: not drift
             value = given if value == given else None
         if value is not None and (given is not None or recorded is None or name not in _LEFT_ALONE):
-            inputs["healthcheckTimeoutS" if name == "healthcheckTimeout" else name] = value
+            inputs[_wire(name)] = value
     return inputs

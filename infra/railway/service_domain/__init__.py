@@ -31,7 +31,7 @@ class ServiceDomain(Resource[RailwayClient, ServiceDomainInputs]):
     inputs_type: ClassVar = ServiceDomainInputs
     fields: ClassVar = (
         *PLACE_FIELDS,
-        Field("targetPort", Whole(1, 65_535)),
+        Field("targetPort", Whole(1, 65_535), is_kept_when_absent=True),
     )
     outputs: ClassVar = (
         Output("domain", about="host name, with a port where it is not the scheme's own"),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, ClassVar
 
 from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import NotFound
 from infra.provider.fields import Field, Output
-from infra.provider.properties import UNKNOWN, Properties, has_unknown, plain
+from infra.provider.properties import UNKNOWN, Properties, Secret, has_unknown, plain
 from infra.provider.rules import MapOf, Text
 from infra.railway.client import Data, RailwayClient
+from infra.railway.edits import check_unedited
 from infra.railway.names import VARIABLE_NAME
 from infra.railway.operations import load
 from infra.railway.placed import PLACE_FIELDS, PlacedInputs, place_of
@@ -48,17 +49,25 @@ class Variables(Resource[RailwayClient, VariablesInputs]):
         return {"digest": UNKNOWN if has_unknown(variables) else digest(plain(variables))}
 
     async def create(self, call: Call[RailwayClient], inputs: VariablesInputs) -> Made:
-        return await self._put(call, inputs)
+        return await self._put(call, inputs, None)
 
     async def update(self, call: Call[RailwayClient], recorded: Recorded[VariablesInputs], inputs: VariablesInputs) -> Made:
-        return await self._put(call, inputs)
+        return await self._put(call, inputs, recorded.inputs)
 
-    async def _put(self, call: Call[RailwayClient], inputs: VariablesInputs) -> Made:
-        async def settled() -> Data | None:
-            return {} if await _variables(call, inputs.place, inputs.variables) == inputs.variables else None
+    async def _put(self, call: Call[RailwayClient], inputs: VariablesInputs, remembered: VariablesInputs | None) -> Made:
+        what = f"variables of service {inputs.service_id}"
 
-        wanted = {**inputs.place, "variables": inputs.variables, "replace": True, "skipDeploys": True}
-        await call.client.mutate(UPSERT, {"input": wanted}, settled)
+        async def decide() -> Data:
+            ours = inputs.variables.keys() | (remembered.variables.keys() if remembered else set())
+            found = await _variables(call, inputs.place, ours)
+            if found is None:
+                raise NotFound(f"{what}: the service is gone")
+            if remembered is not None:
+                there, wish = {"variables": found}, {"variables": inputs.variables}
+                check_unedited(what, self.fields, {"variables": remembered.variables}, there, wish, is_silent=True)
+            return config_patch(inputs.service_id, found, inputs.variables)
+
+        await call.client.staged.commit(call, inputs.environment_id, what, decide)
         return Made(inputs.identity, {"digest": digest(inputs.variables)})
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[VariablesInputs]) -> Found | None:
@@ -67,7 +76,9 @@ class Variables(Resource[RailwayClient, VariablesInputs]):
         found = await _variables(call, place, set_by_us)
         if found is None:
             return None
-        return Found(recorded.identity, {**place, "variables": found}, {"digest": digest(found)})
+        # Of an import nobody has said yet which values are secret: until then all of them are.
+        shown: Properties = dict(found) if recorded.inputs else {name: Secret(value) for name, value in found.items()}
+        return Found(recorded.identity, {**place, "variables": shown}, {"digest": digest(found)})
 
     async def delete(self, call: Call[RailwayClient], recorded: Recorded[VariablesInputs]) -> None:
         place = recorded.inputs.place if recorded.inputs else place_of(recorded.identity)
@@ -81,7 +92,14 @@ class Variables(Resource[RailwayClient, VariablesInputs]):
             return  # the service went first, and took its variables along
 
 
-async def _variables(call: Call[RailwayClient], place: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str] | None:
+def config_patch(service_id: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> Data:
+    """The patch of the environment's configuration that turns `found` into `wanted`; empty when they agree."""
+    patch: Data = {name: None for name in found if name not in wanted}
+    patch |= {name: {"value": value} for name, value in wanted.items() if found.get(name) != value}
+    return {"services": {service_id: {"variables": patch}}} if patch else {}
+
+
+async def _variables(call: Call[RailwayClient], place: Mapping[str, str], ours: Container[str]) -> dict[str, str] | None:
     answer = await call.client.query_or_none(READ, **place)
     if answer is None:
         return None

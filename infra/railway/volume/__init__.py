@@ -41,7 +41,7 @@ class Volume(Resource[RailwayClient, VolumeInputs]):
         Field("environmentId", ID, is_required=True, replaces=True),
         Field("serviceId", ID, is_required=True),
         Field("mountPath", MOUNT_PATH, is_required=True),
-        Field("region", Choice(REGIONS, ALIASES), replaces=True),
+        Field("region", Choice(REGIONS, ALIASES), replaces=True, is_kept_when_absent=True),
     )
 
     async def create(self, call: Call[RailwayClient], inputs: VolumeInputs) -> Made:

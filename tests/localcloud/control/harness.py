@@ -17,7 +17,8 @@ from infra.localcloud.app import Surroundings, build_app
 from infra.localcloud.conducting.conductor import Conductor
 from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.store import Store
-from infra.localcloud.local_endpoints import Links
+from infra.localcloud.link_settings import Links
+from infra.localcloud.page.sessions import Sessions
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.railway_api.faults import Faults
 from infra.localcloud.world.model import World
@@ -157,6 +158,8 @@ async def _run(
             Faults(),
             lambda: stopped.append(True),
             {},
+            "http://127.0.0.1:8700/page/",
+            Sessions(),
         )
         app = build_app(Cloud(keeper, plane, conductor, "test"), around)
         client = httpx.AsyncClient(

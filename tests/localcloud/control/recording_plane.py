@@ -9,6 +9,7 @@ from pathlib import Path
 
 from infra.localcloud.plane.interface import (
     REGIONS,
+    Backup,
     BuildFailed,
     DatabaseSpec,
     Exited,
@@ -19,6 +20,7 @@ from infra.localcloud.plane.interface import (
     Route,
     StartFailed,
 )
+from infra.localcloud.plane.link_quality import LinkQuality
 
 
 class RecordingPlane:
@@ -31,7 +33,9 @@ class RecordingPlane:
         self.databases: dict[str, DatabaseSpec] = {}
         self.gateways: dict[str, Mapping[str, str]] = {}
         self.routes: dict[str, Sequence[Route]] = {}
-        self.links: dict[tuple[str, str], tuple[float, bool]] = {}
+        self.links: dict[tuple[str, str], LinkQuality] = {}
+        self.kept_backups: list[Backup] = []
+        self.also_running: set[str] = set()  # of databases and gateways, that `status` shows
         self.usage: dict[str, tuple[int, float]] = {}
         self.pids: dict[str, int] = {}
         self.lines: dict[str, list[LogLine]] = {}
@@ -65,8 +69,8 @@ class RecordingPlane:
                 text = text.replace(address, f"near-{own}({address})")
         return text
 
-    async def set_link(self, from_region: str, to_region: str, rtt_ms: float, is_cut: bool = False) -> None:
-        self.links[from_region, to_region] = (rtt_ms, is_cut)
+    async def set_link(self, from_region: str, to_region: str, quality: LinkQuality) -> None:
+        self.links[from_region, to_region] = quality
 
     async def prepare_bundle(self, archive: Path, digest: str) -> Path:
         if self.build_fails:
@@ -116,6 +120,24 @@ class RecordingPlane:
         assert self.databases[key].primary_key is not None
         self.calls.append(f"replay_delay {delay_ms}")
 
+    async def promote_database(self, standby_key: str) -> None:
+        if self.databases[standby_key].primary_key is None:
+            raise PlaneError("expected a standby")
+        self.calls.append(f"promote {standby_key}")
+
+    async def back_up_database(self, key: str) -> Backup:
+        made = Backup(f"backup-{len(self.kept_backups) + 1}", 1000.0 + len(self.kept_backups))
+        self.kept_backups.append(made)
+        return made
+
+    def backups(self, key: str) -> list[Backup]:
+        return list(self.kept_backups)
+
+    async def restore_database(self, key: str, at_s: float | None) -> None:
+        if not any(at_s is None or found.completed_s <= at_s for found in self.kept_backups):
+            raise PlaneError("no backup from before that moment")
+        self.calls.append(f"restore {key} {at_s}")
+
     def send_signal(self, key: str, number: signal.Signals) -> None:
         self.calls.append(f"{number.name} {key}")
 
@@ -140,10 +162,12 @@ class RecordingPlane:
 
     def status(self) -> list[ProcessStatus]:
         return [
-            ProcessStatus(key, self.pids.get(key, 1), True, None, 0, *self.usage.get(key, (None, None))) for key in self.running
+            ProcessStatus(key, self.pids.get(key, 1), True, None, 0, *self.usage.get(key, (None, None)))
+            for key in (*self.running, *self.also_running)
         ]
 
     def end(self, key: str, exit_code: int) -> None:
         """A process ends by itself."""
         self.running.pop(key, None)
+        self.also_running.discard(key)
         self._events.put_nowait(Exited(key, exit_code, ("goodbye",)))

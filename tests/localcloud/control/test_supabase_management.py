@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,10 +9,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
-from infra.localcloud.local_endpoints import Links
 from infra.localcloud.world.supabase import SetSupabaseStatus
 from tests.localcloud.control.harness import Harness
-from tests.localcloud.control.recording_plane import RecordingPlane
 
 pytestmark = pytest.mark.anyio
 NEW = {"name": "demo", "organization_id": "org", "db_pass": "p@ss/word", "region": "us-west-1"}
@@ -150,34 +147,6 @@ async def test_without_the_token_nothing_is_said(cloud: Harness, method: str):
         response: httpx.Response = await cloud.client.request(method, path, headers={"Authorization": "Bearer wrong"})
         assert response.status_code in (401, 405)
     assert cloud.stopped == []
-
-
-async def test_links_can_be_set_for_all_or_one_direction(cloud: Harness):
-    assert len((await cloud.client.post("/_local/links", json={"rtt_ms": 50})).json()["links"]) == 12
-    one = {"rtt_ms": 80, "from": "us-west2", "to": "us-east4-eqdc4a", "cut": True}
-    await cloud.client.post("/_local/links", json=one)
-    assert cloud.plane.links["us-west2", "us-east4-eqdc4a"] == (80, True)
-    assert cloud.plane.links["us-east4-eqdc4a", "us-west2"] == (50, False)
-    for wrong in ({"rtt_ms": -1}, {"rtt_ms": 1e9}, {"rtt_ms": 1, "from": "mars"}, {}, {"rtt_ms": 1, "x": 1}):
-        assert (await cloud.client.post("/_local/links", json=wrong)).status_code == 400
-
-
-def test_links_are_kept_until_a_round_trip_is_given_for_all(tmp_path: Path):
-    """Who cut a link to see what happens restarts the daemon too; the cut must still be there."""
-    path = tmp_path / "links.json"
-    first = Links(path, None)
-    first.table["us-west2", "us-east4-eqdc4a"] = (80.0, True)
-    first.write()
-    assert Links(path, None).table == first.table
-    assert set(Links(path, 5.0).table.values()) == {(5.0, False)}
-    assert set(Links(path, None).table.values()) == {(5.0, False)}
-
-
-async def test_kept_links_reach_the_plane(tmp_path: Path):
-    links, plane = Links(tmp_path / "links.json", None), RecordingPlane()
-    links.table["us-west2", "us-east4-eqdc4a"] = (80.0, True)
-    await links.apply(plane)
-    assert plane.links == {("us-west2", "us-east4-eqdc4a"): (80.0, True)}
 
 
 async def test_reset_ends_everything(cloud: Harness):

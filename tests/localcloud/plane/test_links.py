@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from infra.localcloud.plane import links as links_module
+from infra.localcloud.plane.link_quality import LinkQuality
 from infra.localcloud.plane.links import Link, Links
 
 from .waiting import DEADLINE_S, eventually
@@ -33,8 +35,8 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.write_eof()
 
 
-def link(octet: int, port: int, rtt_ms: float = RTT_MS, is_cut: bool = False) -> Link:
-    return Link(f"127.{octet}.3.2", "127.0.0.1", (port,), rtt_ms, is_cut)
+def link(octet: int, port: int, rtt_ms: float = RTT_MS, **more: Any) -> Link:
+    return Link(f"127.{octet}.3.2", "127.0.0.1", (port,), LinkQuality(rtt_ms, **more))
 
 
 async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> float:
@@ -145,3 +147,52 @@ async def test_a_connection_closed_from_both_sides_leaves_nothing_behind(relays:
         assert await reader.read() == b"abc"
     writer.close()
     await eventually(lambda: relays.open_ends() == 0)
+
+
+async def test_a_partition_is_silent_and_what_was_held_arrives_when_it_heals(relays: Links, listen: Listen, octet: int) -> None:
+    """Unlike a cut nobody is told: who waits goes on waiting, who connects hangs, and nothing is lost in the end."""
+    port = await listen(echo)
+    place = f"127.{octet}.3.2"
+    await relays.follow([link(octet, port, rtt_ms=2.0)])
+    reader, writer = await asyncio.open_connection(place, port)
+    await asked(reader, writer)
+    assert await relays.follow([link(octet, port, rtt_ms=2.0, is_partitioned=True)]) == []
+    writer.write(b"held")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(reader.readexactly(1), 0.1)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.open_connection(place, port), 0.1)
+    assert await relays.follow([link(octet, port, rtt_ms=2.0)]) == []
+    async with asyncio.timeout(DEADLINE_S):
+        assert await reader.readexactly(4) == b"held"
+    again, other = await asyncio.open_connection(place, port)
+    await asked(again, other)
+    writer.close()
+    other.close()
+
+
+async def test_lost_connections_break_for_both_sides_in_the_order_of_the_seed(relays: Links, listen: Listen, octet: int) -> None:
+    port = await listen(echo)
+
+    async def story() -> list[bool]:
+        await relays.follow([])
+        await relays.follow([link(octet, port, rtt_ms=0.0, loss_rate=0.5, seed=3)])
+        return [await survives(f"127.{octet}.3.2", port) for _ in range(20)]
+
+    first = await story()
+    assert first == await story()
+    assert {True, False} == set(first)
+    await eventually(lambda: relays.open_ends() == 0)
+
+
+async def survives(place: str, port: int) -> bool:
+    """Whether one connection carries ten questions and their answers."""
+    try:
+        reader, writer = await asyncio.open_connection(place, port)
+        for _ in range(10):
+            await asked(reader, writer)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return False
+    finally:
+        writer.close()
+    return True

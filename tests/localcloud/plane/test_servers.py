@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from infra.localcloud.plane.interface import DatabaseSpec, PlaneError, ReplicaSpec, Route, StartFailed
+from infra.localcloud.plane.link_quality import LinkQuality
 from infra.localcloud.plane.local import LocalPlane
 from infra.localcloud.plane.mail import MailSink
 
@@ -210,9 +211,9 @@ async def test_two_regions_are_served_near_first_and_fail_over(plane: LocalPlane
         far = await client.get("/")
         assert (far.status_code, far.headers["x-railway-upstream-zone"]) == (200, f"railway/{WEST}")
         assert far.elapsed.total_seconds() >= 0.018
-        await plane.set_link(EUROPE, WEST, 20.0, is_cut=True)
+        await plane.set_link(EUROPE, WEST, LinkQuality(is_cut=True))
         assert (await client.get("/")).status_code == 502
-        await plane.set_link(EUROPE, WEST, 0.0)
+        await plane.set_link(EUROPE, WEST, LinkQuality(rtt_ms=0.0))
         assert (await client.get("/")).status_code == 200
 
 

@@ -11,6 +11,27 @@ from typing import Any
 import pulumi
 
 from infra.provider.resource_class import Attribute, NativeResource
+from infra.railway.resources.networking import CustomDomain, EgressGateway, PrivateNetworkEndpoint, ServiceCdn, TcpProxy
+from infra.railway.resources.tokens import ProjectToken
+from infra.railway.resources.variables import SharedVariables, Variable
+
+__all__ = [
+    "CustomDomain",
+    "Deployment",
+    "EgressGateway",
+    "Environment",
+    "PrivateNetworkEndpoint",
+    "Project",
+    "ProjectToken",
+    "Service",
+    "ServiceCdn",
+    "ServiceDomain",
+    "SharedVariables",
+    "TcpProxy",
+    "Variable",
+    "Variables",
+    "Volume",
+]
 
 
 class Project(NativeResource):
@@ -32,7 +53,7 @@ class Project(NativeResource):
 
 
 class Environment(NativeResource):
-    """One isolated copy of a project's services."""
+    """One isolated copy of a project's services: empty, or made from `source_environment_id` with all that is in it."""
 
     name = Attribute[str]()
     project_id = Attribute[str]()
@@ -43,9 +64,19 @@ class Environment(NativeResource):
         *,
         project_id: pulumi.Input[str],
         name: pulumi.Input[str],
+        source_environment_id: pulumi.Input[str] | None = None,
+        ephemeral: pulumi.Input[bool] | None = None,
+        skip_initial_deploys: pulumi.Input[bool] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("railway:index:Environment", resource_name, {"project_id": project_id, "name": name}, [], opts)
+        inputs = {
+            "project_id": project_id,
+            "name": name,
+            "source_environment_id": source_environment_id,
+            "ephemeral": ephemeral,
+            "skip_initial_deploys": skip_initial_deploys,
+        }
+        super().__init__("railway:index:Environment", resource_name, inputs, [], opts)
 
 
 class Service(NativeResource):

@@ -1,0 +1,154 @@
+"""`cloud fault`: what goes wrong in the local cloud, on request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from infra.cli.cloud import require_cloud
+from infra.cli.errors import UsageError
+from infra.cli.home import open_home
+from infra.cli.options import example, json_option
+from infra.cli.screen import Screen
+
+RATE = click.FloatRange(0, 1)
+name_argument = click.argument("name")
+
+
+@click.group("fault", epilog=example("./cached-auth cloud fault kill auth/us-west2/1", "./cached-auth cloud fault clear"))
+def fault() -> None:
+    """Make things go wrong: the API, a process, a link, a standby.
+
+    NAME is a name that `cloud status` shows, or enough of its words in their order: auth/us-west2/1, standby, primary.
+    """
+
+
+@fault.command("api", epilog=example("./cached-auth cloud fault api --error-rate 0.05 --throttle-rate 0.02 --seed 7"))
+@click.option("--error-rate", type=RATE, help="Share of requests answered with 'Problem processing request'; nothing is done.")
+@click.option("--throttle-rate", type=RATE, help="Share of requests answered with 429.")
+@click.option("--lost-answer-rate", type=RATE, help="Share of requests that are carried out and whose answer is lost.")
+@click.option("--delay-ms", type=click.FloatRange(0), help="Every answer this much later.")
+@click.option("--seed", type=int, help="The same order of requests meets the same faults.")
+@click.option("--requests-per-second", type=click.IntRange(1), help="Limit per token.")
+@click.option("--requests-per-hour", type=click.IntRange(1), help="Limit per token.")
+@click.option("--projects-per-minute", type=click.IntRange(1), help="Limit of new projects per token.")
+@json_option
+def api(is_json: bool, **given: float | None) -> int:
+    """Faults and limits of the GraphQL API. Replaces what was set; what is left out is off."""
+    limits = ("requests_per_second", "requests_per_hour", "projects_per_minute")
+    asked = {name: value for name, value in given.items() if value is not None}
+    body = {
+        "graphql": {name: value for name, value in asked.items() if name not in limits},
+        "rate_limit": {name: value for name, value in asked.items() if name in limits},
+    }
+    answer = require_cloud(open_home()).ask("POST", "/_local/faults", body)
+    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asked.items())
+    return _tell(is_json, answer, f"the API's faults: {told or 'none'}")
+
+
+def _on_process(action: str, summary: str, sample: str, told: str) -> click.Command:
+    @fault.command(action, help=summary, epilog=example(f"./cached-auth cloud fault {action} {sample}"))
+    @name_argument
+    @json_option
+    def run(name: str, is_json: bool) -> int:
+        answer = require_cloud(open_home()).ask("POST", "/_local/faults/processes", {"key": name, "action": action})
+        return _tell(is_json, answer, f"{told} {answer['name']} ({answer['key']})")
+
+    return run
+
+
+_on_process("kill", "End a process at once (SIGKILL). It comes back by its own policy.", "auth/us-west2/1", "killed")
+_on_process("pause", "Stop a process without ending it (SIGSTOP): it keeps its connections and says nothing.", "cache", "paused")
+_on_process("resume", "Let a paused process go on.", "cache", "resumed")
+_on_process("down", "Kill a database or gateway and keep it down, as a machine that is gone.", "primary", "took down")
+_on_process("up", "Bring back what was taken down.", "primary", "called up")
+
+
+@fault.command("link", epilog=example("./cached-auth cloud fault link us-west2 europe-west4-drams3a --partition"))
+@click.argument("from_region", metavar="FROM")
+@click.argument("to_region", metavar="TO")
+@click.option("--cut", "state", flag_value="cut", help="Reset what is open, refuse what comes.")
+@click.option("--partition", "state", flag_value="partitioned", help="Silence: connecting hangs, open connections wait.")
+@click.option("--heal", "state", flag_value="healed", help="Neither cut nor partitioned, nothing lost, no jitter.")
+@click.option("--rtt-ms", type=click.FloatRange(0, 10_000), help="Round trip.")
+@click.option("--jitter-ms", type=click.FloatRange(0, 10_000), help="A round trip takes up to this much longer.")
+@click.option("--loss-rate", type=RATE, help="Share of connections that break.")
+@click.option("--seed", type=int, help="The same order of connections meets the same losses.")
+@click.option("--one-way", is_flag=True, help="Only connections opened in FROM towards TO.")
+@json_option
+def link(from_region: str, to_region: str, state: str | None, one_way: bool, is_json: bool, **given: float | None) -> int:
+    """Change the link between two regions; what is not named stays. FROM or TO may be `all`."""
+    body: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if state == "healed":
+        body = {"cut": False, "partitioned": False, "jitter_ms": 0, "loss_rate": 0, "seed": None} | body
+    elif state is not None:
+        body[state] = True
+    if not body:
+        raise UsageError(
+            "expected what to change: --cut, --partition, --heal, --rtt-ms, --jitter-ms, --loss-rate or --seed",
+            "./cached-auth cloud fault link --help",
+        )
+    body |= {end: region for end, region in (("from", from_region), ("to", to_region)) if region != "all"}
+    answer = require_cloud(open_home()).ask("POST", "/_local/links", {**body, "both": not one_way})
+    return _tell(is_json, answer, f"link {from_region} {'->' if one_way else '<->'} {to_region}: {_link_words(state, given)}")
+
+
+def _link_words(state: str | None, given: dict[str, float | None]) -> str:
+    settings = [f"{name.replace('_', ' ')} {value}" for name, value in given.items() if value is not None]
+    return ", ".join([*([state] if state else []), *settings])
+
+
+@fault.command("standby", epilog=example("./cached-auth cloud fault standby standby/eu-central-1 --replay-delay-ms 2000"))
+@name_argument
+@click.option(
+    "--replay-delay-ms", type=click.IntRange(0, 3_600_000), required=True, help="Apply what it receives this much later."
+)
+@json_option
+def standby(name: str, replay_delay_ms: int, is_json: bool) -> int:
+    """Let a standby lag behind its primary; 0 lets it catch up."""
+    body = {"identifier": name, "replay_delay_ms": replay_delay_ms}
+    answer = require_cloud(open_home()).ask("POST", "/_local/faults/standbys", body)
+    return _tell(is_json, answer, f"{name} replays {replay_delay_ms} ms later")
+
+
+@fault.command("list", epilog=example("./cached-auth cloud fault list --json"))
+@json_option
+def list_faults(is_json: bool) -> int:
+    """What is switched on."""
+    cloud = require_cloud(open_home())
+    api_faults, status = cloud.ask("GET", "/_local/faults"), cloud.status()
+    links = [found for found in status["links"] if _is_faulty(found)]
+    held = [found["name"] for found in status["databases"] if found["is_held"]]
+    if is_json:
+        return _tell(True, {"api": api_faults, "links": links, "down": held}, "")
+    lines = [f"api {name.replace('_', ' ')} {value}" for part in api_faults.values() for name, value in part.items() if value]
+    lines += [f"link {found['from']} -> {found['to']}: {_fault_words(found)}" for found in links]
+    lines += [f"down {name}" for name in held]
+    return _tell(False, None, "\n".join(lines) or "nothing is switched on")
+
+
+def _is_faulty(found: dict[str, Any]) -> bool:
+    return any(found[name] for name in ("cut", "partitioned", "jitter_ms", "loss_rate"))
+
+
+def _fault_words(found: dict[str, Any]) -> str:
+    words = [name for name in ("cut", "partitioned") if found[name]]
+    return ", ".join([*words, *(f"{name.replace('_', ' ')} {found[name]}" for name in ("jitter_ms", "loss_rate") if found[name])])
+
+
+@fault.command("clear", epilog=example("./cached-auth cloud fault clear"))
+@json_option
+def clear(is_json: bool) -> int:
+    """End every fault: API, links, paused and held processes, lagging standbys. Round trips stay."""
+    answer = require_cloud(open_home()).ask("DELETE", "/_local/faults")
+    return _tell(is_json, answer, "all faults are off")
+
+
+def _tell(is_json: bool, document: Any, words: str) -> int:
+    screen = Screen(is_json)
+    if is_json:
+        screen.result(document)
+    else:
+        screen.say(words)
+    return 0

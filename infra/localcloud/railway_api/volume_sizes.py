@@ -1,0 +1,35 @@
+"""How large a volume is: its directory's files, measured off the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+MEGABYTE = 1_000_000
+FILES_MAX = 100_000  # a figure for a page of a list must not walk for minutes; beyond this it is a lower bound
+
+
+async def used_mb(directory: Path) -> float:
+    return await asyncio.to_thread(_used_bytes, directory) / MEGABYTE
+
+
+def _used_bytes(directory: Path) -> int:
+    total = count = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            try:
+                total += Path(folder, name).lstat().st_size
+            except FileNotFoundError:  # written and removed meanwhile
+                continue
+            count += 1
+            if count >= FILES_MAX:
+                return total
+    return total
+
+
+async def room_mb(directory: Path) -> int:
+    """The whole disk that holds it: no quota of its own limits a volume here."""
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    return (await asyncio.to_thread(shutil.disk_usage, existing)).total // MEGABYTE

@@ -1,0 +1,163 @@
+"""What Railway's CLI and Terraform's provider read and set beside the life cycle of their resources."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.localcloud.control.harness import ApiError, Harness
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_projects_are_found_through_the_workspace_as_the_cli_looks_for_them(cloud: Harness):
+    place = await cloud.project()
+    found = await cloud.gql(
+        """{ externalWorkspaces { id } me { workspaces { id name team { id } projects(first: 500) { edges { node {
+            id deletedAt environments { edges { node { id canAccess meta { prNumber } } } } } } } } } }"""
+    )
+    (workspace,) = found["me"]["workspaces"]
+    assert found["externalWorkspaces"] == []
+    environment = {"id": place[1], "canAccess": True, "meta": None}
+    node = {"id": place[0], "deletedAt": None, "environments": {"edges": [{"node": environment}]}}
+    assert workspace["projects"]["edges"] == [{"node": node}]
+    asked = "query ($i: String!) { workspace(workspaceId: $i) { id team { id } projects(first: 0) { edges { cursor } } } }"
+    assert await cloud.gql(asked, i=workspace["id"]) == {
+        "workspace": {"id": workspace["id"], "team": None, "projects": {"edges": []}}
+    }
+    with pytest.raises(ApiError, match="Not Authorized"):
+        await cloud.gql(asked, i="another")
+
+
+async def test_project_keeps_its_switches_and_its_base_environment(cloud: Harness):
+    place = await cloud.project()
+    made = await cloud.gql(
+        "mutation ($i: EnvironmentCreateInput!) { environmentCreate(input: $i) { id } }",
+        i={"projectId": place[0], "name": "staging"},
+    )
+    staging = made["environmentCreate"]["id"]
+    update = """mutation ($p: String!, $i: ProjectUpdateInput!) { projectUpdate(id: $p, input: $i) {
+        name isPublic prDeploys botPrEnvironments baseEnvironmentId workspace { name } buckets { edges { cursor } } } }"""
+    changed = await cloud.gql(update, p=place[0], i={"prDeploys": True, "baseEnvironmentId": staging})
+    assert changed["projectUpdate"] == {
+        "name": "demo",
+        "isPublic": False,
+        "prDeploys": True,
+        "botPrEnvironments": False,
+        "baseEnvironmentId": staging,
+        "workspace": {"name": "local"},
+        "buckets": {"edges": []},
+    }
+    other = await cloud.project()
+    with pytest.raises(ApiError, match="baseEnvironmentId must be an environment of the project"):
+        await cloud.gql(update, p=place[0], i={"baseEnvironmentId": other[1]})
+
+
+async def test_project_from_a_repository_is_refused(cloud: Harness):
+    with pytest.raises(ApiError, match="builds no repositories"):
+        await cloud.gql(
+            "mutation ($i: ProjectCreateInput!) { projectCreate(input: $i) { id } }",
+            i={"repo": {"branch": "main", "fullRepoName": "acme/api"}},
+        )
+
+
+async def test_repository_of_a_service_has_a_trigger_and_no_other_has(cloud: Harness):
+    place = await cloud.project()
+    asked = """query ($p: String!, $e: String!, $s: String!) {
+        deploymentTriggers(projectId: $p, environmentId: $e, serviceId: $s) { edges { node { branch repository provider } } } }"""
+    linked = await cloud.service(place, "api", source={"repo": "acme/api"}, branch="next")
+    plain = await cloud.service(place, "plain")
+    found = await cloud.gql(asked, p=place[0], e=place[1], s=linked)
+    node = {"branch": "next", "repository": "acme/api", "provider": "github"}
+    assert found["deploymentTriggers"]["edges"] == [{"node": node}]
+    found = await cloud.gql(asked, p=place[0], e=place[1], s=plain)
+    assert found["deploymentTriggers"]["edges"] == []
+
+
+async def test_instances_are_found_from_the_service_and_the_volume(cloud: Harness):
+    """Terraform's provider reads both that way."""
+    place = await cloud.project()
+    service_id = await cloud.service(place)
+    await cloud.update(place, service_id, railwayConfigFile="infra/railway.toml", ipv6EgressEnabled=True)
+    await cloud.gql(
+        "mutation ($i: VolumeCreateInput!) { volumeCreate(input: $i) { id } }",
+        i={"projectId": place[0], "environmentId": place[1], "serviceId": service_id, "mountPath": "/data"},
+    )
+    found = await cloud.gql(
+        """query ($s: String!, $p: String!) {
+            service(id: $s) { serviceInstances { edges { node {
+                environmentId railwayConfigFile ipv6EgressEnabled nextCronRunAt } } } }
+            project(id: $p) { volumes { edges { node { volumeInstances { edges { node {
+                serviceId mountPath currentSizeMB sizeMB deletedAt service { name } environment { id } } } } } } } } }""",
+        s=service_id,
+        p=place[0],
+    )
+    (instance,) = (edge["node"] for edge in found["service"]["serviceInstances"]["edges"])
+    assert instance == {
+        "environmentId": place[1],
+        "railwayConfigFile": "infra/railway.toml",
+        "ipv6EgressEnabled": True,
+        "nextCronRunAt": None,
+    }
+    (volume,) = (edge["node"] for edge in found["project"]["volumes"]["edges"])
+    (mounted,) = (edge["node"] for edge in volume["volumeInstances"]["edges"])
+    assert mounted.pop("sizeMB") > 0
+    assert mounted == {
+        "serviceId": service_id,
+        "mountPath": "/data",
+        "currentSizeMB": 0.0,
+        "deletedAt": None,
+        "service": {"name": "web"},
+        "environment": {"id": place[1]},
+    }
+
+
+async def test_size_of_a_volume_is_what_its_files_take(cloud: Harness):
+    place = await cloud.project()
+    service_id = await cloud.service(place)
+    made = await cloud.gql(
+        "mutation ($i: VolumeCreateInput!) { volumeCreate(input: $i) { id } }",
+        i={"projectId": place[0], "environmentId": place[1], "serviceId": service_id, "mountPath": "/data"},
+    )
+    inside = cloud.directory / "volumes" / made["volumeCreate"]["id"] / "deep"
+    inside.mkdir(parents=True)
+    (inside / "rows").write_bytes(bytes(1_500_000))
+    found = await cloud.gql(
+        "query ($e: String!) { environment(id: $e) { volumeInstances { edges { node { currentSizeMB } } } } }", e=place[1]
+    )
+    assert found["environment"]["volumeInstances"]["edges"] == [{"node": {"currentSizeMB": 1.5}}]
+
+
+async def test_older_deploy_mutation_deploys_and_says_yes(cloud: Harness):
+    place, service_id, _ = await cloud.web()
+    asked = "mutation ($e: String!, $s: String!) { serviceInstanceDeploy(environmentId: $e, serviceId: $s, latestCommit: true) }"
+    assert await cloud.gql(asked, e=place[1], s=service_id) == {"serviceInstanceDeploy": True}
+    await cloud.until(lambda: [one.status.value for one in cloud.world.deployments.values()][-1] == "SUCCESS")
+    assert len(cloud.world.deployments) == 2
+
+
+async def test_variables_for_a_deployment_are_the_rendered_ones(cloud: Harness):
+    place = await cloud.project()
+    service_id = await cloud.service(place, variables={"A": "1", "B": "${{A}}2"})
+    found = await cloud.gql(
+        """query ($p: String!, $e: String!, $s: String!) {
+            variablesForServiceDeployment(projectId: $p, environmentId: $e, serviceId: $s) }""",
+        p=place[0],
+        e=place[1],
+        s=service_id,
+    )
+    assert found["variablesForServiceDeployment"]["B"] == "12"
+    assert found["variablesForServiceDeployment"]["RAILWAY_SERVICE_NAME"] == "web"
+
+
+async def test_cli_may_tell_of_its_commands(cloud: Harness):
+    event = {
+        "command": "status",
+        "durationMs": 3,
+        "success": True,
+        "os": "linux",
+        "arch": "x86_64",
+        "cliVersion": "5",
+        "isCi": False,
+    }
+    told = await cloud.gql("mutation ($i: CliEventTrackInput!) { cliEventTrack(input: $i) }", i=event)
+    assert told == {"cliEventTrack": True}

@@ -1,0 +1,115 @@
+"""TCP proxies and custom domains: what the API says of them, and where the edges are told to lead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.localcloud.control.harness import ApiError, Harness
+
+pytestmark = pytest.mark.anyio
+PROXIES = (
+    "query ($e: String!, $s: String!) { tcpProxies(environmentId: $e, serviceId: $s) { id domain proxyPort applicationPort } }"
+)
+COMMIT = "mutation ($e: String!, $p: EnvironmentConfig) { environmentPatchCommit(environmentId: $e, patch: $p) }"
+CREATE_DOMAIN = """mutation ($i: CustomDomainCreateInput!) { customDomainCreate(input: $i) {
+    id domain status { verified dnsRecords { fqdn zone hostlabel recordType requiredValue } } } }"""
+
+
+async def committed(cloud: Harness, place: tuple[str, str], service_id: str, **networking: Any) -> None:
+    await cloud.gql(COMMIT, e=place[1], p={"services": {service_id: {"networking": networking}}})
+
+
+async def proxies(cloud: Harness, place: tuple[str, str], service_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await cloud.gql(PROXIES, e=place[1], s=service_id))["tcpProxies"]
+    return found
+
+
+async def test_tcp_proxy_of_a_patch_leads_to_the_service_and_goes_with_it(cloud: Harness) -> None:
+    place, service_id, deployment_id = await cloud.web()
+    await committed(cloud, place, service_id, tcpProxies={"5432": {}, "6379": {}})
+    first, second = await proxies(cloud, place, service_id)
+    assert (first["applicationPort"], second["applicationPort"]) == (5432, 6379)
+    assert first["proxyPort"] != second["proxyPort"]
+    assert list(cloud.world.deployments) == [deployment_id], "a proxy needs no deployment"
+
+    def routes() -> dict[int, Any]:
+        return {route.port: route for route in cloud.plane.routes["us-west2"] if route.is_tcp}
+
+    await cloud.until(lambda: set(routes()) == {first["proxyPort"], second["proxyPort"]})
+    route = routes()[first["proxyPort"]]
+    (replica,) = cloud.world.deployments[deployment_id].replicas
+    assert (route.address, route.upstreams) == (first["domain"], {"us-west2": ((replica.address, 5432),)})
+    await committed(cloud, place, service_id, tcpProxies={"5432": None, "6379": {}})
+    assert await proxies(cloud, place, service_id) == [second], "what is there and wanted stays as it is"
+    await cloud.until(lambda: set(routes()) == {second["proxyPort"]})
+    await cloud.gql("mutation ($i: String!) { serviceDelete(id: $i) }", i=service_id)
+    await cloud.until(lambda: routes() == {})
+    assert cloud.world.tcp_proxies == {}
+
+
+async def test_custom_domain_is_found_by_its_name_in_every_region(cloud: Harness) -> None:
+    regions = {"us-west2": {"numReplicas": 1}, "europe-west4-drams3a": {"numReplicas": 1}}
+    place, service_id, _ = await cloud.web(multiRegionConfig=regions)
+    wanted = {"projectId": place[0], "environmentId": place[1], "serviceId": service_id, "domain": "API.example.com"}
+    made = (await cloud.gql(CREATE_DOMAIN, i={**wanted, "targetPort": 9000}))["customDomainCreate"]
+    (record,) = made["status"]["dnsRecords"]
+    assert made["domain"] == "api.example.com"
+    assert (record["fqdn"], record["zone"], record["hostlabel"]) == ("api.example.com", "example.com", "api")
+
+    def routes() -> list[Any]:
+        return [route for table in cloud.plane.routes.values() for route in table if route.is_by_host]
+
+    await cloud.until(lambda: len(routes()) == 2)
+    assert {route.region for route in routes()} == set(regions)
+    assert record["requiredValue"] in {route.address for route in routes()}
+    assert all(port == 9000 for route in routes() for group in route.upstreams.values() for _, port in group)
+    config = (await cloud.gql("query ($e: String!) { environment(id: $e) { config } }", e=place[1]))["environment"]["config"]
+    assert config["services"][service_id]["networking"]["customDomains"] == {"api.example.com": {"port": 9000}}
+    with pytest.raises(ApiError, match="already in use"):
+        await cloud.gql(CREATE_DOMAIN, i=wanted)
+    await committed(cloud, place, service_id, customDomains={"api.example.com": {"port": 9001}, "b.example.com": {}})
+    assert {found.domain: found.target_port for found in cloud.world.custom_domains.values()} == {
+        "api.example.com": 9001,
+        "b.example.com": None,
+    }
+    await committed(cloud, place, service_id, customDomains={"api.example.com": None, "b.example.com": None})
+    await cloud.until(lambda: routes() == [])
+
+
+@pytest.mark.parametrize(
+    ("networking", "message"),
+    [
+        ({"tcpProxies": {"http": {}}}, "networking.tcpProxies.http: expected a port"),
+        ({"tcpProxies": {"0": {}}}, "networking.tcpProxies.0: expected a port"),
+        ({"customDomains": {"nodots": {}}}, "domain: expected a host name"),
+        ({"customDomains": {"a.example.com": {"port": "80"}}}, "a.example.com.port: expected an integer"),
+        ({"customDomains": {"a.example.com": {"port": 70000}}}, "targetPort: expected 1 to 65535"),
+        ({"udpProxies": {}}, "networking.udpProxies: not known"),
+    ],
+)
+async def test_wrong_networking_is_refused_with_its_path(cloud: Harness, networking: dict[str, Any], message: str) -> None:
+    place = await cloud.project()
+    service_id = await cloud.service(place)
+    with pytest.raises(ApiError, match=message):
+        await committed(cloud, place, service_id, **networking)
+
+
+async def test_a_stranger_learns_nothing_of_proxies_and_domains(cloud: Harness) -> None:
+    """A project token of another project must not even hear whether an id exists."""
+    place, service_id, _ = await cloud.web()
+    await committed(cloud, place, service_id, tcpProxies={"5432": {}}, customDomains={"a.example.com": {}})
+    other = await cloud.project()
+    token = await cloud.gql(
+        "mutation ($i: ProjectTokenCreateInput!) { projectTokenCreate(input: $i) }",
+        i={"projectId": other[0], "environmentId": other[1], "name": "t"},
+    )
+    headers = {"Authorization": "", "Project-Access-Token": token["projectTokenCreate"]}
+    (proxy,), (domain,) = cloud.world.tcp_proxies, cloud.world.custom_domains
+    for identity in (proxy, "nothing"):
+        with pytest.raises(ApiError, match="Not Authorized"):
+            await cloud.gql("mutation ($i: String!) { tcpProxyDelete(id: $i) }", headers, i=identity)
+    for identity in (domain, "nothing"):
+        with pytest.raises(ApiError, match="Not Authorized"):
+            await cloud.gql("mutation ($i: String!) { customDomainDelete(id: $i) }", headers, i=identity)

@@ -1,0 +1,128 @@
+"""The page opens with a link that works once, and what it opens is less than the account's token does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.localcloud.page.serving import FILES, STATIC
+from infra.localcloud.page.sessions import CODE_LIFE_S, SESSION_LIFE_S, SESSIONS_MAX, Sessions
+from infra.localcloud.page.traffic import access_lines, traffic_of
+from infra.localcloud.plane.interface import LogLine
+from tests.localcloud.control.harness import Harness, running
+
+anyio = pytest.mark.anyio
+
+
+@pytest.fixture
+async def cloud(tmp_path: Path):
+    async with running(tmp_path) as harness:
+        yield harness
+
+
+def test_a_code_works_once_and_not_for_ever() -> None:
+    now = [0.0]
+    sessions = Sessions(lambda: now[0])
+    code, late = sessions.new_code(), sessions.new_code()
+    session = sessions.exchange(code)
+    assert session is not None
+    assert sessions.is_open(session)
+    assert sessions.exchange(code) is None
+    now[0] += CODE_LIFE_S + 1
+    assert sessions.exchange(late) is None
+    assert sessions.is_open(session)
+    now[0] += SESSION_LIFE_S
+    assert not sessions.is_open(session)
+
+
+@pytest.mark.parametrize("wrong", ["", "x", "é" * 100])
+def test_what_was_not_given_out_opens_nothing(wrong: str) -> None:
+    sessions = Sessions()
+    sessions.new_code()
+    assert (sessions.exchange(wrong), sessions.is_open(wrong)) == (None, False)
+
+
+def test_sessions_are_bounded() -> None:
+    sessions = Sessions()
+    opened = [sessions.exchange(sessions.new_code()) or "" for _ in range(SESSIONS_MAX + 1)]
+    assert [sessions.is_open(one) for one in (opened[0], opened[1], opened[-1])] == [False, True, True]
+
+
+async def _session(cloud: Harness) -> dict[str, str]:
+    link = (await cloud.client.post("/_local/page")).json()["url"]
+    address, _, code = link.partition("#")
+    assert address == "http://127.0.0.1:8700/page/"
+    answer = await cloud.client.post("/page/session", json={"code": code}, headers={"Authorization": ""})
+    return {"Authorization": f"Bearer {answer.json()['session']}"}
+
+
+@anyio
+async def test_a_session_shows_and_switches_but_is_no_account(cloud: Harness) -> None:
+    headers = await _session(cloud)
+    assert (await cloud.client.get("/_local/state", headers=headers)).status_code == 200
+    assert (await cloud.client.post("/_local/links", json={"rtt_ms": 5}, headers=headers)).status_code == 200
+    for path in ("/_local/page", "/_local/shutdown", "/_local/reset", "/_local/databases/restore"):
+        assert (await cloud.client.post(path, json={}, headers=headers)).status_code == 401, path
+    asked = await cloud.client.post("/graphql/v2", json={"query": "{ me { id } }"}, headers=headers)
+    assert asked.json()["errors"][0]["message"] == "Not Authorized"
+    assert (await cloud.client.get("/v1/projects", headers=headers)).status_code == 401
+
+
+@anyio
+@pytest.mark.parametrize(
+    "headers", [{"Authorization": ""}, {"Authorization": "Bearer x"}, {"Cookie": "session=x", "Authorization": ""}]
+)
+async def test_without_a_session_the_page_knows_nothing(cloud: Harness, headers: dict[str, str]) -> None:
+    for path in ("/_local/state", "/_local/logs?name=x", "/_local/databases/backups"):
+        assert (await cloud.client.get(path, headers=headers)).status_code == 401
+    assert (await cloud.client.post("/page/session", json={"code": "x"}, headers=headers)).status_code == 401
+    assert (await cloud.client.post("/page/session", content=b"{", headers=headers)).status_code == 400
+
+
+@anyio
+async def test_every_file_is_served_and_may_load_nothing_from_elsewhere(cloud: Harness) -> None:
+    for name, (file, kind) in FILES.items():
+        answer = await cloud.client.get(f"/page/{name}", headers={"Authorization": ""})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "unsafe" not in policy
+        assert "set-cookie" not in answer.headers
+        text = (STATIC / file).read_text(encoding="utf-8")
+        assert "https://" not in text
+        assert text.count("http://") == text.count("http://www.w3.org/2000/svg"), "a namespace is no address"
+        assert not any(word in text for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "document.write"))
+    assert {path.name for path in STATIC.iterdir()} == {file for file, _ in FILES.values()}
+    for missing in ("/page/nothing", "/page/..%2fserving.py", "/page/%2e%2e/app.py"):
+        assert (await cloud.client.get(missing)).status_code == 404
+
+
+@anyio
+async def test_state_and_logs_show_what_runs(cloud: Harness) -> None:
+    _, _, deployment_id = await cloud.web()
+    state = (await cloud.client.get("/_local/state")).json()
+    assert [(found["id"], found["status"], found["service"]) for found in state["deployments"]] == [
+        (deployment_id, "SUCCESS", "web")
+    ]
+    (key,) = cloud.plane.running
+    logs = (await cloud.client.get("/_local/logs", params={"name": "web"})).json()
+    assert (logs["name"], logs["lines"][0][2]) == ("demo/production/web/us-west2/1", f"hello from {key}")
+    build = (await cloud.client.get("/_local/logs", params={"name": deployment_id})).json()
+    assert build["lines"][0][2].startswith("building sha256:")
+    assert (await cloud.client.get("/_local/logs", params={"name": "nothing"})).status_code == 404
+
+
+def test_traffic_counts_what_was_left_out_and_forgets_what_is_old() -> None:
+    def line(time_ms: int, status: int, duration_ms: float, skipped: int = 0) -> LogLine:
+        text = (
+            f'{{"time_ms":{time_ms},"request_id":"r","method":"GET","host":"h","path":"/p","status":{status},'
+            f'"duration_ms":{duration_ms},"upstream":"u","upstream_region":"us-west2","client":"c","skipped":{skipped}}}'
+        )
+        return LogLine("2026-01-01T00:00:00Z", "stdout", text)
+
+    lines = [line(1, 500, 9.0), line(100_000, 200, 1.0, 40), line(100_001, 502, 3.0), LogLine("", "stderr", "Traceback")]
+    found = traffic_of(access_lines(lines), 100_500)
+    assert (found["requests"], found["failures"], found["p50_ms"], found["p95_ms"]) == (42, 1, 3.0, 3.0)
+    assert [one["status"] for one in found["recent"]] == [502, 200]
+    assert traffic_of([], 0)["p50_ms"] is None

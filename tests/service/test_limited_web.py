@@ -1,0 +1,188 @@
+"""The limits as callers meet them: statuses, headers, and the bodies that decide whose log-in it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
+
+import httpx
+import pytest
+
+from service.limits.gate import Gate
+from service.limits.local_store import LocalStore
+from service.limits.rules import read_rules
+from service.metrics.counters import Counters
+from service.upstream.auth_api import UpstreamAnswer
+from service.web.limited_drop_in import LimitedDropIn, account_of
+from tests.service.conftest import settings_with
+from tests.service.parts import Hands, Parts
+from tests.service.test_front import ORIGIN, Web
+
+pytestmark = pytest.mark.anyio
+
+WRONG = UpstreamAnswer(400, {"x-sb-error-code": "invalid_credentials"}, b'{"code":"invalid_credentials","message":"no"}')
+LOGIN, REFRESH, REGISTER = (f"/api/v1/auth/{name}" for name in ("login", "refresh", "register"))
+CREDENTIALS = {"email": "ann@example.com", "password": "p"}
+
+
+@pytest.fixture
+async def web(anyio_backend: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Web]:
+    async def wrong(*_: object) -> UpstreamAnswer:
+        return WRONG
+
+    web = Web(Parts(), RATE_LIMIT_ADDRESS_PER_MINUTE="20", RATE_LIMIT_REFRESH_PER_MINUTE="2")
+    monkeypatch.setattr(web.auth_api, "grant", wrong)
+    monkeypatch.setattr(web.auth_api, "sign_up", wrong)
+    async with web.client, web.behind:
+        yield web
+    await web.auth_api.close()
+    await web.upstream.close()
+
+
+async def test_what_is_left_is_sent_and_may_be_read_by_a_browser(web: Web):
+    answers = [await web.client.post(LOGIN, json=CREDENTIALS, headers={"Origin": ORIGIN}) for _ in range(3)]
+    assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["19", "18", "17"]
+    assert answers[0].headers["x-ratelimit-limit"] == "20"
+    assert answers[0].headers["x-ratelimit-reset"] == "3"
+    assert "X-RateLimit-Remaining" in answers[0].headers["access-control-expose-headers"]
+    registered = await web.client.post(REGISTER, json=CREDENTIALS)
+    assert registered.headers["x-ratelimit-remaining"] == "16"
+
+
+async def test_locked_log_in_is_429_in_the_issuers_words(web: Web):
+    answers = [await web.client.post(LOGIN, json=CREDENTIALS) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [400] * 6 + [429]
+    refused = answers[-1]
+    assert refused.json() == {"code": "over_request_rate_limit", "message": "Request rate limit reached"}
+    assert refused.headers["retry-after"] == "5"
+    assert refused.headers["x-ratelimit-remaining"] == "0"
+    other = await web.client.post(LOGIN, json={**CREDENTIALS, "email": "bob@example.com"})
+    assert other.status_code == 400
+
+
+async def test_refresh_beyond_the_limit_is_503(web: Web):
+    answers = [await web.client.post(REFRESH, json={"refresh_token": "r"}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [400, 400, 503]
+    assert answers[-1].json()["code"] == "temporarily_unavailable"
+    assert answers[-1].headers["retry-after"] == "30"
+
+
+async def test_checks_of_tokens_have_no_rate(web: Web):
+    """A gateway asks for all its users from one address, and a refusal here would be taken for the session's end."""
+    for _ in range(50):
+        assert (await web.client.get("/api/v1/auth/verify", headers={"Authorization": "Bearer x"})).status_code == 401
+
+
+class Behind:
+    """In the drop-in's place: keeps what it is sent, and answers."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.status, self.body = 400, WRONG.body
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> int:
+        body, is_whole = b"", False
+        while not is_whole:
+            message = await receive()
+            body += message.get("body", b"")
+            is_whole = not message.get("more_body", False)
+        self.bodies.append(body)
+        await send({"type": "http.response.start", "status": self.status, "headers": [(b"x-from", b"issuer")]})
+        await send({"type": "http.response.body", "body": self.body[:9], "more_body": True})
+        await send({"type": "http.response.body", "body": self.body[9:]})
+        return self.status
+
+
+class DropInWorld:
+    def __init__(self) -> None:
+        rules = read_rules(settings_with(RATE_LIMIT_ADDRESS_PER_MINUTE="20", RATE_LIMIT_REFRESH_PER_MINUTE="2"))
+        hands = Hands()
+        gate = Gate(LocalStore(rules, lambda: int(hands.clock.wall() * 1e6)), rules, "k", Counters())
+        self.behind = Behind()
+        application: Any = LimitedDropIn(self.behind, gate)  # type: ignore[arg-type]
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://service")
+
+    async def post(self, path: str, body: object, **headers: str) -> httpx.Response:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await self.client.post(f"/auth/v1/{path}", content=content, headers=headers)
+
+
+@pytest.fixture
+async def stand_in(anyio_backend: str) -> AsyncIterator[DropInWorld]:
+    world = DropInWorld()
+    async with world.client:
+        yield world
+
+
+async def test_drop_in_hands_on_the_very_bytes_and_adds_nothing(stand_in: DropInWorld):
+    body = b' {"email":"ann@example.com", "password" : "p\\u0070"} '
+    answer = await stand_in.post("token?grant_type=password", body)
+    assert stand_in.behind.bodies == [body]
+    assert (answer.status_code, answer.content) == (400, WRONG.body)
+    assert set(answer.headers) == {"x-from"}
+
+
+@pytest.mark.parametrize("version", ["", "2024-01-01"])
+async def test_drop_in_locks_a_pair_in_the_shape_of_its_api_version(stand_in: DropInWorld, version: str):
+    headers = {"X-Supabase-Api-Version": version, "Origin": "https://a.example"} if version else {}
+    answers = [await stand_in.post("token?grant_type=password", CREDENTIALS, **headers) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [400] * 6 + [429]
+    assert answers[-1].headers["retry-after"] == "5"
+    assert answers[-1].headers["x-sb-error-code"] == "over_request_rate_limit"
+    assert answers[-1].json()["code"] == ("over_request_rate_limit" if version else 429)
+    assert answers[-1].headers.get("access-control-allow-origin") == ("*" if version else None)
+    assert len(stand_in.behind.bodies) == 6
+
+
+async def test_drop_in_success_wipes_the_slate(stand_in: DropInWorld):
+    for _ in range(5):
+        await stand_in.post("token?grant_type=password", CREDENTIALS)
+    stand_in.behind.status = 200
+    assert (await stand_in.post("token?grant_type=password", CREDENTIALS)).status_code == 200
+    stand_in.behind.status = 400
+    assert (await stand_in.post("token?grant_type=password", CREDENTIALS)).status_code == 400
+
+
+async def test_drop_in_refresh_is_503_and_the_rest_429(stand_in: DropInWorld):
+    refreshed = [await stand_in.post("token?grant_type=refresh_token", {"refresh_token": "r"}) for _ in range(3)]
+    assert [answer.status_code for answer in refreshed] == [400, 400, 503]
+    mails = [await stand_in.post("otp", {"email": f"{number}@example.com"}) for number in range(21)]
+    assert [answer.status_code for answer in mails] == [400] * 20 + [429]
+    assert (await stand_in.post("logout", {})).status_code == 400, "a log-out is never refused"
+
+
+@pytest.mark.parametrize(
+    ("body", "account"),
+    [
+        (b'{"email":"a@b.c","password":"p"}', "a@b.c"),
+        (b'{"EMAIL":"a@b.c","password":"p"}', "a@b.c"),
+        (b'{"phone":"+49170","password":"p"}', "+49170"),
+        (b'{"email":"","phone":"49170"}', "49170"),
+        (b'{"id_token":"x","provider":"google"}', None),
+        (b'{"email":1}', None),
+        (b"[]", None),
+        (b'[["email","a@b.c"]]', None),
+        (b"{", None),
+        (b"", None),
+        (b"\xff\xfe{", None),
+        (b"[" * 100_000, None),
+    ],
+)
+def test_account_is_read_as_the_issuer_will_read_it(body: bytes, account: str | None):
+    assert account_of(body) == account
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"email":"own@example.com","Email":"ann@example.com","password":"p"}',
+        b'{"email":"own@example.com","email":"ann@example.com","password":"p"}',
+        b'{"email":"own@example.com","phone":"49170","password":"p"}',
+    ],
+)
+async def test_body_that_names_two_accounts_reaches_nobody(stand_in: DropInWorld, body: bytes):
+    """Go's decoder takes the last and does not care about case: the attacker's own account would be counted for ann's."""
+    answer = await stand_in.post("token?grant_type=password", body)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "validation_failed")
+    assert stand_in.behind.bodies == []
