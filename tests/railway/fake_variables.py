@@ -63,12 +63,6 @@ class Variables:
     def _sharedVariables(self, projectId: str, environmentId: str) -> Json:  # noqa: N802, N803
         return {"variables": self._readable(self._checked(environmentId, None))}
 
-    def _variableUpsert(self, input: Json) -> Json:  # noqa: A002, N802
-        assert input["skipDeploys"], "a deployment is never a side effect"
-        place = self._checked(input["environmentId"], input.get("serviceId"))
-        self.variables.setdefault(place, {})[input["name"]] = input["value"]
-        return {"variableUpsert": True}
-
     def _variableDelete(self, input: Json) -> Json:  # noqa: A002, N802
         self._removed(self._checked(input["environmentId"], input.get("serviceId")), input["name"])
         return {"variableDelete": True}

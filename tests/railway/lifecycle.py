@@ -134,8 +134,7 @@ CASES: tuple[Case, ...] = (
         lambda at: {**service_place(at), "name": "ONE", "value": Secret("one"), "sealed": False},
         imports=(lambda at, made: f"{place_path(at, made)}/ONE",),
         changed={"value": Secret("two")},
-        creates="variableUpsert",
-        mutations=("variableUpsert",),
+        mutations=("environmentStageChanges", "environmentPatchCommitStaged"),
     ),
     Case(
         "SharedVariables",
@@ -144,7 +143,7 @@ CASES: tuple[Case, ...] = (
         changed={"variables": {"S": Secret("two"), "T": "three"}},
         paths=("variables.S", "variables.T"),
         service=False,
-        mutations=("variableCollectionUpsert",),
+        mutations=("environmentStageChanges", "environmentPatchCommitStaged"),
     ),
     Case(
         "ServiceDomain",

@@ -210,6 +210,19 @@ async def test_changes_that_are_not_staged_wait_their_turn(patient: Driver, fake
     assert not staging < calls.index("serviceDomainCreate") < committed
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"isSealed": True}, True),
+        ({"isSealed": True, "value": "x"}, True),
+        ({"isSealed": True, "value": "y"}, False),
+        ({}, False),
+    ],
+)
+def test_a_sealed_value_need_not_be_shown(found: dict[str, Any], expected: bool) -> None:
+    assert holds(found, {"isSealed": True, "value": "x"}) is expected
+
+
 NAMES = st.sampled_from(["a", "b", "c"])
 VALUES = st.none() | st.integers(0, 2) | st.dictionaries(NAMES, st.integers(0, 1), min_size=1, max_size=2)
 SECTIONS = st.dictionaries(st.sampled_from(["deploy", "variables"]), st.dictionaries(NAMES, VALUES, min_size=1), min_size=1)

@@ -13,9 +13,10 @@ from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, Secret, has_unknown, plain
 from infra.provider.rules import MapOf, Text
 from infra.railway.client import Data, RailwayClient
+from infra.railway.edits import check_unedited
 from infra.railway.names import ID, VARIABLE_NAME
 from infra.railway.operations import load
-from infra.railway.variables import digest
+from infra.railway.variables import digest, variables_patch
 
 UPSERT = load(__file__, "upsert.graphql")
 READ = load(__file__, "read.graphql")
@@ -60,7 +61,7 @@ class SharedVariables(Resource[RailwayClient, SharedVariablesInputs]):
     async def update(
         self, call: Call[RailwayClient], recorded: Recorded[SharedVariablesInputs], inputs: SharedVariablesInputs
     ) -> Made:
-        return await _put(call, inputs)
+        return await _put(call, inputs, recorded.inputs)
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[SharedVariablesInputs]) -> Found | None:
         place = _place_of(recorded.identity)
@@ -73,19 +74,29 @@ class SharedVariables(Resource[RailwayClient, SharedVariablesInputs]):
 
     async def delete(self, call: Call[RailwayClient], recorded: Recorded[SharedVariablesInputs]) -> None:
         place = _place_of(recorded.identity)
-        project_id, environment_id = place.values()
+
+        async def settled() -> Data | None:
+            return {} if not await _variables(call, place) else None
+
         try:
-            await _put(call, SharedVariablesInputs(project_id, environment_id, {}))
+            await call.client.mutate(UPSERT, {"input": {**place, "variables": {}, "replace": True, "skipDeploys": True}}, settled)
         except NotFound:
             return  # the environment went first, and took them along
 
 
-async def _put(call: Call[RailwayClient], inputs: SharedVariablesInputs) -> Made:
-    async def settled() -> Data | None:
-        return {} if await _variables(call, inputs.place) == inputs.variables else None
+async def _put(call: Call[RailwayClient], inputs: SharedVariablesInputs, remembered: SharedVariablesInputs | None = None) -> Made:
+    async def decide() -> Data:
+        found = await _variables(call, inputs.place)
+        if found is None:
+            raise NotFound(f"shared variables: environment {inputs.environment_id} is gone")
+        if remembered is not None:
+            there, wish = {"variables": found}, {"variables": inputs.variables}
+            before = {"variables": remembered.variables}
+            check_unedited("shared variables", SharedVariables.fields, before, there, wish, is_silent=True)
+        patch = variables_patch(found, inputs.variables)
+        return {"sharedVariables": patch} if patch else {}
 
-    wanted = {**inputs.place, "variables": inputs.variables, "replace": True, "skipDeploys": True}
-    await call.client.mutate(UPSERT, {"input": wanted}, settled)
+    await call.client.staged.commit(call, inputs.environment_id, "shared variables", decide)
     return Made(inputs.identity, {"digest": digest(inputs.variables)})
 
 

@@ -19,13 +19,12 @@ from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, has_unknown, plain
 from infra.provider.rules import Text, Truth
 from infra.railway.client import Data, RailwayClient, nodes
+from infra.railway.edits import check_unedited
 from infra.railway.names import ID, VARIABLE_NAME
 from infra.railway.operations import load
 from infra.railway.variables import digest
 
 READ = load(__file__, "read.graphql")
-UPSERT = load(__file__, "upsert.graphql")
-SEAL = load(__file__, "seal.graphql")
 DELETE = load(__file__, "delete.graphql")
 
 
@@ -58,7 +57,7 @@ SHARED = "shared"
 
 
 class Variable(Resource[RailwayClient, VariableInputs]):
-    """Setting one deploys nothing, except that sealing is a patch of the environment and deploys what runs with it."""
+    """Setting or sealing one deploys nothing: deployments are explicit here."""
 
     resource_type: ClassVar = "railway:index:Variable"
     collection: ClassVar = "variables"
@@ -95,23 +94,25 @@ class Variable(Resource[RailwayClient, VariableInputs]):
                 f"variables/{inputs.name}: exists already with another value; "
                 f"adopt it with `pulumi import {self.resource_type} NAME {inputs.identity}`"
             )
-        return await self._put(call, inputs)
+        return await self._put(call, inputs, None)
 
     async def update(self, call: Call[RailwayClient], recorded: Recorded[VariableInputs], inputs: VariableInputs) -> Made:
-        return await self._put(call, inputs)
+        return await self._put(call, inputs, recorded.inputs)
 
-    async def _put(self, call: Call[RailwayClient], inputs: VariableInputs) -> Made:
-        async def settled() -> Data | None:
+    async def _put(self, call: Call[RailwayClient], inputs: VariableInputs, remembered: VariableInputs | None) -> Made:
+        what = f"variables/{inputs.name}"
+
+        async def decide() -> Data:
             seen = await _seen(call, inputs.place, inputs.name)
-            if seen is None or seen.is_sealed or inputs.sealed:
-                return None  # a sealed value cannot be looked at; setting it twice is harmless
-            return {} if seen.value == inputs.value else None
+            if seen is not None and not seen.is_sealed and not inputs.sealed and seen.value == inputs.value:
+                return {}
+            if remembered is not None and seen is not None and not seen.is_sealed:
+                # A sealed value cannot be looked at: nobody knows whether it was edited.
+                there, wish = {"value": seen.value}, {"value": inputs.value}
+                check_unedited(what, self.fields, {"value": remembered.value}, there, wish, is_silent=True)
+            return _patch(inputs)
 
-        if inputs.sealed:
-            await call.client.mutate(SEAL, _sealing(inputs), settled)
-        else:
-            wanted = {**inputs.place, "name": inputs.name, "value": inputs.value, "skipDeploys": True}
-            await call.client.mutate(UPSERT, {"input": wanted}, settled)
+        await call.client.staged.commit(call, inputs.environment_id, what, decide)
         return Made(inputs.identity, {"digest": _digest(inputs.value)})
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[VariableInputs]) -> Found | None:
@@ -139,12 +140,11 @@ class Variable(Resource[RailwayClient, VariableInputs]):
             return  # its service went first, and took it along
 
 
-def _sealing(inputs: VariableInputs) -> Data:
-    section = {inputs.name: {"value": inputs.value, "isSealed": True}}
-    patch: Data = {"sharedVariables": section}
-    if inputs.service_id is not None:
-        patch = {"services": {inputs.service_id: {"variables": section}}}
-    return {"environmentId": inputs.environment_id, "patch": patch, "commitMessage": f"Seal {inputs.name}"}
+def _patch(inputs: VariableInputs) -> Data:
+    entry: Data = {"value": inputs.value, "isSealed": True} if inputs.sealed else {"value": inputs.value}
+    if inputs.service_id is None:
+        return {"sharedVariables": {inputs.name: entry}}
+    return {"services": {inputs.service_id: {"variables": {inputs.name: entry}}}}
 
 
 def _place_of(identity: str) -> tuple[Data, str]:

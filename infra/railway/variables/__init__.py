@@ -65,7 +65,8 @@ class Variables(Resource[RailwayClient, VariablesInputs]):
             if remembered is not None:
                 there, wish = {"variables": found}, {"variables": inputs.variables}
                 check_unedited(what, self.fields, {"variables": remembered.variables}, there, wish, is_silent=True)
-            return config_patch(inputs.service_id, found, inputs.variables)
+            patch = variables_patch(found, inputs.variables)
+            return {"services": {inputs.service_id: {"variables": patch}}} if patch else {}
 
         await call.client.staged.commit(call, inputs.environment_id, what, decide)
         return Made(inputs.identity, {"digest": digest(inputs.variables)})
@@ -92,11 +93,10 @@ class Variables(Resource[RailwayClient, VariablesInputs]):
             return  # the service went first, and took its variables along
 
 
-def config_patch(service_id: str, found: Mapping[str, str], wanted: Mapping[str, str]) -> Data:
-    """The patch of the environment's configuration that turns `found` into `wanted`; empty when they agree."""
+def variables_patch(found: Mapping[str, str], wanted: Mapping[str, str]) -> Data:
+    """What a patch of the environment's configuration says to turn `found` into `wanted`; empty when they agree."""
     patch: Data = {name: None for name in found if name not in wanted}
-    patch |= {name: {"value": value} for name, value in wanted.items() if found.get(name) != value}
-    return {"services": {service_id: {"variables": patch}}} if patch else {}
+    return patch | {name: {"value": value} for name, value in wanted.items() if found.get(name) != value}
 
 
 async def _variables(call: Call[RailwayClient], place: Mapping[str, str], ours: Container[str]) -> dict[str, str] | None:
