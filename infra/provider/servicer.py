@@ -64,7 +64,7 @@ def _one_line_errors(method: Method) -> Method:
             raise
         except Exception as error:  # noqa: BLE001  the last stop before the wire; it is reported, not swallowed
             if os.environ.get("CACHED_AUTH_TRACE"):
-                traceback.print_exc(file=sys.stderr)
+                sys.stderr.write(self._blotted(traceback.format_exc(), request))
             await self.abort(
                 request,
                 context,

@@ -1,8 +1,9 @@
 """The one way out: HTTP with deadlines, bounded concurrency, retries with jitter, and no blind second change.
 
-Three outcomes of a try are told apart. It was refused before it was carried out (throttled, no connection): send again.
-It was carried out or refused for good: return or raise. Its outcome is unknown (connection lost after sending, 5xx): a
-query is sent again, a change only after its caller's `settled` has looked and not found it done.
+All requests share one budget, learnt from the answers (`budget`). Three outcomes of a try are told apart. It was refused before
+it was carried out (throttled, no connection): send again. It was carried out or refused for good: return or raise. Its outcome
+is unknown (connection lost after sending, 5xx): a query is sent again, a change only after its caller's `settled` has looked
+and not found it done.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from infra.provider.budget import Budget, window_of
 from infra.provider.errors import OutcomeUnknown, RemoteError, RemoteFault, Stopped, Throttled, Unreachable
 from infra.provider.retry import RetryPolicy
 
@@ -58,6 +60,7 @@ class Transport:
         concurrency_max: int = 8,
         sleep: Sleep = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
         dice: Callable[[], float] = random.random,
         use_proxies: bool = True,
         wire: httpx.AsyncBaseTransport | None = None,
@@ -68,6 +71,8 @@ class Transport:
         self._slots = asyncio.Semaphore(concurrency_max)
         self._sleep = sleep
         self._clock = clock
+        self._wall_clock = wall_clock
+        self._budget = Budget()
         self._dice = dice
 
     async def close(self) -> None:
@@ -80,6 +85,7 @@ class Transport:
         while True:
             attempt += 1
             try:
+                await self._wait_for_budget(request, give_up_at)
                 return judge(await self._send(request))
             except RemoteError as error:
                 if error.may_have_happened and not request.is_query:
@@ -134,6 +140,19 @@ class Transport:
             raise error
         await self._sleep(wait_s)
 
+    async def _wait_for_budget(self, request: Request, give_up_at: float) -> None:
+        """Throttled, without a request, where our turn comes too late."""
+        wait_s = self._budget.take(self._clock())
+        if wait_s <= 0:
+            return
+        if self._clock() + wait_s > give_up_at:
+            raise Throttled(
+                f"the API's budget of requests is used up for {wait_s:.0f} s more; run `up` again then",
+                operation=request.operation,
+                retry_after_s=wait_s,
+            )
+        await self._sleep(wait_s)
+
     async def _send(self, request: Request) -> httpx.Response:
         timeout_s = request.timeout_s or ANSWER_TIMEOUT_S
         async with self._slots:
@@ -151,12 +170,15 @@ class Transport:
                 raise RemoteError("the endpoint is not a URL", operation=request.operation) from exc
             except httpx.HTTPError as exc:
                 raise RemoteFault(f"the answer was lost ({type(exc).__name__})", operation=request.operation) from exc
+        window = window_of(response.headers, self._wall_clock())
+        if window is not None:
+            self._budget.learn(window, self._clock())
         if response.status_code == 429:
+            wait_s = retry_after_s(response)
+            if wait_s is not None:
+                self._budget.pause(wait_s, self._clock())
             raise Throttled(
-                "too many requests",
-                operation=request.operation,
-                request_id=request_id(response),
-                retry_after_s=retry_after_s(response),
+                "too many requests", operation=request.operation, request_id=request_id(response), retry_after_s=wait_s
             )
         return response
 

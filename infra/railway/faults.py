@@ -56,7 +56,9 @@ _BY_STATUS: dict[int, type[RemoteError]] = {
     422: InvalidInput,
 }
 
-_NEXT_STEP: dict[type[RemoteError], str] = {NotAuthorized: "; check RAILWAY_API_TOKEN or the railway:token setting"}
+_NEXT_STEP: dict[type[RemoteError], str] = {
+    NotAuthorized: "; check RAILWAY_API_TOKEN or the railway:token setting (a project token reaches one environment alone)"
+}
 
 
 def kind_of(code: str, message: str) -> type[RemoteError]:

@@ -8,7 +8,6 @@ from typing import ClassVar
 import httpx
 
 from infra.provider.endpoints import is_loopback, require_private_way
-from infra.provider.errors import ConfigurationError
 from infra.provider.fields import Field
 from infra.provider.native import NativeProvider, by_type
 from infra.provider.rules import Text
@@ -27,6 +26,7 @@ from infra.railway.service_cdn import ServiceCdn
 from infra.railway.service_domain import ServiceDomain
 from infra.railway.shared_variables import SharedVariables
 from infra.railway.tcp_proxy import TcpProxy
+from infra.railway.tokens import headers_of
 from infra.railway.variable import Variable
 from infra.railway.variables import Variables
 from infra.railway.volume import Volume
@@ -40,6 +40,7 @@ class RailwayProvider(NativeProvider[RailwayClient]):
     settings: ClassVar = (
         Field("endpoint", Text(), about="GraphQL address; default RAILWAY_API_URL, else Railway's own"),
         Field("token", Text(), is_secret=True, about="account or workspace token; default RAILWAY_API_TOKEN"),
+        Field("projectToken", Text(), is_secret=True, about="project token, in place of `token`; default RAILWAY_TOKEN"),
     )
     resources = by_type(
         Project(),
@@ -62,14 +63,9 @@ class RailwayProvider(NativeProvider[RailwayClient]):
 
     def connect(self, settings: Mapping[str, str], environment: Mapping[str, str], stopper: Stopper) -> RailwayClient:
         endpoint = settings.get("endpoint") or environment.get("RAILWAY_API_URL") or ENDPOINT
-        token = settings.get("token") or environment.get("RAILWAY_API_TOKEN") or ""
-        if not token:
-            raise ConfigurationError(
-                "railway:token: expected an account token, got nothing; "
-                "set RAILWAY_API_TOKEN or run `pulumi config set --secret railway:token`"
-            )
+        token = headers_of(settings, environment)
         require_private_way("railway:endpoint", endpoint)
-        headers = {"authorization": f"Bearer {token}", "user-agent": f"cached-auth-railway-provider/{self.version}"}
+        headers = {**token, "user-agent": f"cached-auth-railway-provider/{self.version}"}
         # A proxy has no way to this machine's loopback addresses.
         transport = Transport(headers, sleep=stopper.sleep, use_proxies=not is_loopback(httpx.URL(endpoint).host))
         return RailwayClient(transport, endpoint)

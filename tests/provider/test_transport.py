@@ -43,6 +43,7 @@ class Line:
             {"authorization": "Bearer very-secret-token"},
             sleep=self.sleep,
             clock=lambda: self.now,
+            wall_clock=lambda: 1_700_000_000.0 + self.now,
             dice=lambda: 0.5,
             wire=httpx.MockTransport(self.handle),
             **options,
@@ -250,6 +251,30 @@ async def test_unreachable_names_the_address_and_not_the_path() -> None:
     line = Line(*[httpx.ConnectError("refused") for _ in range(10)])
     with pytest.raises(Unreachable, match=r"project: no connection to 127\.0\.0\.1:9; is it running\?"):
         await ask(line, QUERY)
+
+
+async def test_a_throttle_holds_everybody_back() -> None:
+    """Not only the request that met it: the others would each meet it too."""
+    line = Line(httpx.Response(429, headers={"retry-after": "20"}), good(), good())
+    transport = line.transport(policy=RetryPolicy(attempts_max=1))
+    with pytest.raises(Throttled):
+        await transport.ask(QUERY, judge)
+    await transport.ask(QUERY, judge)
+    await transport.ask(QUERY, judge)
+    assert line.waits == [20]
+    await transport.close()
+
+
+async def test_a_used_up_budget_is_told_without_a_request() -> None:
+    """An hour's wait is nothing to sleep through; an `up` can go on where it stopped."""
+    headers = {"x-ratelimit-limit": "100", "x-ratelimit-remaining": "0", "x-ratelimit-reset": str(1_700_001_000 + 1800)}
+    line = Line(httpx.Response(200, json={"data": {}}, headers=headers), good())
+    transport = line.transport()
+    await transport.ask(QUERY, judge)
+    with pytest.raises(Throttled, match=r"budget of requests is used up for 1800 s more") as caught:
+        await transport.ask(QUERY, judge)
+    assert (len(line.sent), caught.value.retry_after_s, line.waits) == (1, 1800, [])
+    await transport.close()
 
 
 async def test_requests_under_way_are_bounded() -> None:

@@ -206,6 +206,22 @@ async def somebody_elses_staged_changes_stay(endpoint: str, token: str) -> None:
         await _settled(ground.driver, kept)
 
 
+async def project_token_reaches_its_environment(endpoint: str, token: str) -> None:
+    """The third kind of token: enough to change and deploy what is in its environment, and for nothing else."""
+    async with ground_at(endpoint, token) as ground, driven(RailwayProvider(), patient=True) as driver:
+        made = await ground.driver.create("ProjectToken", "t", **ground.at, name="deploys")
+        await driver.configure(endpoint=endpoint, projectToken=made.outputs["token"])
+        inside = Ground(driver, ground.project)
+        kept, at = await inside.service()
+        await _settled(driver, kept)
+        values = await driver.create("Variables", "v", **at, variables={"REDIS_PASSWORD": Secret(uuid.uuid4().hex)})
+        await _settled(driver, values)
+        deployed = await driver.create("Deployment", "d", **at)
+        assert deployed.outputs["status"] == "SUCCESS"
+        with pytest.raises(grpc.aio.AioRpcError, match="Not Authorized"):
+            await driver.create("Project", "p", name="another")
+
+
 async def domain_settles(endpoint: str, token: str) -> None:
     async with ground_at(endpoint, token) as ground:
         _, at = await ground.service()
@@ -265,6 +281,7 @@ STORIES: tuple[Story, ...] = (
     variables_are_a_whole,
     settings_and_variables_wait_for_a_deployment,
     somebody_elses_staged_changes_stay,
+    project_token_reaches_its_environment,
     domain_settles,
     volume_settles,
     image_is_deployed_again_on_a_trigger,
