@@ -13,6 +13,7 @@ from service.accounts.jobs import job_table, read_smtp_url
 from service.accounts.worker import Worker
 from service.cache.authenticator import Authenticator, Limits
 from service.cache.entries import Sealer
+from service.cache.introspection import Verifier
 from service.cache.redis_tier import RedisTier
 from service.clocks import Clock
 from service.database.pools import Database, connect_arguments
@@ -28,12 +29,14 @@ from service.revocation.feed import RevocationFeed
 from service.revocation.records import Revocations
 from service.settings import Settings
 from service.tokens.jwks import Jwks
+from service.tokens.keys import VerificationKey, secret_key
 from service.tokens.verification import Policy
 from service.upstream.auth_api import AuthApi
 from service.upstream.pass_through import PassThrough
 from service.upstream.storage_api import StorageApi
 from service.web.app import build_app
 from service.web.auth_endpoints import AuthEndpoints, verify_headers
+from service.web.compression import Compression
 from service.web.cors import Cors
 from service.web.drop_in import DropIn
 from service.web.front import Front
@@ -69,7 +72,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
         shared = RedisTier(settings.redis_url.get_secret_value(), sealer, clock, counters) if settings.redis_url else None
         if shared is not None:
             stack.push_async_callback(shared.close)
-        jwks = Jwks(auth_api.key_document, clock, lambda gone: authenticator.forget_keys(gone))
+        jwks = Jwks(auth_api.key_document, clock, lambda gone: authenticator.forget_keys(gone), _secret(settings))
         authenticator = Authenticator(
             limits=Limits(
                 ttl_s=settings.cache_ttl_s,
@@ -78,7 +81,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
                 staleness_max_s=settings.revocation_staleness_max_s,
                 when_silent=settings.revocation_when_silent,
             ),
-            policy=Policy(settings.jwt_issuer, settings.jwt_audience),
+            policy=Policy(settings.jwt_issuer, settings.jwt_audience, settings.jwt_clock_skew_s),
             sealer=sealer,
             jwks=jwks,
             revocations=revocations,
@@ -90,8 +93,18 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             counters=counters,
         )
         stack.push_async_callback(authenticator.close)
+        is_strict = settings.verify_policy == "strict"
+        verifier = Verifier(
+            authenticator,
+            auth_api.user,
+            auth_api.opaque_user if settings.opaque_tokens == "introspect" else None,
+            verify_headers,
+            clock,
+            is_strict=is_strict,
+        )
         endpoints = AuthEndpoints(
             authenticator=authenticator,
+            verifier=verifier,
             auth_api=auth_api,
             database=database,
             revocations=revocations,
@@ -109,6 +122,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             sign_ins=SignIns(endpoints, counters),
             entries_max=settings.cache_entries_max,
             bytes_max=settings.cache_bytes_max,
+            is_strict=is_strict,
             clock=clock,
             counters=counters,
         )
@@ -157,8 +171,9 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
                 framework=app,
                 drop_in=LimitedDropIn(drop_in, gate),
                 endpoints=endpoints,
-                authenticator=authenticator,
+                verifier=verifier,
                 cors=cors,
+                compression=Compression(settings.gzip_bytes_min, settings.gzip_level),
                 counters=counters,
             )
             for task in background:
@@ -175,3 +190,9 @@ def _gate(settings: Settings, clock: Clock, counters: Counters, stack: AsyncExit
     shared = RedisStore(settings.redis_url.get_secret_value(), rules, alone, clock, counters)
     stack.push_async_callback(shared.close)
     return Gate(shared, rules, key, counters)
+
+
+def _secret(settings: Settings) -> VerificationKey | None:
+    if settings.jwt_secret is None:
+        return None
+    return secret_key(settings.jwt_secret.get_secret_value(), settings.cache_key.get_secret_value())

@@ -30,10 +30,13 @@ OWN_PREFIXES = (
     "STORAGE_",
     "RATE_",
     "LOCKOUT_",
+    "VERIFY_",
+    "OPAQUE_",
 )
 LOOPBACK_PREFIX = "127."
 # Ended sessions stay in the revocation log for as long as any replica may be set to believe a confirmation.
 CACHE_TTL_S_MAX = 3600
+JWT_SECRET_BYTES_MIN = 32
 
 
 class SettingsInvalid(Exception):
@@ -74,6 +77,10 @@ class Settings(BaseSettings):
     jwt_issuer: str
     jwt_audience: str = "authenticated"
     jwks_url: str = ""
+    jwt_secret: Secret | None = None
+    jwt_clock_skew_s: Annotated[float, Field(ge=0.0, le=60.0)] = 5.0
+    verify_policy: Literal["cached", "strict"] = "cached"
+    opaque_tokens: Literal["refuse", "introspect"] = "refuse"
 
     database_url: Secret
     database_replica_url: Secret | None = None
@@ -165,6 +172,19 @@ class Settings(BaseSettings):
         # Supabase believes the client address that comes with such a key only; the service_role key, a JWT, does not do.
         if value is not None and not value.get_secret_value().startswith("sb_secret_"):
             raise ValueError("expected a secret API key, which begins with sb_secret_")
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _check_jwt_secret(cls, value: Secret | None) -> Secret | None:
+        if value is None:
+            return None
+        text = value.get_secret_value()
+        if len(text.encode()) < JWT_SECRET_BYTES_MIN:
+            raise ValueError(f"expected at least {JWT_SECRET_BYTES_MIN} bytes (RFC 7518 section 3.2)")
+        # A public key used as a secret is one that everybody knows: the root of all algorithm confusion (GHSA-xgmm-8j9v-c9wx).
+        if "-----BEGIN" in text or text.startswith("ssh-") or ("{" in text and '"kty"' in text):
+            raise ValueError("expected the project's legacy JWT secret, not a key document or a PEM file")
         return value
 
     @field_validator("cache_key")

@@ -3,6 +3,8 @@
 A token that names an unknown key may be signed by a key newer than our copy, so it triggers a refresh; but anybody can
 invent key names, so such refreshes keep a distance of UNKNOWN_KEY_COOLDOWN_S, and within it unknown keys are refused at once.
 A key that the issuer withdraws, or replaces under the same name, takes its cached tokens with it (`on_removed`).
+JWT_SECRET, where it is set, is one more key, under the name that only HS256 tokens get; a project that signs with nothing else
+publishes an empty document.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import structlog
 from service.clocks import Clock
 from service.errors import TokenRejected, Unavailable
 from service.tokens.keys import KeySet, KeySetInvalid, VerificationKey, read_key_set
+from service.tokens.parsing import SECRET_KEY_ID
 
 REFRESH_S = 300.0
 RETRY_S = 1.0
@@ -30,12 +33,19 @@ class FetchFailed(Exception):
 class Jwks:
     """`fetch` answers the JWKS document's bytes or raises FetchFailed; bounds its own time; `on_removed` is given thumbprints."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[bytes]], clock: Clock, on_removed: Callable[[frozenset[str]], None]) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[], Awaitable[bytes]],
+        clock: Clock,
+        on_removed: Callable[[frozenset[str]], None],
+        secret: VerificationKey | None = None,
+    ) -> None:
         self._fetch = fetch
         self._clock = clock
         self._on_removed = on_removed
-        self._key_set = KeySet()
-        self._thumbprints: frozenset[str] = frozenset()
+        self._own = {} if secret is None else {SECRET_KEY_ID: secret}
+        self._key_set = KeySet(self._own)
+        self._thumbprints = frozenset(key.thumbprint for key in self._own.values())
         self._refreshing: asyncio.Task[None] | None = None
         self._attempted_at = -UNKNOWN_KEY_COOLDOWN_S
         self._last_failed = True
@@ -64,6 +74,8 @@ class Jwks:
 
     async def find(self, key_id: str) -> VerificationKey:
         """The key of that name. TokenRejected if the issuer has none; Unavailable while we cannot know."""
+        if key_id == SECRET_KEY_ID and not self._own:
+            raise TokenRejected("bad_jwt", "signing algorithm not accepted")
         key = self._key_set.find(key_id)
         if key is None and (self._is_refreshing or self._clock.monotonic() - self._attempted_at >= UNKNOWN_KEY_COOLDOWN_S):
             await self.refresh()
@@ -89,11 +101,13 @@ class Jwks:
 
     async def _refresh_once(self) -> None:
         try:
-            fresh = read_key_set(await self._fetch())
+            has_published = len(self._key_set.keys) > len(self._own)
+            published = read_key_set(await self._fetch(), may_be_empty=bool(self._own) and not has_published)
         except (FetchFailed, KeySetInvalid) as error:
             self._last_failed = True
             log.warning("jwks_refresh_failed", reason=str(error), keys_kept=len(self._key_set.keys))
             return
+        fresh = KeySet({**published.keys, **self._own})
         removed = _names(self._key_set) - _names(fresh)
         self._key_set, self._last_failed = fresh, False
         self._thumbprints = frozenset(key.thumbprint for key in fresh.keys.values())

@@ -16,7 +16,11 @@ import msgspec
 from service.errors import TokenRejected
 
 TOKEN_BYTES_MAX = 8192
-ALGORITHMS = ("ES256", "RS256")
+ASYMMETRIC = ("ES256", "RS256")
+SYMMETRIC = "HS256"
+ALGORITHMS = (*ASYMMETRIC, SYMMETRIC)
+# The name of the one secret, which no published key can have: `kid` in a key document is never empty.
+SECRET_KEY_ID = ""
 KEY_ID_CHARACTERS_MAX = 128
 UUID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -25,7 +29,7 @@ _UUID = re.compile(UUID_PATTERN)
 _REFUSED_HEADERS = frozenset({"crit", "b64", "jwk", "jku", "x5c", "x5u", "zip"})
 _TYPES = frozenset({"jwt", "at+jwt"})
 # RFC 7518 section 3.4: r and s of 32 bytes each. An RSA signature is as long as its modulus; 512 bytes is RSA-4096.
-_ES256_SIGNATURE_BYTES = 64
+_SIGNATURE_BYTES = {"ES256": 64, "HS256": 32}
 
 
 class Claims(msgspec.Struct, frozen=True):
@@ -46,7 +50,7 @@ class ParsedToken(msgspec.Struct, frozen=True):
     """What the token says of itself. Nothing in here is to be believed before the signature is checked."""
 
     algorithm: str
-    key_id: str
+    key_id: str  # SECRET_KEY_ID where the algorithm is HS256, whatever the token names
     claims: Claims
     signing_input: bytes
     signature: bytes
@@ -66,15 +70,16 @@ def parse(token: bytes) -> ParsedToken:
     algorithm, key_id = _read_header(_decode(header_part))
     claims = _read_claims(_decode(claims_part))
     signature = _decode(signature_part)
-    if algorithm == "ES256" and len(signature) != _ES256_SIGNATURE_BYTES:
+    if len(signature) != _SIGNATURE_BYTES.get(algorithm, len(signature)):
         raise _bad("signature has the wrong length")
     return ParsedToken(algorithm, key_id, claims, token[: len(token) - len(signature_part) - 1], signature)
 
 
+# msgspec says DecodeError of wrong JSON and lets Python's own error through for wrong UTF-8.
 def _read_header(text: bytes) -> tuple[str, str]:
     try:
         header = _header_decoder.decode(text)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise _bad("header is not a JSON object") from exc
     refused = _REFUSED_HEADERS & header.keys()
     if refused:
@@ -82,7 +87,10 @@ def _read_header(text: bytes) -> tuple[str, str]:
     algorithm, key_id, kind = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise _bad("signing algorithm not accepted")
-    if not isinstance(key_id, str) or not 0 < len(key_id) <= KEY_ID_CHARACTERS_MAX:
+    # The algorithm decides whether a published key or the secret is looked for, so neither can be taken for the other.
+    if algorithm == SYMMETRIC:
+        key_id = SECRET_KEY_ID
+    elif not isinstance(key_id, str) or not 0 < len(key_id) <= KEY_ID_CHARACTERS_MAX:
         raise _bad("header names no key")
     if not isinstance(kind, str) or kind.lower() not in _TYPES:
         raise _bad("not an access token")
@@ -92,7 +100,7 @@ def _read_header(text: bytes) -> tuple[str, str]:
 def _read_claims(text: bytes) -> Claims:
     try:
         claims = _claims_decoder.decode(text)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise _bad("claims are missing or of the wrong type") from exc
     # One spelling here too: revocations are looked up by these very strings.
     if _UUID.fullmatch(claims.sub) is None or _UUID.fullmatch(claims.session_id) is None:

@@ -17,7 +17,8 @@ from service.tokens.identity import Identity
 from service.tokens.keys import VerificationKey
 from service.tokens.parsing import ALGORITHMS, Claims, ParsedToken
 
-# How far the issuer's clock may run ahead of ours. `exp` gets no such grace: nothing is served past it.
+# How far the issuer's clock may run ahead of ours unless JWT_CLOCK_SKEW_S says otherwise. `exp` gets no such grace: nothing is
+# served past it.
 CLOCK_SKEW_S = 5.0
 
 _registry = JWSRegistry(algorithms=list(ALGORITHMS))
@@ -29,6 +30,7 @@ class Policy:
 
     issuer: str
     audience: str
+    clock_skew_s: float = CLOCK_SKEW_S
 
 
 def check_claims(claims: Claims, policy: Policy, now: float) -> None:
@@ -40,9 +42,9 @@ def check_claims(claims: Claims, policy: Policy, now: float) -> None:
         raise TokenRejected("bad_jwt", "token is for another audience")
     if now >= claims.exp:
         raise TokenRejected("bad_jwt", "token is expired")
-    if claims.nbf is not None and claims.nbf > now + CLOCK_SKEW_S:
+    if claims.nbf is not None and claims.nbf > now + policy.clock_skew_s:
         raise TokenRejected("bad_jwt", "token is not valid yet")
-    if claims.iat > now + CLOCK_SKEW_S:
+    if claims.iat > now + policy.clock_skew_s:
         raise TokenRejected("bad_jwt", "token is issued in the future")
 
 

@@ -27,7 +27,8 @@ USER_TIMEOUT_S = 0.8
 GRANT_TIMEOUT_S = 10.0
 JWKS_TIMEOUT_S = 3.0
 JWKS_BYTES_MAX = 65_536
-UNDER_WAY_MAX = {"user": 128, "grant": 64}
+# Opaque tokens have a lane of their own: anybody can make one up, and each costs a question.
+UNDER_WAY_MAX = {"user": 128, "opaque": 16, "grant": 64}
 # As many as may be under way and a few for the keys: the lanes are the bound, and a storm of log-ins takes no check's connection.
 CONNECTIONS_MAX = sum(UNDER_WAY_MAX.values()) + 4
 FAILURES_MAX = 5
@@ -90,12 +91,19 @@ class AuthApi:
 
     async def user(self, token: bytes) -> IssuerUser:
         """GET /user: the session lives, and this is its user. TokenRejected if definitely not; Unavailable if it cannot tell."""
+        return await self._ask_user(token, "user")
+
+    async def opaque_user(self, token: bytes) -> IssuerUser:
+        """The same for a token that we could not check ourselves."""
+        return await self._ask_user(token, "opaque")
+
+    async def _ask_user(self, token: bytes, lane: str) -> IssuerUser:
         headers = {"authorization": f"Bearer {token.decode('ascii')}"}
-        answer = await self._send("user", "user", "GET", "/user", headers, None, USER_TIMEOUT_S)
+        answer = await self._send(lane, lane, "GET", "/user", headers, None, USER_TIMEOUT_S)
         if answer.status == 200:
             try:
                 return IssuerUser(msgspec.json.decode(answer.body, type=_UserId).id, answer.body)
-            except msgspec.DecodeError as exc:
+            except (msgspec.DecodeError, UnicodeDecodeError) as exc:
                 raise Unavailable("upstream", "the issuer's answer is not a user") from exc
         code, message = error_of(answer)
         if answer.status in (401, 403, 404) and code in DEFINITE_CODES:
@@ -176,7 +184,7 @@ def error_of(answer: UpstreamAnswer) -> tuple[str, str]:
     """(code, message) of an error answer, in either of GoTrue's two shapes; empty where it has neither."""
     try:
         body = msgspec.json.decode(answer.body, type=_ErrorBody)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return answer.headers.get("x-sb-error-code", ""), ""
     code = answer.headers.get("x-sb-error-code") or body.error_code or (body.code if isinstance(body.code, str) else "")
     return code, body.message or body.msg

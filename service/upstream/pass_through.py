@@ -36,8 +36,9 @@ def request_headers(headers: Iterable[tuple[bytes, bytes]], client_address: str)
     passed = [
         (name, value)
         for name, value in end_to_end(headers)
+        # X-Auth-* is how we say who somebody is; nobody else says it through us.
         # An underscore reads as a dash to many servers: X_Forwarded_For would be a second way to say it (CVE-2025-64484).
-        if name not in _SAID_ANEW and not name.replace(b"_", b"-").startswith(b"x-forwarded-") and b"_" not in name
+        if name not in _SAID_ANEW and not name.startswith((b"x-forwarded-", b"x-auth-")) and b"_" not in name
     ]
     address = client_address.encode()
     return [*passed, (b"x-forwarded-for", address), (b"sb-forwarded-for", address)] if address else passed

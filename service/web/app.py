@@ -13,7 +13,6 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
 
 from service.errors import TokenRejected, TooManyRequests, Unavailable
 from service.metrics.exposition import CONTENT_TYPE, Exposition
@@ -25,9 +24,13 @@ from service.tokens.parsing import KEY_ID_CHARACTERS_MAX, UUID_PATTERN
 from service.web.answers import Answer, error_answer, fault_answer, limited_answer, rejection_answer
 from service.web.auth_endpoints import AuthEndpoints
 from service.web.callers import address_of
+from service.web.compressing_app import CompressingApp
+from service.web.compression import Compression
 from service.web.limited_endpoints import LimitedEndpoints
 
 log = structlog.get_logger("service.web")
+
+Policy = Annotated[Literal["cached", "strict"], Query(description="strict: ask the issuer for this very request")]
 
 
 class Credentials(BaseModel):
@@ -93,7 +96,7 @@ def build_app(
     app.add_exception_handler(TooManyRequests, _limited)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
-    app.add_middleware(GZipMiddleware, minimum_size=settings.gzip_bytes_min, compresslevel=settings.gzip_level)
+    app.add_middleware(CompressingApp, compression=Compression(settings.gzip_bytes_min, settings.gzip_level))
     return app
 
 
@@ -111,12 +114,12 @@ def client_address(request: Request) -> str:
 
 def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints, limited: LimitedEndpoints) -> None:
     @app.get("/api/v1/auth/verify", summary="Is this token good? 200 with X-Auth-* headers")
-    async def verify(request: Request) -> Response:
-        return response_of(await endpoints.verify(request.scope["headers"]))
+    async def verify(request: Request, policy: Policy = "cached") -> Response:
+        return response_of(await endpoints.verify(request.scope["headers"], is_strict=policy == "strict"))
 
     @app.get("/api/v1/auth/me", summary="The user, with the profile")
-    async def me(request: Request) -> Response:
-        return response_of(await endpoints.me(request.scope["headers"]))
+    async def me(request: Request, policy: Policy = "cached") -> Response:
+        return response_of(await endpoints.me(request.scope["headers"], is_strict=policy == "strict"))
 
     @app.post("/api/v1/auth/register", status_code=201)
     async def register(request: Request, body: Registration) -> Response:

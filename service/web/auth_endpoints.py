@@ -14,6 +14,7 @@ from service.accounts.profiles import read_profile
 from service.accounts.worker import Worker
 from service.cache.authenticator import Authenticator, Tier
 from service.cache.entries import ENDED_LIFE_S
+from service.cache.introspection import Verifier
 from service.clocks import Clock
 from service.database.pools import Database
 from service.errors import TokenRejected, Unavailable
@@ -48,6 +49,7 @@ class AuthEndpoints:
         self,
         *,
         authenticator: Authenticator,
+        verifier: Verifier,
         auth_api: AuthApi,
         database: Database,
         revocations: Revocations,
@@ -57,6 +59,7 @@ class AuthEndpoints:
         counters: Counters,
     ) -> None:
         self._authenticator = authenticator
+        self._verifier = verifier
         self._auth_api = auth_api
         self._database = database
         self._revocations = revocations
@@ -65,15 +68,15 @@ class AuthEndpoints:
         self._clock = clock
         self._counters = counters
 
-    async def verify(self, headers: RawHeaders) -> Answer:
+    async def verify(self, headers: RawHeaders, *, is_strict: bool = False) -> Answer:
         """200 with X-Auth-* and no body."""
-        entry, tier = await self._authenticator.authenticate(bearer_token(headers))
+        entry, tier = await self._verifier.authenticate(bearer_token(headers), is_strict=is_strict)
         return Answer(200, [*entry.verify_headers, TIER_HEADERS[tier]])
 
-    async def me(self, headers: RawHeaders) -> Answer:
+    async def me(self, headers: RawHeaders, *, is_strict: bool = False) -> Answer:
         """The issuer's user JSON with `profile` added: null where there is none (yet)."""
         token = bearer_token(headers)
-        entry, tier = await self._authenticator.authenticate(token)
+        entry, tier = await self._verifier.authenticate(token, is_strict=is_strict)
         user_json = entry.user_json or (await self._auth_api.user(token)).json
         extra = [TIER_HEADERS[tier]]
         try:
@@ -160,7 +163,7 @@ class AuthEndpoints:
         try:
             response = msgspec.json.decode(body, type=_TokenResponse)
             user = msgspec.json.decode(response.user, type=SignedInUser)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return False
         try:
             await self._authenticator.warm(response.access_token.encode(), IssuerUser(user.id, bytes(response.user)), asked_at)

@@ -14,6 +14,8 @@ METHODS = b"GET, POST, OPTIONS"
 REQUEST_HEADERS = b"authorization, content-type, apikey, x-client-info, x-supabase-api-version, x-request-id"
 EXPOSED_HEADERS = b"X-Process-Time, X-RateLimit-Remaining, X-Cache, Retry-After, X-Sb-Error-Code"
 VARY = (b"vary", b"Origin")
+# What a preflight's answer may depend on (Fetch standard); a cache that knew only of the origin could mix two questions up.
+PREFLIGHT_VARY = (b"vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 
 
 class Cors:
@@ -34,11 +36,11 @@ class Cors:
                     (b"access-control-allow-headers", REQUEST_HEADERS),
                     (b"access-control-max-age", age),
                     (b"cache-control", b"private, max-age=" + age),
-                    VARY,
+                    PREFLIGHT_VARY,
                 ],
             )
         self._unknown: Headers = [VARY]
-        self._unknown_preflight = Answer(204, [(b"allow", METHODS), (b"cache-control", b"no-store"), VARY])
+        self._unknown_preflight = Answer(204, [(b"allow", METHODS), (b"cache-control", b"no-store"), PREFLIGHT_VARY])
 
     def headers_for(self, origin: bytes | None) -> Headers:
         """What every answer to a request from `origin` carries."""

@@ -141,6 +141,7 @@ class DropIn:
         sign_ins: SignIns,
         entries_max: int,
         bytes_max: int,
+        is_strict: bool = False,
         clock: Clock,
         counters: Counters,
     ) -> None:
@@ -148,6 +149,7 @@ class DropIn:
         self._authenticator = authenticator
         self._endpoints = endpoints
         self._sign_ins = sign_ins
+        self._is_strict = is_strict
         self._clock = clock
         self._counters = counters
         self._users: BoundedCache[bytes, dict[Variant, tuple[Entry, Answer]]] = BoundedCache(entries_max, bytes_max, clock.wall)
@@ -195,7 +197,7 @@ class DropIn:
             return None
         name = self._authenticator.name(token)
         kept = (self._users.get(name) or {}).get(variant)
-        if kept is not None and self._authenticator.is_servable(kept[0]):
+        if kept is not None and not self._is_strict and self._authenticator.is_servable(kept[0]):
             self._counters.l1_hits += 1
             return kept[1]
         try:
@@ -203,6 +205,8 @@ class DropIn:
         except (TokenRejected, Unavailable):
             return None  # the issuer knows best what is wrong with it
         self._counters.l1_misses += 1
+        if self._is_strict:  # a question that began earlier may have been answered before the session ended
+            return await self._ask_user(asked, variant, token, identity)
         return await self._flights.run((name, variant), lambda: self._ask_user(asked, variant, token, identity))
 
     async def _ask_user(self, asked: Asked, variant: Variant, token: bytes, identity: Identity) -> Answer:
@@ -376,7 +380,7 @@ def _code_of(answer: Answer) -> str:
 def _user_id(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_UserId).id
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise Unavailable("upstream", "the issuer's answer is not a user") from exc
 
 
@@ -384,7 +388,7 @@ def _holds_secrets(body: bytes) -> bool:
     """True where the document has a symmetric key, or is no key document at all."""
     try:
         return any(key.get("kty") == "oct" for key in msgspec.json.decode(body, type=_Jwks).keys)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return True
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import structlog
 
-from service.cache.authenticator import Authenticator
+from service.cache.introspection import Verifier
 from service.errors import TokenRejected, Unavailable
 from service.metrics.counters import Counters, RouteCounters
 from service.web.answers import (
@@ -30,6 +31,7 @@ from service.web.answers import (
     rejection_answer,
 )
 from service.web.auth_endpoints import TIER_HEADERS, AuthEndpoints
+from service.web.compression import Compression
 from service.web.cors import Cors
 from service.web.drop_in import OTHER_ROUTE
 from service.web.drop_in import PREFIX as DROP_IN_PREFIX
@@ -76,15 +78,17 @@ class Front:
         framework: Application,
         drop_in: LimitedDropIn,
         endpoints: AuthEndpoints,
-        authenticator: Authenticator,
+        verifier: Verifier,
         cors: Cors,
+        compression: Compression,
         counters: Counters,
     ) -> None:
         self._framework = framework
         self._drop_in = drop_in
         self._endpoints = endpoints
-        self._cached = authenticator.cached
+        self._cached = verifier.cached
         self._cors = cors
+        self._compression = compression
         self._counters = counters
         self._verify_counters = counters.route(VERIFY)
         self._recent = counters.recent_s
@@ -120,7 +124,7 @@ class Front:
             raise RuntimeError(f"{scope['type']} is not served here")
         began = perf_counter()
         method, path = scope["method"], scope["path"]
-        if method == "GET" and path == VERIFY:
+        if method == "GET" and path == VERIFY and not scope["query_string"]:
             headers = self.shortcut(scope["headers"])
             if headers is not None:
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -150,7 +154,11 @@ class Front:
         if method == "OPTIONS":
             await self._send(send, self._cors.preflight(origin), [], began, "preflight")
         elif method == "GET" and path in (VERIFY, ME):
-            answer = await self._guarded(self._endpoints.verify if path == VERIFY else self._endpoints.me, scope)
+            endpoint = self._endpoints.verify if path == VERIFY else self._endpoints.me
+            answer = await self._guarded(partial(endpoint, is_strict=asks_strictly(scope["query_string"])), scope)
+            if path == ME:  # its body alone can be worth it
+                accepted = [value for name, value in scope["headers"] if name == b"accept-encoding"]
+                answer = self._compression.applied(answer, accepted)
             await self._send(send, answer, self._cors.headers_for(origin), began, path)
         elif method == "GET" and path == LIVE:
             await self._send(send, _LIVE_ANSWER, self._cors.headers_for(origin), began, path)
@@ -235,6 +243,11 @@ class Front:
         counters.durations.observe(elapsed)
         counters.statuses[status] = counters.statuses.get(status, 0) + 1
         self._recent.append(elapsed)
+
+
+def asks_strictly(query: bytes) -> bool:
+    """`?policy=strict`, however else the query goes on: whoever asks for more care gets it."""
+    return b"strict" in (value for name, _, value in (part.partition(b"=") for part in query.split(b"&")) if name == b"policy")
 
 
 def _origin(scope: Scope) -> bytes | None:

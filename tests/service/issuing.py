@@ -58,6 +58,12 @@ def sign(header: dict[str, Any], payload: bytes, key: Any, algorithm: str) -> by
     return signing_input + b"." + encode(signature).encode()
 
 
+def sign_with_secret(header: dict[str, Any], payload: bytes, key: Any, _algorithm: str) -> bytes:
+    """The same with HS256, whatever the header says."""
+    signing_input = f"{encode(json.dumps(header).encode())}.{encode(payload)}".encode()
+    return signing_input + b"." + encode(hmac.digest(key.raw_value, signing_input, "sha256")).encode()
+
+
 def token(header: dict[str, Any] | None = None, key: Any = EC, algorithm: str = "ES256", **changes: Any) -> bytes:
     """A token with good claims (but for `changes`) and a good header (but for `header`; None removes a member)."""
     good = {"alg": algorithm, "kid": key.kid if key is not None else "ec-1", "typ": "JWT"}
@@ -69,10 +75,11 @@ def rsa_token(**changes: Any) -> bytes:
     return token(key=RSA, algorithm="RS256", **changes)
 
 
-def hmac_token(secret: bytes, header: dict[str, Any] | None = None) -> bytes:
+def hmac_token(secret: bytes, header: dict[str, Any] | None = None, **changes: Any) -> bytes:
     """HS256 with `secret`: the confusion attacks use something public as the secret."""
-    head = encode(json.dumps({"alg": "HS256", "kid": "ec-1", "typ": "JWT", **(header or {})}).encode())
-    signing_input = f"{head}.{encode(json.dumps(claims()).encode())}".encode()
+    good = {"alg": "HS256", "kid": "ec-1", "typ": "JWT", **(header or {})}
+    head = encode(json.dumps({name: value for name, value in good.items() if value is not None}).encode())
+    signing_input = f"{head}.{encode(json.dumps(claims(**changes)).encode())}".encode()
     return signing_input + b"." + encode(hmac.digest(secret, signing_input, "sha256")).encode()
 
 

@@ -14,6 +14,7 @@ from service.metrics.counters import Counters
 from service.revocation.records import Revocation, Revocations
 from service.tokens.identity import IssuerUser
 from service.tokens.jwks import Jwks
+from service.tokens.keys import secret_key
 from service.tokens.verification import Policy
 from service.web.auth_endpoints import verify_headers
 from tests.service import issuing
@@ -98,7 +99,13 @@ class Issuer:
 class Parts:
     """One replica's authenticator; a second `Parts` with the same hands and store is another replica."""
 
-    def __init__(self, hands: Hands | None = None, sealed: dict[bytes, bytes] | None = None, ttl_s: float = 300.0) -> None:
+    def __init__(
+        self,
+        hands: Hands | None = None,
+        sealed: dict[bytes, bytes] | None = None,
+        ttl_s: float = 300.0,
+        jwt_secret: str | None = None,
+    ) -> None:
         self.hands = hands or Hands()
         self.clock = self.hands.clock
         self.counters = Counters()
@@ -108,7 +115,8 @@ class Parts:
         self.sealer = Sealer(CACHE_KEY)
         self.shared = MemoryTier(self.sealer, sealed)
         self.key_document = issuing.jwks()
-        self.jwks = Jwks(self._fetch, self.clock, lambda gone: self.authenticator.forget_keys(gone))
+        own = None if jwt_secret is None else secret_key(jwt_secret, CACHE_KEY)
+        self.jwks = Jwks(self._fetch, self.clock, lambda gone: self.authenticator.forget_keys(gone), own)
         self.authenticator = Authenticator(
             limits=Limits(ttl_s=ttl_s, entries_max=100, bytes_max=1_000_000, staleness_max_s=2.0),
             policy=Policy(issuing.ISSUER, issuing.AUDIENCE),

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from service.metrics.counters import Counters
+from service.tokens.jwks import FetchFailed
 from service.upstream.auth_api import AuthApi
 
 pytestmark = pytest.mark.anyio
@@ -61,3 +62,22 @@ async def test_secret_key_goes_nowhere_else():
         await api.key_document()
         await asyncio.gather(api.user(b"token"), return_exceptions=True)
     assert [head["apikey"] for head in issuer.heads] == ["anon"] * 3
+
+
+@pytest.mark.parametrize("location", ["file:///etc/passwd", "http://127.0.0.1:9/jwks.json"])
+async def test_key_document_is_fetched_from_nowhere_else(location: str):
+    """GHSA-993g-76c3-p5m4: a redirect must not make us read a file, or another host's keys."""
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 302 Found\r\nlocation: {location}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        writer.write(head.encode())
+        writer.close()
+
+    server = await asyncio.start_server(redirect, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    api = AuthApi(url, f"{url}/jwks.json", "anon", Counters())
+    async with server:
+        with pytest.raises(FetchFailed, match="302"):
+            await api.key_document()
+        await api.close()

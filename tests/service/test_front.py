@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from service.accounts.worker import Worker
+from service.cache.introspection import Verifier
 from service.cache.redis_tier import RedisTier
 from service.database.pools import Database
 from service.errors import Unavailable
@@ -24,7 +25,8 @@ from service.revocation.feed import RevocationFeed
 from service.upstream.auth_api import AuthApi
 from service.upstream.pass_through import PassThrough
 from service.web.app import build_app, client_address
-from service.web.auth_endpoints import AuthEndpoints
+from service.web.auth_endpoints import AuthEndpoints, verify_headers
+from service.web.compression import Compression
 from service.web.cors import Cors
 from service.web.drop_in import DropIn
 from service.web.front import BODY_BYTES_MAX, Front
@@ -53,8 +55,12 @@ class Web:
         worker = Worker(database, {}, parts.counters)
         url = settings.database_url.get_secret_value()
         feed = RevocationFeed(url, {}, parts.revocations, parts.clock, parts.counters, {})
+        is_strict = settings.verify_policy == "strict"
+        ask_opaque = parts.issuer.user if settings.opaque_tokens == "introspect" else None
+        verifier = Verifier(parts.authenticator, parts.issuer.user, ask_opaque, verify_headers, parts.clock, is_strict=is_strict)
         endpoints = AuthEndpoints(
             authenticator=parts.authenticator,
+            verifier=verifier,
             auth_api=self.auth_api,
             database=database,
             revocations=parts.revocations,
@@ -99,8 +105,9 @@ class Web:
             framework=self.framework,
             drop_in=LimitedDropIn(drop_in, self.gate),
             endpoints=endpoints,
-            authenticator=parts.authenticator,
+            verifier=verifier,
             cors=cors,
+            compression=Compression(settings.gzip_bytes_min, settings.gzip_level),
             counters=parts.counters,
         )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.front), base_url="http://service")  # type: ignore[arg-type]
@@ -152,8 +159,10 @@ async def test_front_and_framework_answer_alike(web: Web, path: str, headers: li
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/api/v1/auth/login/"), ("GET", f"{VERIFY}/"), ("GET", "/metrics/")])
 async def test_nobody_is_sent_elsewhere(web: Web, method: str, path: str):
-    """A redirect would carry the caller's Host (CVE-2026-48710) and, behind an edge that ends TLS, http: a password in clear."""
-    answer = await web.client.request(method, path, headers={"Host": "evil.example"}, json={"email": "a@b.c", "password": "p"})
+    """A redirect would carry the caller's Host (CVE-2026-48710, GHSA-3529-5m8x-rpv3) and, behind an edge that ends TLS, http: a
+    password in clear."""
+    headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
+    answer = await web.client.request(method, path, headers=headers, json={"email": "a@b.c", "password": "p"})
     assert answer.status_code == 404
     assert "location" not in answer.headers
     assert "evil.example" not in answer.text

@@ -14,7 +14,7 @@ from service.settings import Settings, SettingsInvalid, read_settings
 from tests.service.conftest import good_environment, settings_with
 
 ROOT = Path(__file__).resolve().parents[2]
-SECRETS = ("SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "CACHE_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_URL")
+SECRETS = ("SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "CACHE_KEY", "JWT_SECRET", "DATABASE_URL", "REDIS_URL", "SMTP_URL")
 
 MISTAKES = [
     ("SUPABASE_URL", ""),
@@ -46,6 +46,13 @@ MISTAKES = [
     ("RATE_LIMIT_REPLICAS", "0"),
     ("LOCKOUT_BASE_S", "0"),
     ("LOCKOUT_FAILURES", "5"),
+    ("JWT_SECRET", "a secret that is too short"),
+    ("JWT_SECRET", "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----"),
+    ("JWT_SECRET", '{"kty":"EC","crv":"P-256","x":"04N0xi21hshyvBp7I167sbE_bXqyqkAPfefdklMO7wY"}'),
+    ("JWT_SECRET", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ someone@example.com"),
+    ("JWT_CLOCK_SKEW_S", "61"),
+    ("VERIFY_POLICY", "lax"),
+    ("OPAQUE_TOKENS", "accept"),
     ("CACHE_TTL", "300"),
     ("CORS_ORIGIN", "https://app.example.com"),
     ("POOL_SIZE", "3"),

@@ -1,0 +1,119 @@
+"""Checks that ask the issuer each time: policy `strict`, and opaque tokens.
+
+`strict` is for what must not be a moment behind (a payment, a change of password): signature and claims as ever, then the
+issuer's own word, asked for this very request. Nothing is shared with a question that began earlier, since that may have been
+answered before the session ended. It costs a round trip and some of the issuer's time; where the issuer is silent the answer is
+503.
+
+An opaque token says nothing by itself: no signature, no session, no end. So only the issuer can be believed about it, and nothing
+is remembered (RFC 7662 section 4 warns of caches that outlive a token; here there is no `exp` to bound one by).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from service.cache.authenticator import Authenticator, Tier
+from service.cache.entries import Entry
+from service.clocks import Clock
+from service.errors import TokenRejected, Unavailable
+from service.tokens.identity import Identity, IssuerUser
+from service.tokens.parsing import TOKEN_BYTES_MAX, UUID_PATTERN
+
+OPAQUE_BYTES_MIN = 20
+# RFC 6750 section 2.1: b64token. Two dots make a JWT, which is checked as one and never as anything else.
+_OPAQUE = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
+_UUID = re.compile(UUID_PATTERN)
+
+Ask = Callable[[bytes], Awaitable[IssuerUser]]
+
+
+class _User(msgspec.Struct):
+    """The issuer's user, as far as it is needed to say who it is."""
+
+    id: str
+    email: str | None = ""
+    role: str | None = ""
+
+
+class Verifier:
+    """`authenticate` by the policy that the settings set, or a stricter one that the caller asks for.
+
+    ask_opaque: how the issuer is asked about a token that is no JWT; None where such tokens are refused.
+    """
+
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        ask: Ask,
+        ask_opaque: Ask | None,
+        headers_for: Callable[[Identity], list[tuple[bytes, bytes]]],
+        clock: Clock,
+        *,
+        is_strict: bool,
+    ) -> None:
+        self._authenticator = authenticator
+        self._ask = ask
+        self._ask_opaque = ask_opaque
+        self._headers_for = headers_for
+        self._clock = clock
+        self._is_strict = is_strict
+        # The hot path's own attribute: without `strict` it costs nothing that there is a policy.
+        self.cached: Callable[[bytes], Entry | None] = _never if is_strict else authenticator.cached
+
+    async def authenticate(self, token: bytes, *, is_strict: bool = False) -> tuple[Entry, Tier]:
+        """The entry and where it came from. TokenRejected if the token is definitely bad; Unavailable if we cannot tell."""
+        if self._ask_opaque is not None and is_opaque(token):
+            return await self._introspected(token, self._ask_opaque), "miss"
+        if self._is_strict or is_strict:
+            return await self._confirmed(token), "miss"
+        return await self._authenticator.authenticate(token)
+
+    async def _confirmed(self, token: bytes) -> Entry:
+        identity = await self._authenticator.identify(token)
+        self._refuse_revoked(identity)
+        try:
+            user = await self._ask(token)
+        except TokenRejected:
+            self._authenticator.forget(token)  # what others may still have in memory is now known to be wrong
+            raise
+        if user.user_id != identity.user_id:
+            raise Unavailable("upstream", "the issuer answered for another user")
+        self._refuse_revoked(identity)
+        if self._clock.wall() >= identity.expires_at:
+            raise TokenRejected("bad_jwt", "token is expired")
+        return self._entry(identity, user)
+
+    async def _introspected(self, token: bytes, ask: Ask) -> Entry:
+        user = await ask(token)
+        try:
+            claimed = msgspec.json.decode(user.json, type=_User)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise Unavailable("upstream", "the issuer's answer is not a user") from exc
+        if _UUID.fullmatch(claimed.id) is None:
+            raise Unavailable("upstream", "the issuer's answer is not a user")
+        now = self._clock.wall()
+        identity = Identity(claimed.id, "", claimed.role or "", claimed.email or "", now, now, "")
+        self._refuse_revoked(identity)
+        return self._entry(identity, user)
+
+    def _refuse_revoked(self, identity: Identity) -> None:
+        if self._authenticator.is_revoked(identity):
+            raise TokenRejected("session_revoked", "the session was ended")
+
+    def _entry(self, identity: Identity, user: IssuerUser) -> Entry:
+        """Good for this answer and no other."""
+        return Entry(identity, user.json, self._clock.wall(), self._clock.monotonic(), self._headers_for(identity))
+
+
+def is_opaque(token: bytes) -> bool:
+    """No JWT, and something that may be a token at all. What looks like a JWT is never anything else, however bad it is."""
+    is_bounded = OPAQUE_BYTES_MIN <= len(token) <= TOKEN_BYTES_MAX
+    return is_bounded and token.count(b".") != 2 and _OPAQUE.fullmatch(token) is not None
+
+
+def _never(_token: bytes) -> None:
+    return None
