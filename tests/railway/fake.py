@@ -54,6 +54,7 @@ class FakeRailway(Networking, InstanceNetwork, Variables, Staging):
         self.deployments: dict[str, Json] = {}
         self.faults: dict[str, list[str]] = {}
         self.late_environment = False
+        self.limits: dict[tuple[str, str], Json] = {}
         self.copies_to_come: dict[str, list[str]] = {}
         self.calls: list[str] = []
         self.bodies: list[Json] = []
@@ -275,12 +276,26 @@ class FakeRailway(Networking, InstanceNetwork, Variables, Staging):
         if instance is None:
             raise Refused("ServiceInstance not found")
         names = "source startCommand preDeployCommand healthcheckPath healthcheckTimeout restartPolicyType"
-        names += " restartPolicyMaxRetries overlapSeconds drainingSeconds"
+        names += " restartPolicyMaxRetries overlapSeconds drainingSeconds builder buildCommand dockerfilePath rootDirectory"
+        names += " watchPatterns nixpacksPlan railwayConfigFile cronSchedule sleepApplication ipv6EgressEnabled"
         deploy = {"multiRegionConfig": instance["multiRegionConfig"]}
         return {
             "serviceInstance": {name: instance.get(name) for name in names.split()},
-            "environment": {"config": {"services": {serviceId: {"deploy": deploy}}}},
+            "serviceInstanceLimitOverride": self.limits.get((serviceId, environmentId)),
+            "environment": {"config": {"services": {serviceId: {"deploy": deploy, "source": instance.get("source") or {}}}}},
         }
+
+    def _serviceInstanceLimitsUpdate(self, input: Json) -> Json:  # noqa: A002, N802
+        given = {"cpu": input["vCPUs"], "memoryBytes": input["memoryGB"] and input["memoryGB"] * 10**9}
+        containers = {name: value for name, value in given.items() if value is not None}
+        self.limits[input["serviceId"], input["environmentId"]] = {"containers": containers} if containers else {}
+        return {"serviceInstanceLimitsUpdate": True}
+
+    def _serviceDisconnect(self, id: str) -> Json:  # noqa: A002, N802
+        for (service_id, _), instance in self.instances.items():
+            if service_id == id:
+                instance["source"] = None
+        return {"serviceDisconnect": self.services[id]}
 
     def _serviceInstanceUpdate(self, serviceId: str, environmentId: str, input: Json) -> Json:  # noqa: A002, N802, N803
         instance = self.instances.get((serviceId, environmentId))

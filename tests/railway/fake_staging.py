@@ -140,8 +140,15 @@ class Staging:
             placed = instance["multiRegionConfig"] | deploy.pop("multiRegionConfig")
             instance["multiRegionConfig"] = {name: entry for name, entry in placed.items() if entry is not None}
         instance.update(deploy)
+        instance.update(given.get("build", {}))
+        if "configFile" in given:
+            instance["railwayConfigFile"] = given["configFile"]
         if "source" in given:
-            instance["source"] = (instance.get("source") or {}) | given["source"]
+            source = dict(given["source"])
+            if "rootDirectory" in source:
+                instance["rootDirectory"] = source.pop("rootDirectory")
+            merged = (instance.get("source") or {}) | source
+            instance["source"] = {name: value for name, value in merged.items() if value is not None} or None
         self.commit_variables(environment_id, service_id, given.get("variables", {}))
         self.commit_networking(environment_id, service_id, given.get("networking") or {})
 

@@ -69,7 +69,7 @@ def test_service_input_that_is_wrong(changed: dict[str, Any], expected: str) -> 
 
 
 def test_unknown_input_is_named_with_what_there_is() -> None:
-    assert service(region="us-west2")[0].startswith("services/auth/region: expected one of drainingSeconds, environmentId")
+    assert service(region="us-west2")[0].startswith("services/auth/region: expected one of branch, buildCommand")
 
 
 @pytest.mark.parametrize(

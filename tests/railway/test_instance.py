@@ -5,11 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from graphql import GraphQLInputObjectType
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.railway.regions import REGIONS
-from infra.railway.service.instance import FIELDS, Instance, ServiceInputs, inputs_from, parsed, update_input
+from infra.railway.service.instance import (
+    ELSEWHERE,
+    FIELDS,
+    Instance,
+    ServiceInputs,
+    config_patch,
+    inputs_from,
+    parsed,
+    update_input,
+)
+from tests.railway.test_operations import SCHEMA, real_schema
+from tests.shared import needs_shared
 
 PLACED = {"us-west2": {"numReplicas": 2}}
 MANIFEST = {"meta": {"serviceManifest": {"deploy": {"multiRegionConfig": PLACED}}}}
@@ -50,6 +62,16 @@ SETTINGS: dict[str, st.SearchStrategy[Any]] = {
     "restart_policy_max_retries": st.none() | st.integers(0, 10),
     "overlap_seconds": st.none() | st.integers(0, 3),
     "draining_seconds": st.none() | st.integers(0, 3),
+    "builder": st.none() | st.sampled_from(["RAILPACK", "NIXPACKS"]),
+    "build_command": st.none() | TEXTS,
+    "dockerfile_path": st.none() | TEXTS,
+    "root_directory": st.none() | TEXTS,
+    "watch_patterns": st.none() | st.lists(TEXTS, max_size=2),
+    "nixpacks_plan": st.none() | st.just({}) | st.just({"phases": {}}),
+    "railway_config_file": st.none() | TEXTS,
+    "cron_schedule": st.none() | st.just("* * * * *"),
+    "sleep_application": st.none() | st.booleans(),
+    "ipv6_egress_enabled": st.none() | st.booleans(),
     "multi_region_config": st.dictionaries(st.sampled_from(REGIONS), st.integers(1, 3), min_size=1),
 }
 WISHES = st.builds(ServiceInputs, project_id=st.just("p"), environment_id=st.just("e"), name=st.just("n"), **SETTINGS)
@@ -88,3 +110,46 @@ def test_placement_that_nobody_tells_is_sent_and_believed() -> None:
     silent = Instance(None, None, dict.fromkeys(FIELDS))
     assert update_input(silent, wish) == {"multiRegionConfig": {"us-west2": {"numReplicas": 2}}}
     assert inputs_from(silent, wish)["multiRegionConfig"] == {"us-west2": 2}
+
+
+@needs_shared(SCHEMA)
+def test_no_field_of_railways_input_is_missing() -> None:
+    """A setting that the provider does not know can only be made by hand, and is lost with the service."""
+    theirs = real_schema().type_map["ServiceInstanceUpdateInput"]
+    assert isinstance(theirs, GraphQLInputObjectType)
+    current = {name for name, each in theirs.fields.items() if each.deprecation_reason is None}
+    assert current == FIELDS.keys() | ELSEWHERE.keys()
+
+
+REPO = {"repo": "owner/name"}
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "source"),
+    [
+        ({}, {"image": "a:1"}, {"image": "a:1"}),
+        ({"image": "a:1"}, {"image": "a:1"}, None),
+        ({"image": "a:1"}, {}, None),
+        ({}, REPO, REPO),
+        ({}, {**REPO, "branch": "main"}, {**REPO, "branch": "main"}),
+        ({**REPO, "branch": "main"}, REPO, None),
+        ({**REPO, "branch": "main"}, {**REPO, "branch": "release"}, {"branch": "release"}),
+        ({"image": "a:1"}, REPO, {**REPO, "image": None}),
+        (REPO, {"image": "a:1"}, {"image": "a:1", "repo": None, "branch": None}),
+    ],
+)
+def test_source_is_an_image_or_a_repository(found: dict[str, Any], wanted: dict[str, Any], source: Any) -> None:
+    instance = Instance(found.get("image"), {"us-west2": 1}, dict.fromkeys(FIELDS), found.get("repo"), found.get("branch"))
+    assert update_input(instance, ServiceInputs("p", "e", "n", {"us-west2": 1}, **wanted)).get("source") == source
+
+
+def test_patch_puts_each_setting_where_railways_configuration_has_it() -> None:
+    wish = ServiceInputs("p", "e", "n", {"us-west2": 1}, repo="owner/name", root_directory="/web", nixpacks_plan={"a": 1},
+                         railway_config_file="/railway.json", cron_schedule="0 * * * *", watch_patterns=["/web/**"])  # fmt: skip
+    patch = config_patch("s", update_input(Instance(None, {"us-west2": 1}, dict.fromkeys(FIELDS)), wish))
+    assert patch["services"]["s"] == {
+        "source": {"repo": "owner/name", "rootDirectory": "/web"},
+        "build": {"nixpacksPlan": {"a": 1}, "watchPatterns": ["/web/**"]},
+        "deploy": {"cronSchedule": "0 * * * *", "multiRegionConfig": {"us-west2": {"numReplicas": 1}}},
+        "configFile": "/railway.json",
+    }

@@ -9,18 +9,19 @@ the second step, which deploys nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from infra.provider.comparison import Change, Kind
-from infra.provider.definition import Call, Found, Made, Recorded, Resource
+from infra.provider.definition import Call, Found, Made, Recorded, Resource, snake
 from infra.provider.errors import Conflict, HalfMade, NotFound, ProviderError
 from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, plain
-from infra.provider.rules import Choice, ListOf, Text, Whole
+from infra.provider.rules import Anything, Choice, ListOf, MapOf, Number, Problem, Text, Truth, Whole
 from infra.provider.waiting import until
 from infra.railway.client import Data, RailwayClient, nodes
 from infra.railway.edits import Edited, check_unedited
+from infra.railway.environment import LIST as ENVIRONMENTS
 from infra.railway.names import ID, SERVICE_NAME
 from infra.railway.operations import load
 from infra.railway.regions import ReplicasByRegion
@@ -29,7 +30,10 @@ from infra.railway.service.instance import (
     Instance,
     ServiceInputs,
     config_patch,
+    credentials_input,
     inputs_from,
+    is_disconnected,
+    limits_input,
     parsed,
     settings_of,
     update_input,
@@ -41,6 +45,9 @@ READ = load(__file__, "read.graphql")
 INSTANCE = load(__file__, "instance.graphql")
 PRIVATE_DOMAIN = load(__file__, "private_domain.graphql")
 RENAME = load(__file__, "rename.graphql")
+CREDENTIALS = load(__file__, "credentials.graphql")
+LIMITS = load(__file__, "limits.graphql")
+DISCONNECT = load(__file__, "disconnect.graphql")
 DELETE = load(__file__, "delete.graphql")
 
 APPEAR_DEADLINE_S = 60.0
@@ -67,14 +74,44 @@ class Service(Resource[RailwayClient, ServiceInputs]):
         Field("restartPolicyMaxRetries", Whole(0, 1000), is_kept_when_absent=True),
         Field("overlapSeconds", Whole(0, 3600)),
         Field("drainingSeconds", Whole(0, 3600)),
+        Field("repo", Text(3, 200, r"[\w.-]+/[\w.-]+", "a repository's full name, like owner/name")),
+        Field("branch", Text(1, 255, r"\S+", "a branch"), is_kept_when_absent=True),
+        Field("registryUsername", Text(1, 255)),
+        Field("registryPassword", Text(1, 4096), is_secret=True),
+        Field("builder", Choice(("RAILPACK", "NIXPACKS", "HEROKU", "PAKETO")), is_kept_when_absent=True),
+        Field("buildCommand", Text(1, 4096)),
+        Field("dockerfilePath", Text(1, 1024)),
+        Field("rootDirectory", Text(1, 1024)),
+        Field("watchPatterns", ListOf(Text(1, 1024))),
+        Field("nixpacksPlan", MapOf(Anything(), entries_max=100)),
+        Field("railwayConfigFile", Text(1, 1024), about="path of Railway's own file; it stops being read on 2026-12-01"),
+        Field("cronSchedule", Text(9, 100, r"\S+( \S+){4}", "five fields, like */15 * * * *")),
+        Field("sleepApplication", Truth()),
+        Field("ipv6EgressEnabled", Truth()),
+        Field("vcpus", Number(0.1, 1000)),
+        Field("memoryGb", Number(0.1, 10_000)),
         Field("railwayToml", Text(0, 100_000), about="the rendered settings, for the eye only: shown in the diff"),
     )
     outputs: ClassVar = (Output("privateDomain", is_stable=False, about="name on the environment's private network"),)
 
+    def check_together(self, inputs: Properties) -> Sequence[tuple[str, Problem]]:
+        found: list[tuple[str, Problem]] = []
+        if "image" in inputs and "repo" in inputs:
+            found.append(("repo", Problem("", "an image or a repository", "both")))
+        if "branch" in inputs and "repo" not in inputs:
+            found.append(("branch", Problem("", "a repository beside it", "none")))
+        for one, other in (("registryUsername", "registryPassword"), ("registryPassword", "registryUsername")):
+            if one in inputs and other not in inputs:
+                found.append((other, Problem("", f"a value beside {snake(one)}", "nothing")))
+        return found
+
     def diff(self, old_inputs: Properties, old_outputs: Properties, new_inputs: Properties) -> tuple[Change, ...]:
-        """As usual, but an image cannot be taken away again: the API has no word for it."""
+        """As usual, but an image cannot be taken away again, only a repository put in its place: the API has no word for it."""
+        has_source = "repo" in new_inputs
         return tuple(
-            dataclasses.replace(each, replaces=True) if each.field == "image" and each.kind is Kind.DELETE else each
+            dataclasses.replace(each, replaces=True)
+            if each.field == "image" and each.kind is Kind.DELETE and not has_source
+            else each
             for each in super().diff(old_inputs, old_outputs, new_inputs)
         )
 
@@ -119,8 +156,11 @@ class Service(Resource[RailwayClient, ServiceInputs]):
                 deadline_s=APPEAR_DEADLINE_S,
                 what=f"services/{inputs.name}: its instance in environment {inputs.environment_id}",
             )
+            if is_disconnected(found, inputs):
+                await self._disconnect(call, identity, inputs)
             if update_input(found, inputs):
                 await self._apply(call, identity, inputs, remembered)
+            await self._apply_beside(call, identity, inputs, remembered)
             domain = await _private_domain(call, inputs, identity)
         except Edited:
             raise  # nothing was changed: the state stays what it was
@@ -140,20 +180,54 @@ class Service(Resource[RailwayClient, ServiceInputs]):
                 raise NotFound(f"{what}: its instance in environment {inputs.environment_id} is gone")
             if remembered is not None:
                 there = inputs_from(found, remembered)
-                check_unedited(what, self.fields, settings_of(remembered), there, settings_of(inputs))
+                wanted = settings_of(inputs)
+                staged = [each for each in self.fields if each.name in wanted]
+                check_unedited(what, staged, settings_of(remembered), there, wanted)
             return config_patch(identity, update_input(found, inputs))
 
         await call.client.staged.commit(call, inputs.environment_id, what, decide)
 
+    async def _disconnect(self, call: Call[RailwayClient], identity: str, inputs: ServiceInputs) -> None:
+        async def settled() -> Data | None:
+            now = await _instance(call, identity, inputs.environment_id)
+            return {} if now and not is_disconnected(now, inputs) else None
+
+        await call.client.mutate(DISCONNECT, {"id": identity}, settled)
+
+    async def _apply_beside(
+        self, call: Call[RailwayClient], identity: str, inputs: ServiceInputs, remembered: ServiceInputs | None
+    ) -> None:
+        """Credentials, which are not staged, and limits, which are no setting of the instance."""
+        found = await _instance(call, identity, inputs.environment_id)
+        if found is None:
+            raise NotFound(f"services/{inputs.name}: its instance in environment {inputs.environment_id} is gone")
+        place = {"serviceId": identity, "environmentId": inputs.environment_id}
+        if credentials := credentials_input(found, inputs, remembered):
+
+            async def unknowable() -> Data | None:
+                return None  # setting the same password twice is harmless
+
+            await call.client.mutate(CREDENTIALS, {**place, "input": credentials}, unknowable)
+        if limits := limits_input(found, inputs):
+
+            async def limited() -> Data | None:
+                now = await _instance(call, identity, inputs.environment_id)
+                return {} if now and not limits_input(now, inputs) else None
+
+            await call.client.mutate(LIMITS, {"input": {**place, **limits}}, limited)
+
     async def read(self, call: Call[RailwayClient], recorded: Recorded[ServiceInputs]) -> Found | None:
-        service = await _service(call, recorded.identity)
+        identity, wanted_in = recorded.identity, recorded.inputs.environment_id if recorded.inputs else ""
+        if recorded.inputs is None and identity.count("/") == 2:
+            identity, wanted_in = await _named(call, *identity.split("/"))
+        service = await _service(call, identity) if identity else None
         if service is None:
             return None
         environments = _environments(service)
-        environment_id = recorded.inputs.environment_id if recorded.inputs else next(iter(environments), "")
+        environment_id = wanted_in or next(iter(environments), "")
         if environment_id not in environments:
             return None
-        instance = await _instance(call, recorded.identity, environment_id)
+        instance = await _instance(call, identity, environment_id)
         if instance is None:
             return None
         place = {"projectId": service["projectId"], "environmentId": environment_id, "name": service["name"]}
@@ -161,7 +235,7 @@ class Service(Resource[RailwayClient, ServiceInputs]):
         if recorded.inputs is not None and recorded.inputs.railway_toml is not None:
             inputs["railwayToml"] = recorded.inputs.railway_toml
         named = ServiceInputs(service["projectId"], environment_id, service["name"], multi_region_config={})
-        return Found(recorded.identity, inputs, {"privateDomain": await _private_domain(call, named, recorded.identity)})
+        return Found(identity, inputs, {"privateDomain": await _private_domain(call, named, identity)})
 
     async def delete(self, call: Call[RailwayClient], recorded: Recorded[ServiceInputs]) -> None:
         service = await _service(call, recorded.identity)
@@ -179,6 +253,20 @@ class Service(Resource[RailwayClient, ServiceInputs]):
 
         variables = {"id": recorded.identity, "environmentId": environment_id if is_shared else None}
         await remove(call, DELETE, variables, gone, f"service {recorded.identity}")
+
+
+async def _named(call: Call[RailwayClient], project_id: str, environment: str, service: str) -> tuple[str, str]:
+    """Ids of a service and an environment by id or name; empty texts where there is none."""
+
+    def chosen(found: list[Data], wanted: str) -> str:
+        return next((str(each["id"]) for each in found if wanted in (each["id"], each["name"])), "")
+
+    environments = await call.client.query_or_none(ENVIRONMENTS, projectId=project_id)
+    services = await call.client.query_or_none(LIST, projectId=project_id)
+    if environments is None or services is None:
+        return "", ""
+    environment_id = chosen(nodes(environments["environments"]), environment)
+    return (chosen(nodes(services["project"]["services"]), service) if environment_id else ""), environment_id
 
 
 async def _service(call: Call[RailwayClient], identity: str) -> Data | None:

@@ -29,6 +29,22 @@ class ServiceInputs(Struct, frozen=True, rename="camel"):
     restart_policy_max_retries: int | None = None
     overlap_seconds: int | None = None
     draining_seconds: int | None = None
+    repo: str | None = None
+    branch: str | None = None
+    registry_username: str | None = None
+    registry_password: str | None = None
+    builder: str | None = None
+    build_command: str | None = None
+    dockerfile_path: str | None = None
+    root_directory: str | None = None
+    watch_patterns: list[str] | None = None
+    nixpacks_plan: dict[str, Any] | None = None
+    railway_config_file: str | None = None
+    cron_schedule: str | None = None
+    sleep_application: bool | None = None
+    ipv6_egress_enabled: bool | None = None
+    vcpus: float | None = None
+    memory_gb: float | None = None
     railway_toml: str | None = None
 
 
@@ -41,8 +57,27 @@ FIELDS: Mapping[str, str] = {
     "restartPolicyMaxRetries": "restart_policy_max_retries",
     "overlapSeconds": "overlap_seconds",
     "drainingSeconds": "draining_seconds",
+    "builder": "builder",
+    "buildCommand": "build_command",
+    "dockerfilePath": "dockerfile_path",
+    "rootDirectory": "root_directory",
+    "watchPatterns": "watch_patterns",
+    "nixpacksPlan": "nixpacks_plan",
+    "railwayConfigFile": "railway_config_file",
+    "cronSchedule": "cron_schedule",
+    "sleepApplication": "sleep_application",
+    "ipv6EgressEnabled": "ipv6_egress_enabled",
 }
 """ServiceInstanceUpdateInput's names -> ours."""
+
+ELSEWHERE: Mapping[str, str] = {
+    "multiRegionConfig": "sent with every change; see update_input",
+    "source": "image, repo and branch",
+    "registryCredentials": "registry_username and registry_password; see credentials.graphql",
+    "numReplicas": "never sent: multiRegionConfig says it for each region",
+    "region": "never sent: Railway ignores it",
+}
+"""The other names of ServiceInstanceUpdateInput, and where they went."""
 
 DEFAULTS: Mapping[str, Any] = {
     "startCommand": "",
@@ -51,10 +86,21 @@ DEFAULTS: Mapping[str, Any] = {
     "healthcheckTimeout": 300,
     "overlapSeconds": 0,
     "drainingSeconds": 0,
+    "buildCommand": "",
+    "dockerfilePath": "",
+    "rootDirectory": "",
+    "watchPatterns": [],
+    "nixpacksPlan": {},
+    "railwayConfigFile": "",
+    "cronSchedule": "",
+    "sleepApplication": False,
+    "ipv6EgressEnabled": False,
 }
 """What Railway reports, besides null, for a field nobody has set."""
 
-_LEFT_ALONE = ("restartPolicyType", "restartPolicyMaxRetries")
+_LEFT_ALONE = ("restartPolicyType", "restartPolicyMaxRetries", "builder")
+GIGABYTE = 1_000_000_000
+"""Railway's GB are decimal."""
 
 
 class Instance(Struct, frozen=True):
@@ -63,15 +109,29 @@ class Instance(Struct, frozen=True):
     image: str | None
     placement: dict[str, int] | None
     settings: dict[str, Any]
+    repo: str | None = None
+    branch: str | None = None
+    registry_username: str | None = None
+    vcpus: float | None = None
+    memory_gb: float | None = None
 
 
 def parsed(answer: Data, service_id: str) -> Instance:
     """The answer to instance.graphql."""
     found = answer["serviceInstance"]
+    source = found.get("source") or {}
+    configured = _inner(answer, "environment", "config", "services", service_id)
+    limits = _inner(answer, "serviceInstanceLimitOverride", "containers")
+    memory_bytes = limits.get("memoryBytes")
     return Instance(
-        (found.get("source") or {}).get("image"),
+        source.get("image"),
         _placement(answer, service_id),
         {name: _normal(name, found.get(name)) for name in FIELDS},
+        repo=source.get("repo"),
+        branch=_inner(configured, "source").get("branch"),
+        registry_username=_inner(configured, "deploy", "registryCredentials").get("username"),
+        vcpus=limits.get("cpu"),
+        memory_gb=None if memory_bytes is None else memory_bytes / GIGABYTE,
     )
 
 
@@ -109,11 +169,48 @@ def update_input(found: Instance, wanted: ServiceInputs) -> Data:
         for name, value in settings.items()
         if value != found.settings.get(name) and not (value is None and name in _LEFT_ALONE)
     }
-    if wanted.image is not None and wanted.image != found.image:
-        change["source"] = {"image": wanted.image}
+    if source := _source(found, wanted):
+        change["source"] = source
     if change or found.placement != wanted.multi_region_config:
         change["multiRegionConfig"] = patch(found.placement or {}, wanted.multi_region_config)
     return change
+
+
+def _source(found: Instance, wanted: ServiceInputs) -> Data:
+    """An image or a repository, never both; what is neither wanted stays, or is disconnected (see is_disconnected)."""
+    if wanted.image is not None and (wanted.image != found.image or found.repo):
+        return {"image": wanted.image} | ({"repo": None, "branch": None} if found.repo else {})
+    if wanted.repo is not None:
+        branch = {} if wanted.branch in (None, found.branch) else {"branch": wanted.branch}
+        repo = {} if wanted.repo == found.repo else {"repo": wanted.repo}
+        image = {"image": None} if found.image else {}
+        return repo | branch | image
+    return {}
+
+
+def is_disconnected(found: Instance, wanted: ServiceInputs) -> bool:
+    """Whether a repository is to be taken away and nothing put in its place."""
+    return found.repo is not None and wanted.repo is None and wanted.image is None
+
+
+def credentials_input(found: Instance, wanted: ServiceInputs, remembered: ServiceInputs | None) -> Data:
+    """ServiceInstanceUpdateInput for the registry's credentials; empty where they stand. Nobody can read the password back.
+
+    remembered: what is known to be set there, None where nothing is.
+    """
+    before = (remembered.registry_username, remembered.registry_password) if remembered else (None, None)
+    after = (wanted.registry_username, wanted.registry_password)
+    if before == after:
+        return {}
+    credentials = None if after[0] is None else {"username": after[0], "password": after[1]}
+    return {"registryCredentials": credentials, "multiRegionConfig": patch(found.placement or {}, wanted.multi_region_config)}
+
+
+def limits_input(found: Instance, wanted: ServiceInputs) -> Data:
+    """What serviceInstanceLimitsUpdate is to set; empty where it stands. Both go along: one left out may count as none."""
+    if (found.vcpus, found.memory_gb) == (wanted.vcpus, wanted.memory_gb):
+        return {}
+    return {"vCPUs": wanted.vcpus, "memoryGB": wanted.memory_gb}
 
 
 _SECTIONS: Mapping[str, str] = {
@@ -123,6 +220,7 @@ _SECTIONS: Mapping[str, str] = {
     "buildCommand": "build",
     "dockerfilePath": "build",
     "watchPatterns": "build",
+    "nixpacksPlan": "build",
 }
 """Where EnvironmentConfig keeps a field of ServiceInstanceUpdateInput; the others are under `deploy`."""
 
@@ -131,6 +229,9 @@ def config_patch(service_id: str, change: Data) -> Data:
     """ServiceInstanceUpdateInput as a patch of the environment's configuration; empty stays empty."""
     sections: Data = {}
     for name, value in change.items():
+        if name == "railwayConfigFile":
+            sections["configFile"] = value
+            continue
         section = _SECTIONS.get(name, "deploy")
         sections.setdefault(section, {}).update(value if name == section else {name: value})
     return {"services": {service_id: sections}} if sections else {}
@@ -139,7 +240,8 @@ def config_patch(service_id: str, change: Data) -> Data:
 def settings_of(inputs: ServiceInputs) -> Data:
     """What of the inputs is the instance's, under the inputs' wire names; to compare with `inputs_from`."""
     settings = {_wire(name): getattr(inputs, ours) for name, ours in FIELDS.items()}
-    return {"multiRegionConfig": inputs.multi_region_config, "image": inputs.image, **settings}
+    source = {"image": inputs.image, "repo": inputs.repo, "branch": inputs.branch}
+    return {"multiRegionConfig": inputs.multi_region_config, **source, **settings}
 
 
 def _wire(name: str) -> str:
@@ -153,8 +255,15 @@ def inputs_from(found: Instance, recorded: ServiceInputs | None) -> Data:
     if placement is None:
         placement = recorded.multi_region_config if recorded else {}
     inputs: Data = {"multiRegionConfig": placement}
-    if found.image is not None:
-        inputs["image"] = found.image
+    read: Data = {"image": found.image, "repo": found.repo, "vcpus": found.vcpus, "memoryGb": found.memory_gb}
+    if recorded is None or recorded.branch is not None:
+        read["branch"] = found.branch  # Railway chooses one where none is asked for
+    if recorded is not None:
+        # The password cannot be read back: what was set is taken to stand.
+        read |= {"registryUsername": recorded.registry_username, "registryPassword": recorded.registry_password}
+    else:
+        read["registryUsername"] = found.registry_username
+    inputs |= {name: value for name, value in read.items() if value is not None}
     for name, ours in FIELDS.items():
         given = getattr(recorded, ours) if recorded else None
         value = found.settings.get(name)
