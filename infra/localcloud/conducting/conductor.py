@@ -75,7 +75,7 @@ class Conductor:
         self.workers.submit(scope, Job(subject, run))
 
     def _run_deployment(self, effect: e.RunDeployment) -> None:
-        self._submit(effect.instance_id, effect.deployment_id, lambda: self.deployments.run(effect.deployment_id))
+        self._submit(effect.instance_id, effect.deployment_id, lambda: self.deployments.run(effect.deployment_id, effect.after))
 
     def _scale(self, effect: e.ScaleInstance) -> None:
         self._submit(effect.instance_id, effect.instance_id, lambda: self.deployments.scale(effect.instance_id))

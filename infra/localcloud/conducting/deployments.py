@@ -11,6 +11,7 @@ volume). What fails then leaves no cache.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from msgspec import structs
@@ -27,6 +28,7 @@ from infra.localcloud.plane.interface import PlaneError, StartFailed
 from infra.localcloud.world import lookup
 from infra.localcloud.world.command_line import CommandLineError
 from infra.localcloud.world.deployments import (
+    UNDER_WAY,
     Activate,
     AskRemoval,
     MoveDeployment,
@@ -41,6 +43,8 @@ from infra.localcloud.world.provided import rendered_variables
 from infra.localcloud.world.restarts import backoff_s
 
 STORE_ATTEMPTS_MAX = 10
+DEPENDENCIES_WAIT_S = 600.0
+POLL_S = 0.02
 FAILURES = (PlaneError, CommandLineError, WorkloadRefused, StoreError, OSError)
 _logger = logging.getLogger("localcloud")
 
@@ -52,7 +56,9 @@ class Deployments:
         # Active in the world, but the edges do not show it yet. Whoever waits for SUCCESS must find it served.
         self.switching: set[str] = set()
 
-    async def run(self, deployment_id: str) -> None:
+    async def run(self, deployment_id: str, after: tuple[str, ...] = ()) -> None:
+        """`after` names deployments of the same change that this one's variables refer to."""
+        await self._wait_for(deployment_id, after)
         deployment = self._keeper.world.deployments.get(deployment_id)
         if deployment is None or deployment.status is not DeploymentStatus.QUEUED:
             return  # cancelled or deleted while it waited
@@ -69,6 +75,20 @@ class Deployments:
         if old is not None:
             await self._keeper.clock.sleep(self._deployment(deployment_id).settings.overlap_s or 0)
             await self.retire(old.id)
+
+    async def _wait_for(self, deployment_id: str, after: tuple[str, ...]) -> None:
+        """Until none of them is under way. Bounded: a dependency that hangs must not keep everything else for ever."""
+        deployments = self._keeper.world.deployments
+        if not any(other in deployments and deployments[other].status in UNDER_WAY for other in after):
+            return
+        with self._build_logs.step(deployment_id, "WAIT_FOR_DEPENDENCIES"):
+            for _ in range(int(DEPENDENCIES_WAIT_S / POLL_S)):
+                deployments = self._keeper.world.deployments
+                if deployment_id not in deployments:
+                    return
+                if not any(other in deployments and deployments[other].status in UNDER_WAY for other in after):
+                    return
+                await asyncio.sleep(POLL_S)
 
     async def _switch(self, deployment_id: str) -> None:
         self.switching.add(deployment_id)

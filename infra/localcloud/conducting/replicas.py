@@ -50,15 +50,16 @@ class Replicas:
     async def workload(self, deployment: Deployment) -> Workload:
         """Unpacked and with its dependencies. BuildFailed."""
         if deployment.settings.image is not None:
-            directory = self._cache_directory(deployment)
+            volume_id = lookup.volume_of(self._keeper.world, deployment.service_id, deployment.environment_id)
+            directory = self._cloud / "volumes" / volume_id if volume_id else self._cache_directory(deployment)
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return Cache(directory)
+            return Cache(directory, is_kept=volume_id is not None)
         assert deployment.release is not None, "checked before the build"
         directory = await self._plane.prepare_bundle(self.archive(deployment.release), deployment.release)
         return Bundle(directory, self._plane.python_for(directory))
 
     def _cache_directory(self, deployment: Deployment) -> Path:
-        """Each deployment's own: a cache starts empty, as on Railway without a volume."""
+        """Each deployment's own: without a volume a cache starts empty, as on Railway."""
         return self._cloud / "caches" / deployment.id
 
     async def add(self, deployment: Deployment, wanted: Mapping[str, int], port: int) -> tuple[Replica, ...]:

@@ -32,7 +32,10 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Cache:
+    """`is_kept`: the directory is a volume, and outlives the deployment."""
+
     directory: Path
+    is_kept: bool = False
 
 
 Workload = Bundle | Cache
@@ -66,7 +69,8 @@ def port_of(environment: Mapping[str, str]) -> int:
 def replica_spec(settings: Settings, workload: Workload, replica: Replica, environment: Mapping[str, str]) -> ReplicaSpec:
     """CommandLineError when the start command cannot be split."""
     if isinstance(workload, Cache):
-        return _spec(replica, cache_arguments(settings.start_command, environment), workload.directory, environment, None)
+        arguments = with_persistence(cache_arguments(settings.start_command, environment), is_kept=workload.is_kept)
+        return _spec(replica, arguments, workload.directory, environment, None)
     argv = program(split_command(settings.start_command or "", environment), workload.python)
     health = None
     if settings.healthcheck_path:
@@ -115,6 +119,17 @@ def cache_arguments(start_command: str | None, environment: Mapping[str, str]) -
         if not is_left_out:
             kept.append(word)
     return tuple(kept)
+
+
+def with_persistence(arguments: tuple[str, ...], *, is_kept: bool) -> tuple[str, ...]:
+    """With a volume every write is logged there (at most a second of them is lost), unless the command itself says how.
+
+    Without one nothing is saved: the directory goes with the deployment.
+    """
+    is_decided = "--appendonly" in arguments or "--save" in arguments
+    if is_decided:
+        return arguments
+    return (*arguments, "--appendonly", "yes") if is_kept else (*arguments, "--save", "")
 
 
 def _spec(

@@ -11,6 +11,7 @@ from msgspec import Struct
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.railway_api import views
 from infra.localcloud.railway_api.call import Call, Info
+from infra.localcloud.railway_api.log_filter import log_filter
 from infra.localcloud.railway_api.paging import connection
 from infra.localcloud.railway_api.resolvers_account import Input, call_of
 from infra.localcloud.world import deployments, lookup
@@ -55,14 +56,16 @@ def deployment_logs(
     info: Info,
     deploymentId: str,
     limit: int | None = None,
+    filter: str | None = None,
     startDate: str | None = None,
     endDate: str | None = None,
 ) -> list[views.View]:
     """What the replicas wrote, in order of time, the newest `limit` lines."""
     call = call_of(info)
     found = call.access.deployment(deploymentId)
-    count = checked_limit(limit)
-    return _cut(replica_lines(call, [found], count), count, startDate, endDate)
+    count, is_wanted = checked_limit(limit), log_filter(filter)
+    lines = replica_lines(call, [found], LOG_LIMIT_MAX if filter else count)
+    return _cut([line for line in lines if is_wanted(line)], count, startDate, endDate)
 
 
 def replica_lines(call: Call, found: Sequence[Deployment], limit: int) -> list[views.View]:
@@ -81,12 +84,14 @@ def build_logs(
     info: Info,
     deploymentId: str,
     limit: int | None = None,
+    filter: str | None = None,
     startDate: str | None = None,
     endDate: str | None = None,
 ) -> list[views.View]:
     call = call_of(info)
     found = call.access.deployment(deploymentId)
-    return _cut(build_lines(call, found), checked_limit(limit), startDate, endDate)
+    is_wanted = log_filter(filter)
+    return _cut([line for line in build_lines(call, found) if is_wanted(line)], checked_limit(limit), startDate, endDate)
 
 
 def build_lines(call: Call, found: Deployment) -> list[views.View]:

@@ -15,6 +15,7 @@ from typing import Any
 from infra.localcloud.conducting.build_log import BuildEvent
 from infra.localcloud.railway_api import views
 from infra.localcloud.railway_api.call import Call, Info
+from infra.localcloud.railway_api.log_filter import Predicate, log_filter
 from infra.localcloud.railway_api.paging import connection
 from infra.localcloud.railway_api.resolvers_account import call_of
 from infra.localcloud.railway_api.resolvers_deployment import build_lines, checked_limit, replica_lines
@@ -56,7 +57,9 @@ class Tail:
         return fresh
 
 
-async def _tailed(read: Callable[[int], Lines | None], is_over: Callable[[], bool], limit: int) -> AsyncIterator[Lines]:
+async def _tailed(
+    read: Callable[[int], Lines | None], is_over: Callable[[], bool], limit: int, is_wanted: Predicate
+) -> AsyncIterator[Lines]:
     """`read` gives the newest lines, None when there is nobody to read for any more."""
     tail = Tail()
     while True:
@@ -64,14 +67,16 @@ async def _tailed(read: Callable[[int], Lines | None], is_over: Callable[[], boo
         lines = await asyncio.to_thread(read, limit)
         if lines is None:
             return
-        if fresh := tail.unseen(lines):
+        if fresh := [line for line in tail.unseen(lines) if is_wanted(line)]:
             yield fresh
         if was_over:
             return
         await asyncio.sleep(POLL_S)
 
 
-def build_logs(_: None, info: Info, deploymentId: str, limit: int | None = None) -> AsyncIterator[Lines]:
+def build_logs(
+    _: None, info: Info, deploymentId: str, limit: int | None = None, filter: str | None = None
+) -> AsyncIterator[Lines]:
     """Ends with the deployment's way to SUCCESS or FAILED."""
     call = call_of(info)
     call.access.deployment(deploymentId)
@@ -85,10 +90,12 @@ def build_logs(_: None, info: Info, deploymentId: str, limit: int | None = None)
         is_switching = deploymentId in call.cloud.conductor.deployments.switching
         return found is None or (found.status not in UNDER_WAY and not is_switching)
 
-    return _tailed(read, is_over, checked_limit(limit))
+    return _tailed(read, is_over, checked_limit(limit), log_filter(filter))
 
 
-def deployment_logs(_: None, info: Info, deploymentId: str, limit: int | None = None) -> AsyncIterator[Lines]:
+def deployment_logs(
+    _: None, info: Info, deploymentId: str, limit: int | None = None, filter: str | None = None
+) -> AsyncIterator[Lines]:
     """Ends when the deployment has."""
     call = call_of(info)
     call.access.deployment(deploymentId)
@@ -101,10 +108,12 @@ def deployment_logs(_: None, info: Info, deploymentId: str, limit: int | None = 
         found = _found(call, deploymentId)
         return found is None or found.status in ENDED
 
-    return _tailed(read, is_over, checked_limit(limit))
+    return _tailed(read, is_over, checked_limit(limit), log_filter(filter))
 
 
-def environment_logs(_: None, info: Info, environmentId: str, beforeLimit: int | None = None) -> AsyncIterator[Lines]:
+def environment_logs(
+    _: None, info: Info, environmentId: str, beforeLimit: int | None = None, filter: str | None = None
+) -> AsyncIterator[Lines]:
     """All services of an environment, while it is there."""
     call = call_of(info)
     call.access.environment(environmentId)
@@ -116,7 +125,7 @@ def environment_logs(_: None, info: Info, environmentId: str, beforeLimit: int |
         own = [found for found in call.world.deployments.values() if found.environment_id == environmentId]
         return replica_lines(call, [found for found in own if found.status not in ENDED], count)
 
-    return _tailed(read, lambda: False, checked_limit(beforeLimit))
+    return _tailed(read, lambda: False, checked_limit(beforeLimit), log_filter(filter))
 
 
 def deployment(_: None, info: Info, id: str) -> AsyncIterator[views.View]:

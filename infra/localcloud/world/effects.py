@@ -14,8 +14,11 @@ class Effect(Struct, frozen=True):
 
 
 class RunDeployment(Effect, frozen=True):
+    """`after` are deployments that have to serve, or to have failed, before this one begins."""
+
     instance_id: str
     deployment_id: str
+    after: tuple[str, ...] = ()
 
 
 class ScaleInstance(Effect, frozen=True):

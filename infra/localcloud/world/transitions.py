@@ -21,6 +21,7 @@ from infra.localcloud.world import (
     supabase,
     variables,
 )
+from infra.localcloud.world.deploy_order import ordered
 from infra.localcloud.world.effects import Change
 from infra.localcloud.world.model import World
 
@@ -95,4 +96,5 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
 
 def apply(world: World, command: Struct) -> Change:
     """The changed world and what has to be done. WorldError: refused, nothing changed."""
-    return TRANSITIONS[type(command)](world, command)
+    change = TRANSITIONS[type(command)](world, command)
+    return structs.replace(change, effects=ordered(change.world, change.effects)) if len(change.effects) > 1 else change

@@ -127,11 +127,11 @@ class Harness:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, plane: RecordingPlane | None = None) -> AsyncIterator[Harness]:
-    """The control side of a home, until the block ends. A second one over the same directory is a restart."""
+async def running(directory: Path, plane: RecordingPlane | None = None, store: Store | None = None) -> AsyncIterator[Harness]:
+    """The control side of a home, until the block ends. A second one over the same directory (or store) is a restart."""
     (directory / "uploads").mkdir(exist_ok=True)
     plane = plane or RecordingPlane()
-    store = Store(directory / "world.json")
+    store = store or Store(directory / "world.json")
     keeper = Keeper(store, store.read())
     stopped: list[bool] = []
     async with asyncio.TaskGroup() as tasks:
