@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.plane.interface import DatabaseSpec, Plane, PlaneError
+from infra.localcloud.supabase_api.auth_config import AuthConfig
 from infra.localcloud.world import lookup
 from infra.localcloud.world.auth_config import auth_config
 from infra.localcloud.world.errors import WorldError
@@ -20,6 +23,8 @@ from infra.localcloud.world.supabase import ReadReplicaReady, SetSupabaseStatus,
 ATTEMPTS_MAX = 5
 BCRYPT_COST = "10"
 BCRYPT_BYTES_MAX = 72  # bcrypt looks at no more
+WEEK_S = 604_800
+MAIL_REGION, MAIL_OWNER, MAIL_PORT = "us-west2", "mail", 2525  # the sink of daemon.py
 _logger = logging.getLogger("localcloud")
 
 
@@ -36,14 +41,16 @@ def local_region(supabase_region: str) -> str | None:
     return None
 
 
-def _auth_environment(config: Mapping[str, Any]) -> dict[str, str]:
-    """What of the auth configuration the stand-in goes by."""
+def auth_environment(config: Mapping[str, Any], mail_address: str) -> dict[str, str]:
+    """What of the auth configuration the stand-in goes by. Mails go to this cloud's own sink unless the project has a server."""
+    followed = {name: config[name] for name in AuthConfig.__struct_fields__}
+    followed["password_min_length"] = min(followed["password_min_length"], BCRYPT_BYTES_MAX)
+    for name in ("security_refresh_token_reuse_interval", "mailer_otp_exp", "smtp_max_frequency"):
+        followed[name] = min(followed[name], WEEK_S)
     return {
-        "JWT_EXP": str(config["jwt_exp"]),
-        "DISABLE_SIGNUP": str(int(config["disable_signup"])),
-        "PASSWORD_MIN_LENGTH": str(min(config["password_min_length"], BCRYPT_BYTES_MAX)),
-        "REFRESH_TOKEN_REUSE_INTERVAL": str(min(config["security_refresh_token_reuse_interval"], 86_400)),
-        "SB_FORWARDED_FOR": str(int(config["security_sb_forwarded_for_enabled"])),
+        "AUTH_CONFIG": msgspec.json.encode(followed).decode(),
+        "SMTP_HOST": config["smtp_host"] or mail_address,
+        "SMTP_PORT": str((config["smtp_port"] or 25) if config["smtp_host"] else MAIL_PORT),
     }
 
 
@@ -139,7 +146,7 @@ class Databases:
             "EXTERNAL_URL": f"http://{project.address}:8000",
             "STORAGE_DIR": str(directory / "storage"),
             "BCRYPT_COST": BCRYPT_COST,
-            **_auth_environment(auth_config(project.auth_config)),
+            **auth_environment(auth_config(project.auth_config), self._plane.allocate(MAIL_REGION, MAIL_OWNER)),
         }
 
     async def bring_up_replica(self, ref: str, identifier: str) -> None:

@@ -9,9 +9,10 @@ here unchanged.
 
 Behaviour follows supabase/auth at commit bc32168e (August 2026). Known differences, all on purpose:
 - An unknown e-mail address costs a bcrypt comparison, as a known one does. GoTrue answers at once, which tells them apart.
-- Sign-ups are confirmed at once (GoTrue's MAILER_AUTOCONFIRM) and no mail is sent. A second sign-up for an address that an
-  administrator created unconfirmed is refused; GoTrue with autoconfirm would hand out a session without the password.
+- A second sign-up for an address that an administrator created unconfirmed is refused; GoTrue with autoconfirm would hand out
+  a session without the password.
+- One-time codes lie in auth.one_time_tokens alone, not in auth.users as well.
 - Refresh tokens are rows (GoTrue's algorithm 1), but a stolen one ends the whole session (as in algorithm 2), so that
   access tokens of that session die too.
-- Not here: rate limits per address, MFA, OAuth, SSO, OTP and magic links, changes of e-mail address, multipart uploads.
+- Not here: limits per address of the caller, phones, OAuth, SSO, passkeys, Web3, the audit log, multipart uploads.
 """

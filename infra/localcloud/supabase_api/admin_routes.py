@@ -7,11 +7,12 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from infra.localcloud.supabase_api import durations, passwords, users
+from infra.localcloud.supabase_api import durations, factors, generate_link, passwords, users
 from infra.localcloud.supabase_api.bearer import NIL, body_of, params_of, require_admin
 from infra.localcloud.supabase_api.database import UniqueViolation
 from infra.localcloud.supabase_api.errors import ApiError, json_response, unexpected, validation_failed
@@ -19,8 +20,8 @@ from infra.localcloud.supabase_api.passwords import check_strength
 from infra.localcloud.supabase_api.project import Project, project_of
 from infra.localcloud.supabase_api.sessions import new_refresh_token
 from infra.localcloud.supabase_api.users import Account, Changes, NewUser
-from infra.localcloud.supabase_api.validation import checked_email, checked_phone
-from infra.localcloud.supabase_api.wire import AdminDeleteParams, AdminUserParams, parse
+from infra.localcloud.supabase_api.validation import checked_email, checked_phone, parsed_uuid
+from infra.localcloud.supabase_api.wire import AdminDeleteParams, AdminUserParams, FactorUpdateParams, parse
 
 PER_PAGE_DEFAULT = 50
 PER_PAGE_MAX = 1000
@@ -63,12 +64,15 @@ async def _create(request: Request) -> Response:
     phone = checked_phone(params.phone) if params.phone else ""
     if params.password is not None and params.password_hash:
         raise validation_failed("Only a password or a password hash should be provided")
+    if email and await users.by_email(project.database, email) is not None:
+        raise ApiError(422, "email_exists", EMAIL_TAKEN)
     user_id, ban = _custom_id(params.id), _ban_end(params.ban_duration)
     new = _new_user(email, phone, await _stored_hash(project, params), params, user_id, ban)
     account = await users.insert(project.database, new)
     if account is None:
         raise await _taken(project, email, user_id)
-    return json_response(account.user)
+    # The generated column is not read again after the insert: GoTrue's answer does not have it yet.
+    return json_response(msgspec.structs.replace(account.user, confirmed_at=None))
 
 
 async def _stored_hash(project: Project, params: AdminUserParams) -> str:
@@ -150,7 +154,7 @@ async def _update(request: Request, account: Account) -> Response:
     phone = checked_phone(params.phone) if params.phone else None
     ban = _ban_end(params.ban_duration)
     if params.password is not None:
-        check_strength(params.password, project_of(request).settings.password_characters_min)
+        check_strength(params.password, project.settings.auth.password_min_length)
     password_hash = await project.passwords.hashed(params.password) if params.password else None
     changes = Changes(
         password_hash=password_hash,
@@ -167,10 +171,17 @@ async def _update(request: Request, account: Account) -> Response:
     try:
         changed = await _apply(project, account.user.id, changes)
     except UniqueViolation as exc:
-        raise unexpected("Error updating user") from exc
+        return as_from_database(exc)
     if changed is None:
         raise ApiError(404, "user_not_found", "User not found")
     return json_response(changed.user)
+
+
+def as_from_database(error: Exception) -> Response:
+    """GoTrue lets an administrator see what PostgreSQL said (utilities.PostgresError)."""
+    shown = {name: getattr(error, name, None) for name in ("message", "detail", "hint")}
+    body = {"code": "23505", **{name: text for name, text in shown.items() if text}}
+    return json_response(body, 500, {"x-sb-error-code": "unexpected_failure"})
 
 
 async def _apply(project: Project, user_id: UUID, changes: Changes) -> Account | None:
@@ -212,7 +223,37 @@ def _page_link(request: Request, page: int) -> str:
     return f"</admin/users?{urlencode(query)}>"
 
 
+async def user_factors(request: Request) -> Response:
+    await require_admin(request)
+    account = await _named(request)
+    return json_response(account.user.factors or ())
+
+
+async def user_factor(request: Request) -> Response:
+    """PUT renames it, DELETE takes it away and the sessions it raised down to aal1."""
+    await require_admin(request)
+    account, factor_id = await _named(request), parsed_uuid(request.path_params["factor_id"])
+    if factor_id is None:
+        raise validation_failed("factor_id must be an UUID", 404)
+    user_id = account.user.id
+    async with project_of(request).database.acquire() as connection, connection.transaction():
+        found = next((one for one in await factors.of_user(connection, user_id) if one.id == factor_id), None)
+        if found is None:
+            raise ApiError(404, "mfa_factor_not_found", "Factor not found")
+        if request.method == "DELETE":
+            await factors.remove(connection, user_id, found)
+        else:
+            params = await params_of(request, FactorUpdateParams)
+            if params.friendly_name:
+                await factors.rename(connection, factor_id, params.friendly_name)
+            account = await users.by_id(connection, user_id) or account
+    return json_response(next(one for one in account.user.factors or () if one.id == factor_id))
+
+
 routes = [
+    *generate_link.routes,
     Route("/users", collection, methods=["GET", "POST"]),
     Route("/users/{user_id}", single, methods=["GET", "PUT", "DELETE"]),
+    Route("/users/{user_id}/factors", user_factors, methods=["GET"]),
+    Route("/users/{user_id}/factors/{factor_id}", user_factor, methods=["PUT", "DELETE"]),
 ]

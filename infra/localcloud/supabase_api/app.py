@@ -29,12 +29,20 @@ from infra.localcloud.supabase_api.errors import (
     unexpected,
     validation_failed,
 )
+from infra.localcloud.supabase_api.mailer import Mailer
 from infra.localcloud.supabase_api.project import opened
 from infra.localcloud.supabase_api.settings import Settings
 
 log = logging.getLogger(__name__)
 
-OPEN_PATHS = ("/auth/v1/.well-known/", "/storage/v1/")  # Storage checks its own key
+# Storage checks its own key; the others are followed by a browser from a mail or a provider, which has no key.
+OPEN_PATHS = (
+    "/auth/v1/.well-known/",
+    "/auth/v1/verify",
+    "/auth/v1/callback",
+    "/auth/v1/authorize",
+    "/storage/v1/",
+)
 NO_KEY = {
     "message": "No API key found in request",
     "hint": "No `apikey` request header or url param was found.",
@@ -130,16 +138,20 @@ async def on_our_mistake(request: Request, _: Exception) -> Response:
 async def on_http_exception(_: Request, error: Exception) -> Response:
     """What Go's router answers."""
     assert isinstance(error, HTTPException)
-    text = "404 page not found\n" if error.status_code == 404 else ""
-    return PlainTextResponse(text, error.status_code, dict(error.headers or {}))
+    if error.status_code != 404:
+        return Response(status_code=error.status_code, headers=dict(error.headers or {}))
+    return PlainTextResponse("404 page not found\n", 404, dict(error.headers or {}))
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The application of one project. The database is reached in its lifespan, before the socket accepts."""
+def create_app(settings: Settings, mailer: Mailer | None = None) -> Starlette:
+    """The application of one project. The database is reached in its lifespan, before the socket accepts.
+
+    `mailer` takes the place of the one that the settings ask for.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with opened(settings) as project:
+        async with opened(settings, mailer) as project:
             app.state.project = project
             yield
 

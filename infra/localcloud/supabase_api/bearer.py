@@ -12,16 +12,18 @@ from uuid import UUID
 
 from starlette.requests import Request
 
-from infra.localcloud.supabase_api import users
-from infra.localcloud.supabase_api.errors import ApiError, bad_jwt
+from infra.localcloud.supabase_api import redirects, users
+from infra.localcloud.supabase_api.errors import ApiError, bad_jwt, validation_failed
 from infra.localcloud.supabase_api.project import project_of
 from infra.localcloud.supabase_api.sessions import Caller
 from infra.localcloud.supabase_api.signing import Claims
-from infra.localcloud.supabase_api.users import Account
+from infra.localcloud.supabase_api.users import Account, Session
+from infra.localcloud.supabase_api.validation import parsed_uuid
 from infra.localcloud.supabase_api.wire import Params, parse
 
 BEARER = re.compile(r"bearer (\S+)", re.IGNORECASE)
 ADMIN_ROLES = ("service_role", "supabase_admin")
+AUDIENCE_HEADER = "x-jwt-aud"
 BODY_BYTES_MAX = 1 << 20
 NIL = UUID(int=0)
 P = TypeVar("P", bound=Params)
@@ -30,8 +32,16 @@ P = TypeVar("P", bound=Params)
 @dataclass(frozen=True, slots=True)
 class Authenticated:
     account: Account
-    session_id: UUID | None
+    session: Session | None
     claims: Claims
+
+    @property
+    def session_id(self) -> UUID | None:
+        return self.session.id if self.session else None
+
+    @property
+    def is_aal2(self) -> bool:
+        return self.session is not None and self.session.aal == "aal2"
 
 
 def now() -> datetime:
@@ -51,21 +61,21 @@ async def authenticated(request: Request) -> Authenticated:
     claims = claims_of(request)
     if not claims.sub:
         raise bad_jwt("invalid claim: missing sub claim")
-    user_id = _uuid(claims.sub)
+    user_id = parsed_uuid(claims.sub)
     if user_id is None:
         raise ApiError(400, "bad_jwt", "invalid claim: sub claim must be a UUID")
-    session_id = _uuid(claims.session_id) if claims.session_id else NIL
+    session_id = parsed_uuid(claims.session_id) if claims.session_id else NIL
     if session_id is None:
         raise bad_jwt("invalid claim: session_id claim must be a UUID")
     found = await users.with_session(project_of(request).database, user_id, session_id)
     if found is None:
         raise ApiError(403, "user_not_found", "User from sub claim in JWT does not exist")
-    account, has_session = found
-    if session_id != NIL and not has_session:
+    account, session = found
+    if session_id != NIL and session is None:
         raise ApiError(403, "session_not_found", "Session from session_id claim in JWT does not exist")
     if account.user.is_banned(now()):
         raise ApiError(403, "user_banned", "User is banned")
-    return Authenticated(account, session_id if session_id != NIL else None, claims)
+    return Authenticated(account, session, claims)
 
 
 async def require_admin(request: Request) -> None:
@@ -75,6 +85,20 @@ async def require_admin(request: Request) -> None:
         await authenticated(request)
     if claims.role not in ADMIN_ROLES:
         raise ApiError(403, "not_admin", "User not allowed")
+
+
+def require_audience(request: Request, caller: Authenticated) -> None:
+    """Raises ApiError validation_failed where X-JWT-AUD asks for another audience than the token has."""
+    wanted = request.headers.get(AUDIENCE_HEADER) or caller.claims.audience or "authenticated"
+    if wanted != caller.claims.audience:
+        raise validation_failed("Token audience doesn't match request audience")
+
+
+def redirect_of(request: Request, asked: str = "") -> str:
+    """Where the answer's link leads afterwards: the wish if it is allowed, the page that asks, else the site."""
+    config = project_of(request).settings.auth
+    wishes = (asked, request.headers.get("redirect_to", "") or request.query_params.get("redirect_to", ""))
+    return redirects.chosen((*wishes, request.headers.get("referer", "")), config.site_url, config.uri_allow_list)
 
 
 async def params_of(request: Request, params: type[P]) -> P:
@@ -109,7 +133,7 @@ def caller_of(request: Request) -> Caller:
 def _told_by_a_server(request: Request) -> list[str]:
     settings = project_of(request).settings
     key = request.headers.get("apikey", "").encode()
-    if not settings.is_sb_forwarded_for or not hmac.compare_digest(key, settings.service_role_key.encode()):
+    if not settings.auth.security_sb_forwarded_for_enabled or not hmac.compare_digest(key, settings.service_role_key.encode()):
         return []
     return request.headers.get("sb-forwarded-for", "").split(",")
 
@@ -117,12 +141,5 @@ def _told_by_a_server(request: Request) -> list[str]:
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(text.strip().partition("%")[0])
-    except ValueError:
-        return None
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
     except ValueError:
         return None

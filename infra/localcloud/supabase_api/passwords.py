@@ -25,7 +25,7 @@ def check_strength(password: str, characters_min: int = CHARACTERS_MIN) -> None:
     """Raises ApiError validation_failed when too long, WeakPassword when too short."""
     if len(password.encode()) > BYTES_MAX:
         raise validation_failed(f"Password cannot be longer than {BYTES_MAX} characters")
-    if len(password) < characters_min:
+    if len(password.encode()) < characters_min:  # Go's len counts bytes
         raise WeakPassword(f"Password should be at least {characters_min} characters.", ("length",))
 
 

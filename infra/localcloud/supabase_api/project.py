@@ -11,6 +11,7 @@ from pathlib import Path
 from starlette.requests import Request
 
 from infra.localcloud.supabase_api.database import Database, NotReadyErrors, open_pool
+from infra.localcloud.supabase_api.mailer import Mailer, NoMailer, SmtpMailer
 from infra.localcloud.supabase_api.passwords import Passwords
 from infra.localcloud.supabase_api.settings import Settings
 from infra.localcloud.supabase_api.signing import Signer, load_or_create
@@ -31,6 +32,7 @@ class Project:
     database: Database
     signer: Signer
     passwords: Passwords
+    mailer: Mailer
 
 
 def project_of(request: Request) -> Project:
@@ -39,14 +41,14 @@ def project_of(request: Request) -> Project:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Project]:
+async def opened(settings: Settings, mailer: Mailer | None = None) -> AsyncIterator[Project]:
     """A project that can serve. Raises DatabaseUnreachable, SigningKeyInvalid."""
-    signer = Signer(load_or_create(settings.signing_key_file), settings.jwt_secret, settings.issuer, settings.jwt_exp_s)
+    signer = Signer(load_or_create(settings.signing_key_file), settings.jwt_secret, settings.issuer, settings.auth.jwt_exp)
     settings.storage_dir.mkdir(parents=True, exist_ok=True)
     passwords = Passwords(settings.bcrypt_cost)
     database = await _connected(settings)
     try:
-        yield Project(settings, database, signer, passwords)
+        yield Project(settings, database, signer, passwords, mailer or _mailer(settings))
     finally:
         passwords.close()
         try:
@@ -54,6 +56,10 @@ async def opened(settings: Settings) -> AsyncIterator[Project]:
                 await database.close()
         except TimeoutError:
             database.terminate()
+
+
+def _mailer(settings: Settings) -> Mailer:
+    return SmtpMailer(settings.smtp_host, settings.smtp_port) if settings.smtp_host else NoMailer()
 
 
 async def _connected(settings: Settings) -> Database:

@@ -44,14 +44,29 @@ class EndSession:
     """The token was stolen, or somebody replays it: delete the session."""
 
 
-def judge(
-    presented: RefreshToken, active: RefreshToken | None, now: datetime, reuse_interval: timedelta = REUSE_INTERVAL
-) -> Exchange | HandOut | EndSession:
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """As EndSession, where the project has switched rotation off: the session stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a project may set."""
+
+    reuse_interval: timedelta = REUSE_INTERVAL
+    has_rotation: bool = True
+
+
+DEFAULT_RULES = Rules()
+Verdict = Exchange | HandOut | EndSession | Refuse
+
+
+def judge(presented: RefreshToken, active: RefreshToken | None, now: datetime, rules: Rules = DEFAULT_RULES) -> Verdict:
     """What to do with `presented`, given the session's newest unrevoked token, if there is one."""
     if not presented.is_revoked:
         return Exchange()
     if active is not None and active.parent == presented.token:
         return HandOut(active.token)
-    if now > presented.updated + reuse_interval:
-        return EndSession()
+    if now > presented.updated + rules.reuse_interval:
+        return EndSession() if rules.has_rotation else Refuse()
     return Exchange()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import string
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from uuid import UUID, uuid4
 
@@ -19,6 +19,7 @@ from infra.localcloud.supabase_api.users import Account
 from infra.localcloud.supabase_api.wire import TokenAnswer
 
 TOKEN_ALPHABET = string.ascii_lowercase + string.digits
+SECOND_FACTORS = {"totp", "mfa/phone", "mfa/webauthn"}
 TOKEN_CHARACTERS = 20  # 103 bits; GoTrue's own are 12 characters
 
 
@@ -34,34 +35,62 @@ def new_refresh_token() -> str:
     return "".join(secrets.choice(TOKEN_ALPHABET) for _ in range(TOKEN_CHARACTERS))
 
 
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A session's next tokens. `is_reused` is None where a log-in made them, False where they are new, True where the client
+    gets those again that it was given before."""
+
+    answer: TokenAnswer
+    session_id: UUID
+    is_reused: bool | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What GoTrue tells its operators beside the body (tokens.Service)."""
+        reuse = {"sb-auth-refresh-token-reuse": "false"} if self.is_reused is False else {}
+        return {
+            "sb-auth-user-id": str(self.answer.user.id),
+            "sb-auth-session-id": str(self.session_id),
+            "sb-auth-refresh-token-prefix": self.answer.refresh_token[:5],
+            **reuse,
+        }
+
+
+def aal_of(amr: bytes | str) -> str:
+    """aal2 once a second factor was shown (models.Session.CalculateAALAndAMR)."""
+    methods = {entry["method"] for entry in msgspec.json.decode(amr)}
+    return "aal2" if methods & SECOND_FACTORS else "aal1"
+
+
 OPEN = """
 with s as (
     insert into auth.sessions (id, user_id, user_agent, ip) values ($1, $2, nullif($3, ''), $4)
 ), a as (
-    insert into auth.mfa_amr_claims (session_id, authentication_method) values ($1, 'password')
+    insert into auth.mfa_amr_claims (session_id, authentication_method) values ($1, $6)
 ), t as (
     insert into auth.refresh_tokens (token, user_id, session_id) values ($5, $2::uuid::text, $1)
 )
 update auth.users set last_sign_in_at = now() where id = $2 returning last_sign_in_at"""
 
 
-async def open_session(database: Database, signer: Signer, account: Account, caller: Caller) -> TokenAnswer:
-    """A new session after a password was checked."""
+async def open_session(database: Executor, signer: Signer, account: Account, caller: Caller, method: str = "password") -> Granted:
+    """A new session after its user proved who they are. `method` is what the tokens say about how."""
     session_id, token = uuid4(), new_refresh_token()
-    signed_in = await database.fetchval(OPEN, session_id, account.user.id, caller.user_agent, caller.address, token)
+    signed_in = await database.fetchval(OPEN, session_id, account.user.id, caller.user_agent, caller.address, token, method)
     if signed_in is None:
         raise ApiError(400, "invalid_credentials", "Invalid login credentials")  # deleted between the check and now
     user = msgspec.structs.replace(account.user, last_sign_in_at=signed_in)
-    amr = msgspec.Raw(msgspec.json.encode([{"method": "password", "timestamp": int(signed_in.timestamp())}]))
-    access_token, expires = signer.access_token(user, session_id, amr, signed_in)
-    return TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, token, user)
+    amr = msgspec.Raw(msgspec.json.encode([{"method": method, "timestamp": int(signed_in.timestamp())}]))
+    access_token, expires = signer.access_token(user, session_id, amr, "aal1", signed_in)
+    return Granted(TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, token, user), session_id)
 
 
 FIND = "select session_id from auth.refresh_tokens where token = $1"
 LOCK = """
 select s.user_id, s.not_after, clock_timestamp() as now, coalesce((
     select jsonb_agg(jsonb_build_object('method', a.authentication_method,
-                                        'timestamp', floor(extract(epoch from a.updated_at))::bigint))
+                                        'timestamp', floor(extract(epoch from a.updated_at))::bigint)
+                     order by a.updated_at desc)
     from auth.mfa_amr_claims a where a.session_id = s.id), '[]') as amr
 from auth.sessions s where s.id = $1 for no key update of s"""
 PRESENTED = "select t.id, t.token, t.parent, t.revoked, t.updated_at from auth.refresh_tokens t where t.token = $1"
@@ -79,8 +108,8 @@ LOCK_WAIT = "set local lock_timeout = '5s'"
 
 
 async def refreshed(
-    database: Database, signer: Signer, presented: str, caller: Caller, reuse_interval: timedelta = refresh.REUSE_INTERVAL
-) -> TokenAnswer:
+    database: Database, signer: Signer, presented: str, caller: Caller, rules: refresh.Rules = refresh.DEFAULT_RULES
+) -> Granted:
     """The next access token of the session that `presented` belongs to. Raises ApiError.
 
     The session's row is locked first and everything else is read after: under READ COMMITTED a joined row that is not locked
@@ -99,13 +128,16 @@ async def refreshed(
             raise ApiError(400, "user_banned", "Invalid Refresh Token: User Banned")
         if session["not_after"] is not None and now > session["not_after"]:
             raise ApiError(400, "session_expired", "Invalid Refresh Token: Session Expired")
-        issued = await _next_token(connection, session_id, account.user.id, presented, now, reuse_interval)
+        issued = await _next_token(connection, session_id, account.user.id, presented, now, rules)
         await connection.execute(TOUCH, session_id, caller.user_agent, caller.address)
     # Raised after the commit: the deletion of the stolen session has to stay.
     if issued is None:
         raise ApiError(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used")
-    access_token, expires = signer.access_token(account.user, session_id, msgspec.Raw(session["amr"]), now)
-    return TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, issued, account.user)
+    token, is_reused = issued
+    aal = aal_of(session["amr"])
+    access_token, expires = signer.access_token(account.user, session_id, msgspec.Raw(session["amr"]), aal, now)
+    answer = TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, token, account.user)
+    return Granted(answer, session_id, is_reused)
 
 
 def _not_found() -> ApiError:
@@ -125,22 +157,50 @@ async def _locked(connection: Connection, session_id: UUID) -> Record:
 
 
 async def _next_token(
-    connection: Connection, session_id: UUID, user_id: UUID, presented: str, now: datetime, reuse_interval: timedelta
-) -> str | None:
-    """The token to hand out, or None when the session was ended instead. The session is locked by the caller."""
+    connection: Connection, session_id: UUID, user_id: UUID, presented: str, now: datetime, rules: refresh.Rules
+) -> tuple[str, bool] | None:
+    """The token to hand out and whether it was handed out before; None when it is refused. The caller has locked the session."""
     mine = _token_of(await connection.fetchrow(PRESENTED, presented))
     if mine is None:
         raise _not_found()
-    match refresh.judge(mine, _token_of(await connection.fetchrow(ACTIVE, session_id)), now, reuse_interval):
+    match refresh.judge(mine, _token_of(await connection.fetchrow(ACTIVE, session_id)), now, rules):
         case refresh.HandOut(token):
-            return token
+            return token, True
+        case refresh.Refuse():
+            return None
         case refresh.EndSession():
             await connection.execute(END, session_id)
             return None
         case refresh.Exchange():
             token = new_refresh_token()
             await connection.execute(EXCHANGE, mine.id, token, mine.token, str(user_id), session_id)
-            return token
+            return token, False
+
+
+RAISE = """
+with c as (
+    insert into auth.mfa_amr_claims as a (session_id, authentication_method) values ($1, $2)
+    on conflict (session_id, authentication_method) do update set updated_at = clock_timestamp()
+)
+update auth.sessions set aal = 'aal2', factor_id = $3, updated_at = now() where id = $1"""
+END_WEAKER = "delete from auth.sessions where user_id = $1 and aal < 'aal2'"
+
+
+async def raised(
+    connection: Connection, signer: Signer, account: Account, session_id: UUID, method: str, factor_id: UUID
+) -> Granted:
+    """The session after its user showed a second factor: new tokens for it, and the user's weaker sessions end."""
+    await connection.execute(RAISE, session_id, method, factor_id)
+    session = await _locked(connection, session_id)
+    active = _token_of(await connection.fetchrow(ACTIVE, session_id))
+    if active is None:
+        raise _not_found()
+    token = new_refresh_token()
+    await connection.execute(EXCHANGE, active.id, token, active.token, str(account.user.id), session_id)
+    await connection.execute(END_WEAKER, account.user.id)
+    now: datetime = session["now"]
+    access_token, expires = signer.access_token(account.user, session_id, msgspec.Raw(session["amr"]), "aal2", now)
+    return Granted(TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, token, account.user), session_id)
 
 
 def _token_of(row: Record | None) -> refresh.RefreshToken | None:

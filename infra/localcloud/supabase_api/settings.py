@@ -6,6 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.localcloud.supabase_api import auth_config
+from infra.localcloud.supabase_api.auth_config import AuthConfig, AuthConfigInvalid
+
+DEFAULT_AUTH = AuthConfig()
+
 
 class SettingsInvalid(Exception):
     """The environment is not usable; the message names every variable that is wrong, never a value."""
@@ -25,11 +30,9 @@ class Settings:
     external_url: str
     storage_dir: Path
     bcrypt_cost: int = 10
-    jwt_exp_s: int = 3600
-    is_signup_disabled: bool = False
-    password_characters_min: int = 6
-    reuse_interval_s: int = 10
-    is_sb_forwarded_for: bool = False
+    auth: AuthConfig = DEFAULT_AUTH
+    smtp_host: str = ""
+    smtp_port: int = 25
     database_wait_s: float = 30.0
     pool_size_max: int = 10
     request_timeout_s: float = 10.0
@@ -59,11 +62,8 @@ def read(environment: Mapping[str, str]) -> Settings:
     mistakes = [f"{name}: missing" for name in REQUIRED if not environment.get(name)]
     port = _integer(environment, "PORT", 8000, 1, 65535, mistakes.append)
     bcrypt_cost = _integer(environment, "BCRYPT_COST", 10, 4, 15, mistakes.append)
-    jwt_exp_s = _integer(environment, "JWT_EXP", 3600, 1, 604_800, mistakes.append)
-    password_characters_min = _integer(environment, "PASSWORD_MIN_LENGTH", 6, 6, 72, mistakes.append)
-    reuse_interval_s = _integer(environment, "REFRESH_TOKEN_REUSE_INTERVAL", 10, 0, 86_400, mistakes.append)
-    is_signup_disabled = _integer(environment, "DISABLE_SIGNUP", 0, 0, 1, mistakes.append) == 1
-    is_sb_forwarded_for = _integer(environment, "SB_FORWARDED_FOR", 0, 0, 1, mistakes.append) == 1
+    smtp_port = _integer(environment, "SMTP_PORT", 25, 1, 65535, mistakes.append)
+    auth = _auth(environment, mistakes.append)
     if 0 < len(environment.get("JWT_SECRET", "")) < JWT_SECRET_CHARACTERS_MIN:
         mistakes.append(f"JWT_SECRET: expected at least {JWT_SECRET_CHARACTERS_MIN} characters")
     if not environment.get("EXTERNAL_URL", "http://").startswith(("http://", "https://")):
@@ -81,12 +81,18 @@ def read(environment: Mapping[str, str]) -> Settings:
         external_url=environment["EXTERNAL_URL"].rstrip("/"),
         storage_dir=Path(environment["STORAGE_DIR"]),
         bcrypt_cost=bcrypt_cost,
-        jwt_exp_s=jwt_exp_s,
-        is_signup_disabled=is_signup_disabled,
-        password_characters_min=password_characters_min,
-        reuse_interval_s=reuse_interval_s,
-        is_sb_forwarded_for=is_sb_forwarded_for,
+        auth=auth,
+        smtp_host=environment.get("SMTP_HOST", ""),
+        smtp_port=smtp_port,
     )
+
+
+def _auth(environment: Mapping[str, str], report: Callable[[str], None]) -> AuthConfig:
+    try:
+        return auth_config.parsed(environment.get("AUTH_CONFIG") or "{}")
+    except AuthConfigInvalid as exc:
+        report(f"AUTH_CONFIG: {exc}")
+        return DEFAULT_AUTH
 
 
 def _integer(

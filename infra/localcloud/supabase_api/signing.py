@@ -8,6 +8,7 @@ HS256 is never checked against the public key's bytes (RFC 8725 section 3.1).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from infra.localcloud.supabase_api.errors import bad_jwt
 from infra.localcloud.supabase_api.wire import User
 
 TOKEN_CHARACTERS_MAX = 16_384
+NOT_BASE64URL = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class SigningKeyInvalid(Exception):
@@ -35,6 +37,7 @@ class Claims(msgspec.Struct, frozen=True):
     sub: str = ""
     role: str = ""
     session_id: str = ""
+    is_anonymous: bool = False
     exp: float | None = None
     nbf: float | None = None
     aud: str | list[str] = ""
@@ -94,10 +97,10 @@ class Signer:
 
     def jwks(self) -> dict[str, Any]:
         """The public half. The shared secret is never in it."""
-        public = {**self._key.as_dict(private=False), "alg": "ES256", "use": "sig", "key_ops": ["verify"], "ext": True}
+        public = {**self._key.as_dict(private=False), "alg": "ES256", "use": "sig", "key_ops": ["verify"]}
         return {"keys": [public]}
 
-    def access_token(self, user: User, session_id: UUID, amr: msgspec.Raw, now: datetime) -> tuple[str, int]:
+    def access_token(self, user: User, session_id: UUID, amr: msgspec.Raw, aal: str, now: datetime) -> tuple[str, int]:
         """A signed token and its `exp` (seconds since the epoch). `amr` is the JSON list of the session's methods."""
         issued = int(now.timestamp())
         expires = issued + self.jwt_exp_s
@@ -112,7 +115,7 @@ class Signer:
             "app_metadata": user.app_metadata,
             "user_metadata": user.user_metadata,
             "role": user.role,
-            "aal": "aal1",
+            "aal": aal,
             "amr": amr,
             "session_id": session_id,
             "is_anonymous": user.is_anonymous,
@@ -123,6 +126,7 @@ class Signer:
         """The claims of a bearer token that is ours and in its time; raises ApiError bad_jwt, worded as golang-jwt does."""
         if token.count(".") != 2 or len(token) > TOKEN_CHARACTERS_MAX:
             raise _refused("token is malformed: token contains an invalid number of segments")
+        _check_segments(token)
         try:
             header = jws.extract_compact(token.encode("ascii")).headers()
             verified = jws.deserialize_compact(token, self._key_for(header), ["ES256", "HS256"])
@@ -146,6 +150,17 @@ class Signer:
         raise _refused(
             f"token is unverifiable: error while executing keyfunc: unrecognized JWT kid {kid} for algorithm {algorithm}"
         )
+
+
+def _check_segments(token: str) -> None:
+    """Raises as golang-jwt does for a header or claims that are no base64url."""
+    for name, segment in zip(("header", "claim"), token.split("."), strict=False):
+        wrong = NOT_BASE64URL.search(segment)
+        # A single character left over holds six bits: no byte. Go points at where its group of four begins.
+        position = wrong.start() if wrong else len(segment) - 1 if len(segment) % 4 == 1 else None
+        if position is not None:
+            reason = f"could not base64 decode {name}: illegal base64 data at input byte {position}"
+            raise _refused(f"token is malformed: {reason}")
 
 
 def _refused(reason: str) -> Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from uuid import UUID
 
 from infra.localcloud.supabase_api.errors import validation_failed
 
@@ -31,3 +32,10 @@ def checked_phone(phone: str) -> str:
     if not PHONE.fullmatch(digits):
         raise validation_failed("Invalid phone number format (E.164 required)")
     return digits
+
+
+def parsed_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

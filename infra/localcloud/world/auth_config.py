@@ -26,11 +26,13 @@ DEFAULTS: Mapping[str, bool | int | str | None] = {
     "hook_custom_access_token_secrets": None,
     "hook_custom_access_token_uri": None,
     "jwt_exp": 3600,
-    "mailer_autoconfirm": True,  # no mail is sent here, so nobody could confirm one
+    "mailer_autoconfirm": True,  # as in a local stack: who tries something out has no mailbox
     "mailer_otp_exp": 3600,
+    "mailer_otp_length": 6,
     "mailer_secure_email_change_enabled": True,
-    "mfa_totp_enroll_enabled": False,
-    "mfa_totp_verify_enabled": False,
+    "mfa_max_enrolled_factors": 10,
+    "mfa_totp_enroll_enabled": True,
+    "mfa_totp_verify_enabled": True,
     "password_hibp_enabled": False,
     "password_min_length": 6,
     "password_required_characters": None,
@@ -65,6 +67,8 @@ DEFAULTS: Mapping[str, bool | int | str | None] = {
 BOUNDS: Mapping[str, tuple[int, int]] = {
     "jwt_exp": (1, 604_800),
     "mailer_otp_exp": (0, 2_147_483_647),
+    "mailer_otp_length": (6, 10),
+    "mfa_max_enrolled_factors": (0, 100),
     "password_min_length": (6, 32_767),
     "security_refresh_token_reuse_interval": (0, 2_147_483_647),
     **{name: (1, 2_147_483_647) for name in DEFAULTS if name.startswith("rate_limit_")},

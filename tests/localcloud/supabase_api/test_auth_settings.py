@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from infra.localcloud.supabase_api.auth_config import AuthConfig
 from infra.localcloud.supabase_api.settings import Settings
 from tests.localcloud.supabase_api.client import PASSWORD, code_of
 from tests.localcloud.supabase_api.conftest import running
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.anyio
 async def test_sign_ups_can_be_closed_and_log_ins_go_on(settings: Settings) -> None:
     async with running(settings) as client:
         await client.signed_up("ada@example.com")
-    async with running(replace(settings, is_signup_disabled=True)) as client:
+    async with running(replace(settings, auth=AuthConfig(disable_signup=True))) as client:
         answer = await client.http.post("/auth/v1/signup", json={"email": "eve@example.com", "password": PASSWORD})
         assert (answer.status_code, code_of(answer)) == (422, "signup_disabled")
         assert (await client.http.get("/auth/v1/settings")).json()["disable_signup"] is True
@@ -24,7 +25,7 @@ async def test_sign_ups_can_be_closed_and_log_ins_go_on(settings: Settings) -> N
 
 
 async def test_short_passwords_are_refused_by_the_projects_own_measure(settings: Settings) -> None:
-    async with running(replace(settings, password_characters_min=30)) as client:
+    async with running(replace(settings, auth=AuthConfig(password_min_length=30))) as client:
         answer = await client.http.post("/auth/v1/signup", json={"email": "ada@example.com", "password": PASSWORD})
         assert (answer.status_code, code_of(answer)) == (422, "weak_password")
         assert "at least 30 characters" in answer.json()["msg" if "msg" in answer.json() else "message"]
@@ -32,7 +33,7 @@ async def test_short_passwords_are_refused_by_the_projects_own_measure(settings:
 
 async def test_reuse_interval_of_nothing_ends_a_session_at_the_second_use(settings: Settings) -> None:
     """The newest token's parent is handed out for ever; its grandparent only within the interval."""
-    async with running(replace(settings, reuse_interval_s=0)) as client:
+    async with running(replace(settings, auth=AuthConfig(security_refresh_token_reuse_interval=0))) as client:
         first = (await client.signed_up())["refresh_token"]
         second = (await client.refresh(first)).json()["refresh_token"]
         assert (await client.refresh(second)).status_code == 200
@@ -45,7 +46,7 @@ async def test_a_server_names_its_clients_address_with_a_secret_key_only(
     settings: Settings, is_on: bool, is_secret_key: bool, expected: str
 ) -> None:
     """Anybody has the anon key: who could name any address with it would have as many log-in tries as there are addresses."""
-    async with running(replace(settings, is_sb_forwarded_for=is_on)) as client:
+    async with running(replace(settings, auth=AuthConfig(security_sb_forwarded_for_enabled=is_on))) as client:
         headers = {"sb-forwarded-for": "198.51.100.7", "x-forwarded-for": "203.0.113.9"}
         if is_secret_key:
             headers["apikey"] = settings.service_role_key

@@ -34,7 +34,7 @@ GOOD = {
 
 def test_settings_are_read_whole() -> None:
     settings = read({**GOOD, "PORT": "9000", "BCRYPT_COST": "12"})
-    assert (settings.port, settings.bcrypt_cost, settings.jwt_exp_s) == (9000, 12, 3600)
+    assert (settings.port, settings.bcrypt_cost, settings.auth.jwt_exp) == (9000, 12, 3600)
     assert settings.issuer == "http://127.0.0.1:8000/auth/v1"
     assert "hunter2" not in repr(settings)
 

@@ -80,7 +80,11 @@ async def test_unknown_and_missing_refresh_tokens(client: Client) -> None:
     assert code_of(await client.refresh("unknown")) == "refresh_token_not_found"
     missing = await client.refresh("")
     assert missing.status_code == 400
-    assert missing.json() == {"error": "invalid_request", "error_description": "refresh_token required"}
+    assert missing.json() == {
+        "code": 400,
+        "error_code": "validation_failed",
+        "msg": "Refresh token is not valid",
+    }
 
 
 @asynchronous
