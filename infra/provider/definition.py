@@ -40,11 +40,15 @@ ClientT = TypeVar("ClientT")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[ClientT]):
-    """What a verb may touch. `timeout_s` is the user's customTimeouts, None when not set."""
+    """What a verb may touch. `tell` shows a line until the next one, `show` one that stays among the diagnostics.
+
+    `timeout_s` is the user's customTimeouts, None when not set.
+    """
 
     client: ClientT
     sleep: Callable[[float], Awaitable[None]]
     tell: Callable[[str], Awaitable[None]]
+    show: Callable[[str], Awaitable[None]]
     clock: Callable[[], float]
     timeout_s: float | None = None
 

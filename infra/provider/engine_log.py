@@ -18,11 +18,18 @@ class EngineLog:
 
     async def progress(self, urn: str, message: str) -> None:
         """Shows `message` beside the resource until the next one replaces it."""
+        await self._log(urn, message, is_ephemeral=True)
+
+    async def line(self, urn: str, message: str) -> None:
+        """Adds `message` to the resource's diagnostics."""
+        await self._log(urn, message, is_ephemeral=False)
+
+    async def _log(self, urn: str, message: str, *, is_ephemeral: bool) -> None:
         if self._stub is None:
             return
-        line = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=message, urn=urn, ephemeral=True)
+        request = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=message, urn=urn, ephemeral=is_ephemeral)
         try:
-            await self._stub.Log(line, timeout=_LINE_DEADLINE_S)
+            await self._stub.Log(request, timeout=_LINE_DEADLINE_S)
         except grpc.aio.AioRpcError:
             return
 

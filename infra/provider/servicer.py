@@ -50,6 +50,9 @@ _ENGINE_KEYS = ("version", "pluginDownloadURL")
 _SECRET_CHARS_MIN = 4
 """Shorter secrets are not blotted out of messages: that would tell more than it hides."""
 
+_SECRETS_MAX = 10_000
+"""More are not remembered; each costs a look through every line."""
+
 
 def _one_line_errors(method: Method) -> Method:
     """Turns whatever a method raises into one line for the user."""
@@ -84,6 +87,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
         self._log = EngineLog(engine_address)
         self._client: ClientT | None = None
         self._config_secrets: set[str] = set()
+        self._secrets: set[str] = set()
 
     async def close(self) -> None:
         if self._client is not None:
@@ -94,16 +98,21 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
         await context.abort(grpc.StatusCode.UNKNOWN, self._blotted(message, request))
         raise AssertionError("abort always raises")
 
-    def _blotted(self, message: str, request: Any) -> str:
-        """`message` without any secret of the request: an API may quote what it was sent."""
-        secrets = set(self._config_secrets)
+    def _blotted(self, message: str, request: Any = None) -> str:
+        """`message` without any secret that this process was told: an API quotes what it was sent, a program logs it."""
         for name in ("properties", "news", "olds", "inputs", "old_inputs"):
-            if hasattr(request, name):
-                secrets |= secret_texts(from_struct(getattr(request, name)))
-        for text in sorted(secrets, key=len, reverse=True):
+            if request is not None and hasattr(request, name):
+                self._remember(from_struct(getattr(request, name)))
+        for text in sorted(self._config_secrets | self._secrets, key=len, reverse=True):
             if len(text) >= _SECRET_CHARS_MIN:
                 message = message.replace(text, "[secret]")
         return message
+
+    def _remember(self, *properties: Properties) -> None:
+        """Secrets that may turn up in logs later, also in another resource's."""
+        for each in properties:
+            if len(self._secrets) < _SECRETS_MAX:
+                self._secrets |= secret_texts(each)
 
     # Provider.
 
@@ -196,7 +205,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
         resource = self._resource(request.urn)
         old_outputs = from_struct(request.olds)
         old_inputs = _inputs_of(resource, from_struct(request.old_inputs), old_outputs)
-        changes = resource.diff(old_inputs, old_outputs, from_struct(request.news))
+        news = from_struct(request.news)
+        self._remember(old_inputs, news)
+        changes = resource.diff(old_inputs, old_outputs, news)
         ignored = set(request.ignoreChanges)
         kept = [each for each in changes if each.path not in ignored and each.field not in ignored]
         stable = [each.name for each in resource.outputs if each.is_stable]
@@ -208,6 +219,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
     async def Create(self, request: Any, context: Context) -> provider_pb2.CreateResponse:  # noqa: N802
         resource = self._resource(request.urn)
         inputs = from_struct(request.properties)
+        self._remember(inputs)
         if request.preview:
             shown = state(inputs, resource.preview(inputs, None), resource.outputs)
             return provider_pb2.CreateResponse(properties=to_struct(shown))
@@ -268,8 +280,14 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
         if self._client is None:
             raise ConfigurationError(f"{self.provider.name}: used before it was configured")
         self.stopper.check()
-        tell = functools.partial(self._log.progress, urn)
-        return Call(self._client, self.stopper.sleep, tell, time.monotonic, timeout_s or None)
+
+        async def tell(message: str) -> None:
+            await self._log.progress(urn, self._blotted(message))
+
+        async def show(message: str) -> None:
+            await self._log.line(urn, self._blotted(message))
+
+        return Call(self._client, self.stopper.sleep, tell, show, time.monotonic, timeout_s or None)
 
     def _recorded(self, resource: Resource[ClientT, Any], identity: str, old_inputs: Any, outputs: Properties) -> Recorded[Any]:
         inputs = _inputs_of(resource, from_struct(old_inputs), outputs)

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 PAUSE_FIRST_S = 0.2
 PAUSE_MAX_S = 5.0
-_GROWTH = 1.5
+PAUSE_GROWTH = 1.5
 
 
 class TimedOut(ProviderError):
@@ -31,4 +31,4 @@ async def until(call: Call[Any], look: Callable[[], Awaitable[T | None]], *, dea
         if left_s <= 0:
             raise TimedOut(f"{what}: not within {deadline_s:g} s")
         await call.sleep(min(pause_s, left_s))
-        pause_s = min(pause_s * _GROWTH, PAUSE_MAX_S)
+        pause_s = min(pause_s * PAUSE_GROWTH, PAUSE_MAX_S)

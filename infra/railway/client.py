@@ -13,6 +13,7 @@ from infra.provider.transport import Request, Transport
 from infra.railway.faults import data_of, object_of
 from infra.railway.operations import Operation
 from infra.railway.staging import StagedChanges
+from infra.railway.subscriptions import Subscriptions
 
 UPLOAD_TIMEOUT_S = 300.0
 
@@ -25,6 +26,7 @@ class RailwayClient:
 
     transport: Transport
     endpoint: str
+    subscriptions: Subscriptions
     staged: StagedChanges = field(default_factory=StagedChanges)
 
     async def query(self, operation: Operation, **variables: Any) -> Data:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_HEAD = re.compile(r"^\s*(query|mutation)\s+(\w+)", re.MULTILINE)
+_HEAD = re.compile(r"^\s*(query|mutation|subscription)\s+(\w+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

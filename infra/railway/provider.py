@@ -25,6 +25,7 @@ from infra.railway.service import Service
 from infra.railway.service_cdn import ServiceCdn
 from infra.railway.service_domain import ServiceDomain
 from infra.railway.shared_variables import SharedVariables
+from infra.railway.subscriptions import Subscriptions
 from infra.railway.tcp_proxy import TcpProxy
 from infra.railway.tokens import headers_of
 from infra.railway.variable import Variable
@@ -68,7 +69,7 @@ class RailwayProvider(NativeProvider[RailwayClient]):
         headers = {**token, "user-agent": f"cached-auth-railway-provider/{self.version}"}
         # A proxy has no way to this machine's loopback addresses.
         transport = Transport(headers, sleep=stopper.sleep, use_proxies=not is_loopback(httpx.URL(endpoint).host))
-        return RailwayClient(transport, endpoint)
+        return RailwayClient(transport, endpoint, Subscriptions(endpoint, headers))
 
     async def disconnect(self, client: RailwayClient) -> None:
         await client.transport.close()

@@ -17,6 +17,7 @@ async def served(app: ASGIApp) -> AsyncIterator[str]:
     # With the protocol spelt out: asyncio turns Nagle's algorithm off for such sockets only, and each answer would wait 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
+    listener.listen(64)  # now: who connects before the server has started waits instead of being refused
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:

@@ -5,6 +5,7 @@ Each makes a project of its own and takes it away again. Nothing here knows whic
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,8 +19,10 @@ from infra.provider.properties import Secret
 from infra.provider.transport import Transport
 from infra.railway import deployment, environment, service, staging
 from infra.railway.client import RailwayClient, nodes
+from infra.railway.deployment import watch
 from infra.railway.operations import Operation
 from infra.railway.provider import RailwayProvider
+from infra.railway.subscriptions import Asked, Subscriptions
 from tests.provider.driving import Driver, InitFailed, Kept, driven
 
 UPDATE = Operation(
@@ -41,9 +44,10 @@ CACHE: dict[str, Any] = {
 
 @contextlib.asynccontextmanager
 async def _client(endpoint: str, token: str) -> AsyncIterator[RailwayClient]:
-    transport = Transport({"authorization": f"Bearer {token}"})
+    headers = {"authorization": f"Bearer {token}"}
+    transport = Transport(headers)
     try:
-        yield RailwayClient(transport, endpoint)
+        yield RailwayClient(transport, endpoint, Subscriptions(endpoint, headers))
     finally:
         await transport.close()
 
@@ -261,6 +265,47 @@ async def image_is_deployed_again_on_a_trigger(endpoint: str, token: str) -> Non
         await ground.driver.delete(kept)
 
 
+async def deployment_tells_of_itself(endpoint: str, token: str) -> None:
+    """States, steps and log lines by subscription, in the shape that the provider follows them in."""
+    async with ground_at(endpoint, token) as ground:
+        _, at = await ground.service()
+        await ground.driver.create("Variables", "v", **at, variables={"REDIS_PASSWORD": Secret(uuid.uuid4().hex)})
+        kept = await ground.driver.create("Deployment", "x", **at)
+        identity = {"id": kept.outputs["deploymentId"]}
+        asked: Asked = {
+            "deployment": (watch.STATES, identity),
+            "deploymentEvents": (watch.EVENTS, identity),
+            "buildLogs": (watch.BUILD_LOGS, {**identity, "limit": 10}),
+        }
+        told: dict[str, Any] = {}
+        async with (
+            asyncio.timeout(30),
+            _client(endpoint, token) as client,
+            contextlib.aclosing(client.subscriptions.follow(asked)) as following,
+        ):
+            async for name, data in following:
+                told[name] = data[name]
+                if set(told) == set(asked) and told["deployment"]["status"] == "SUCCESS":
+                    break
+        assert told["buildLogs"][0]["message"]
+        assert told["deploymentEvents"]["step"]
+
+
+async def rollback_brings_the_earlier_deployment_back(endpoint: str, token: str) -> None:
+    async with ground_at(endpoint, token) as ground:
+        _, at = await ground.service()
+        await ground.driver.create("Variables", "v", **at, variables={"REDIS_PASSWORD": Secret(uuid.uuid4().hex)})
+        kept = await ground.driver.create("Deployment", "x", **at, triggers={"n": 1})
+        first = kept.outputs["deploymentId"]
+        await ground.driver.up(kept, **at, triggers={"n": 2})
+        second = kept.outputs["deploymentId"]
+        wanted = {**at, "triggers": {"n": 2}, "rollbackTo": first}
+        assert await ground.driver.up(kept, **wanted) == ["rollbackTo"]
+        assert kept.outputs["status"] == "SUCCESS"
+        assert kept.outputs["deploymentId"] not in (first, second)
+        await _settled(ground.driver, kept)
+
+
 async def failed_deployment_says_why(endpoint: str, token: str) -> None:
     async with ground_at(endpoint, token) as ground:
         _, at = await ground.service(image="registry.invalid/nothing:1")
@@ -285,5 +330,7 @@ STORIES: tuple[Story, ...] = (
     domain_settles,
     volume_settles,
     image_is_deployed_again_on_a_trigger,
+    deployment_tells_of_itself,
+    rollback_brings_the_earlier_deployment_back,
     failed_deployment_says_why,
 )

@@ -14,13 +14,15 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from tests.railway.fake_instance_network import InstanceNetwork
 from tests.railway.fake_networking import Networking
 from tests.railway.fake_staging import Staging
+from tests.railway.fake_subscriptions import Subscriptions
 from tests.railway.fake_variables import Variables
 
 Json = dict[str, Any]
@@ -39,7 +41,7 @@ def edges(items: Any) -> Json:
     return {"edges": [{"node": item} for item in items]}
 
 
-class FakeRailway(Networking, InstanceNetwork, Variables, Staging):
+class FakeRailway(Networking, InstanceNetwork, Variables, Staging, Subscriptions):
     """World and API in one. `faults` maps an operation name to what happens to its next calls, first to last."""
 
     def __init__(self) -> None:
@@ -67,6 +69,7 @@ class FakeRailway(Networking, InstanceNetwork, Variables, Staging):
         self.app = Starlette(
             routes=[
                 Route("/graphql/v2", self._graphql, methods=["POST"]),
+                WebSocketRoute("/graphql/v2", self._subscriptions),
                 Route("/project/{project}/environment/{environment}/up", self._upload, methods=["POST"]),
             ]
         )
@@ -90,7 +93,7 @@ class FakeRailway(Networking, InstanceNetwork, Variables, Staging):
         if name in self._watched:
             self._watched.pop(name).set()
         self.bodies.append(body)
-        if not self._is_let_in(request, name):
+        if not self._is_let_in(request.headers, name):
             return self._error("Not Authorized")
         fault = self._fault(name)
         before = self._before(fault)
@@ -106,11 +109,11 @@ class FakeRailway(Networking, InstanceNetwork, Variables, Staging):
         self.done[name] += 1
         return self._after(fault) or JSONResponse({"data": data})
 
-    def _is_let_in(self, request: Request, operation: str) -> bool:
+    def _is_let_in(self, headers: Headers, operation: str) -> bool:
         """A project token may do much, but nothing with projects."""
-        if request.headers.get("project-access-token") in self.token_values:
+        if headers.get("project-access-token") in self.token_values:
             return not operation.startswith("project")
-        return request.headers.get("authorization") == f"Bearer {TOKEN}"
+        return headers.get("authorization") == f"Bearer {TOKEN}"
 
     async def _upload(self, request: Request) -> Response:
         self.calls.append("upload")
@@ -427,6 +430,17 @@ class FakeRailway(Networking, InstanceNetwork, Variables, Staging):
 
     def _serviceInstanceDeployV2(self, serviceId: str, environmentId: str) -> Json:  # noqa: N802, N803
         return {"serviceInstanceDeployV2": self._deployed(environmentId, serviceId)["id"]}
+
+    def _rollbackTarget(self, id: str) -> Json:  # noqa: A002, N802
+        if id not in self.deployments:
+            raise Refused("Deployment not found")
+        found = self.deployments[id]
+        return {"deployment": {**found, "canRollback": found["status"] in ("SUCCESS", "REMOVED")}}
+
+    def _deploymentRollback(self, id: str) -> Json:  # noqa: A002, N802
+        old = self.deployments[id]
+        self._deployed(old["environmentId"], old["serviceId"])["rolledBackTo"] = id
+        return {"deploymentRollback": True}
 
     def _deploymentRemove(self, id: str) -> Json:  # noqa: A002, N802
         self.deployments[id]["status"] = "REMOVED"

@@ -18,16 +18,21 @@ from infra.provider.errors import HalfMade, InvalidInput, NotFound
 from infra.provider.fields import Field, Output
 from infra.provider.properties import Properties
 from infra.provider.rules import Anything, MapOf, Problem, Text, Whole
+from infra.provider.waiting import until
 from infra.railway.client import Data, RailwayClient, nodes
 from infra.railway.deployment.progress import NotReady, last_lines, status_of, until_ready
 from infra.railway.deployment.statuses import AWAY, BROKEN, READY, UNDER_WAY
+from infra.railway.names import ID
 from infra.railway.operations import load
 from infra.railway.placed import PLACE_FIELDS, PlacedInputs
 
 LIST = load(__file__, "list.graphql")
 DEPLOY = load(__file__, "deploy.graphql")
 REMOVE = load(__file__, "remove.graphql")
+ROLLBACK = load(__file__, "rollback.graphql")
+ROLLBACK_TARGET = load(__file__, "rollback_target.graphql")
 
+APPEAR_DEADLINE_S = 60.0
 BUNDLE_BYTES_MAX = 200 * 1024 * 1024
 
 
@@ -35,6 +40,7 @@ class DeploymentInputs(PlacedInputs, frozen=True):
     bundle: str | None = None
     release: str | None = None
     triggers: dict[str, Any] | None = None
+    rollback_to: str | None = None
     timeout_s: int = 300
 
 
@@ -52,6 +58,7 @@ class Deployment(Resource[RailwayClient, DeploymentInputs]):
         Field("bundle", Text(1, 4096), is_compared=False, about="path of a tar.gz"),
         Field("release", Text(71, 71, r"sha256:[0-9a-f]{64}", "sha256: and 64 hexadecimal digits")),
         Field("triggers", MapOf(Anything(), entries_max=100), about="deploys again when anything in it changes"),
+        Field("rollbackTo", ID, is_kept_when_absent=True, about="id of an earlier deployment to go back to, when it is given"),
         Field("timeoutS", Whole(1, 7200), is_compared=False, default=300),
     )
     outputs: ClassVar = (
@@ -73,7 +80,7 @@ class Deployment(Resource[RailwayClient, DeploymentInputs]):
         return changes
 
     async def create(self, call: Call[RailwayClient], inputs: DeploymentInputs) -> Made:
-        return await self._deploy(call, inputs)
+        return await self._brought(call, inputs, None)
 
     async def update(self, call: Call[RailwayClient], recorded: Recorded[DeploymentInputs], inputs: DeploymentInputs) -> Made:
         deployment_id = str(recorded.outputs.get("deploymentId") or "")
@@ -82,7 +89,31 @@ class Deployment(Resource[RailwayClient, DeploymentInputs]):
             now = await status_of(call, deployment_id)
             if now is not None and now["status"] in READY | UNDER_WAY:
                 return await self._follow(call, deployment_id, inputs)
+        return await self._brought(call, inputs, recorded.inputs)
+
+    async def _brought(self, call: Call[RailwayClient], inputs: DeploymentInputs, before: DeploymentInputs | None) -> Made:
+        """Back where that is asked for anew, else forward."""
+        if inputs.rollback_to is not None and (before is None or before.rollback_to != inputs.rollback_to):
+            return await self._roll_back(call, inputs, inputs.rollback_to)
         return await self._deploy(call, inputs)
+
+    async def _roll_back(self, call: Call[RailwayClient], inputs: DeploymentInputs, target_id: str) -> Made:
+        """The image and the variables of an earlier deployment, in a deployment of their own; nothing is built."""
+        target = ((await call.client.query_or_none(ROLLBACK_TARGET, id=target_id)) or {}).get("deployment")
+        if target is None or not target["canRollback"]:
+            state = "is not known" if target is None else f"is {target['status']} and cannot be gone back to"
+            raise InvalidInput(f"deployments/rollback_to: deployment {target_id} {state}; deploy that release again instead")
+        before = set(await _deployments(call, inputs))
+
+        async def begun() -> Data | None:
+            found = [each for each in await _deployments(call, inputs) if each not in before]
+            return {"id": found[0]} if len(found) == 1 else None
+
+        await call.tell(f"going back to deployment {target_id}")
+        async with call.client.staged.alone(inputs.environment_id):
+            await call.client.change(ROLLBACK, {"id": target_id}, begun)
+        fresh = await until(call, begun, deadline_s=APPEAR_DEADLINE_S, what=f"rollback to deployment {target_id}")
+        return await self._follow(call, str(fresh["id"]), inputs)
 
     async def _deploy(self, call: Call[RailwayClient], inputs: DeploymentInputs) -> Made:
         # Bundle first: a file that is missing or wrong must not cost a call.
@@ -131,6 +162,7 @@ class Deployment(Resource[RailwayClient, DeploymentInputs]):
             return None
         inputs: Data = {**known.place, "timeoutS": known.timeout_s}
         inputs |= {"bundle": known.bundle, "release": known.release, "triggers": known.triggers}
+        inputs["rollbackTo"] = known.rollback_to
         unwell: tuple[str, ...] = ()
         if deployment["status"] in BROKEN:
             lines = await last_lines(call, deployment_id)
@@ -174,7 +206,7 @@ async def _deployments(call: Call[RailwayClient], inputs: DeploymentInputs) -> l
 
 
 def _same_release(one: DeploymentInputs, other: DeploymentInputs) -> bool:
-    return one.release == other.release and one.triggers == other.triggers
+    return (one.release, one.triggers, one.rollback_to) == (other.release, other.triggers, other.rollback_to)
 
 
 def _outputs(deployment: Data) -> dict[str, str]:

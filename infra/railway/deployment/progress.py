@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from infra.provider.definition import Call
 from infra.provider.errors import ProviderError, RemoteError
-from infra.provider.waiting import TimedOut, until
+from infra.provider.waiting import PAUSE_FIRST_S, PAUSE_GROWTH, PAUSE_MAX_S
 from infra.railway.client import Data, RailwayClient
 from infra.railway.deployment.statuses import READY, UNDER_WAY
+from infra.railway.deployment.watch import watching
 from infra.railway.operations import load
 
 READ = load(__file__, "read.graphql")
@@ -34,31 +35,32 @@ async def status_of(call: Call[RailwayClient], deployment_id: str) -> Data | Non
 
 
 async def until_ready(call: Call[RailwayClient], deployment_id: str, deadline_s: float) -> Data:
-    """Waits until the deployment serves; tells each change of status. NotReady, with log lines, for every other end."""
-    last = "QUEUED"
+    """Waits until the deployment serves; tells each change of status. NotReady, with log lines, for every other end.
 
-    async def look() -> Data | None:
-        nonlocal last
-        deployment = await status_of(call, deployment_id)
-        if deployment is None:
-            return None  # not to be seen yet
-        status = str(deployment["status"])
-        if status != last:
-            await call.tell(f"deployment {status.lower().replace('_', ' ')}")
-            last = status
-        if status in READY:
-            return deployment
-        if status not in UNDER_WAY:
-            lines = await last_lines(call, deployment_id)
-            raise NotReady(f"deployment {deployment_id} ended as {status}", status, lines)
-        return None
-
+    Railway tells by subscription; without one, and now and then all the same, it is asked.
+    """
+    last, give_up_at = "QUEUED", call.clock() + deadline_s
+    pause_s = PAUSE_FIRST_S
     try:
-        return await until(call, look, deadline_s=deadline_s, what=f"deployment {deployment_id}")
-    except TimedOut:
-        lines = await last_lines(call, deployment_id)
-        message = f"deployment {deployment_id} is still {last} after {deadline_s:g} s; raise timeout_s if it needs longer"
-        raise NotReady(message, last, lines) from None
+        async with watching(call, deployment_id) as watch:
+            while True:
+                deployment = watch.taken() or await status_of(call, deployment_id)
+                status = str(deployment["status"]) if deployment else last  # None: not to be seen yet
+                if status != last:
+                    await call.tell(f"deployment {status.lower().replace('_', ' ')}")
+                    last = status
+                if deployment is not None and status in READY:
+                    return deployment
+                if status not in UNDER_WAY:
+                    lines = await last_lines(call, deployment_id)
+                    raise NotReady(f"deployment {deployment_id} ended as {status}", status, lines)
+                left_s = give_up_at - call.clock()
+                if left_s <= 0:
+                    lines = await last_lines(call, deployment_id)
+                    message = f"deployment {deployment_id} is still {last} after {deadline_s:g} s"
+                    raise NotReady(f"{message}; raise timeout_s if it needs longer", last, lines)
+                await watch.pause(min(PAUSE_MAX_S if watch.is_live else pause_s, left_s))
+                pause_s = min(pause_s * PAUSE_GROWTH, PAUSE_MAX_S)
     except NotReady:
         raise
     except ProviderError as error:

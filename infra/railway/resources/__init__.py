@@ -243,7 +243,8 @@ class Volume(NativeResource):
 class Deployment(NativeResource):
     """A release on a service. Deploys again when `release` or anything in `triggers` changes, and waits until it serves.
 
-    bundle: path of a tar.gz whose sha256 is `release`; without it the service's image is deployed.
+    bundle: path of a tar.gz whose sha256 is `release`; without it the service's image is deployed. rollback_to: id of an
+    earlier deployment; when it is given anew, that one's image and variables are brought back instead.
     """
 
     service_id = Attribute[str]()
@@ -262,6 +263,7 @@ class Deployment(NativeResource):
         bundle: pulumi.Input[str] | None = None,
         release: pulumi.Input[str] | None = None,
         triggers: pulumi.Input[Mapping[str, Any]] | None = None,
+        rollback_to: pulumi.Input[str] | None = None,
         timeout_s: pulumi.Input[int] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -272,6 +274,7 @@ class Deployment(NativeResource):
             "bundle": bundle,
             "release": release,
             "triggers": triggers,
+            "rollback_to": rollback_to,
             "timeout_s": timeout_s,
         }
         super().__init__("railway:index:Deployment", resource_name, inputs, ["deployment_id", "status", "url"], opts)

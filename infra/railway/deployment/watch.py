@@ -1,0 +1,124 @@
+"""What Railway tells of a deployment by itself: its states, its steps and its log lines, as they come.
+
+The watch never fails what it watches. Without a connection, or after it was lost for good, `next` is only a pause and the
+caller asks, as it does now and then anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from infra.provider.definition import Call
+from infra.provider.websocket import SocketLost
+from infra.railway.client import Data, RailwayClient
+from infra.railway.operations import load
+from infra.railway.subscriptions import Asked
+
+STATES = load(__file__, "deployment_subscription.graphql")
+EVENTS = load(__file__, "events_subscription.graphql")
+BUILD_LOGS = load(__file__, "build_logs_subscription.graphql")
+DEPLOYMENT_LOGS = load(__file__, "deployment_logs_subscription.graphql")
+
+CONNECTIONS_MAX = 3
+LINES_MAX = 200
+LINE_CHARS_MAX = 300
+_LOGS = {"buildLogs": "build", "deploymentLogs": "run"}
+
+
+class Watch:
+    """One deployment's. `is_live` while Railway tells; `state` is the last that it told and nobody has taken yet."""
+
+    def __init__(self, call: Call[RailwayClient], deployment_id: str) -> None:
+        self._call, self._id = call, deployment_id
+        self._told = asyncio.Event()
+        self._state: Data | None = None
+        self._lines: set[tuple[str, str, str]] = set()
+        self.is_live = False
+
+    def taken(self) -> Data | None:
+        state, self._state = self._state, None
+        self._told.clear()
+        return state
+
+    async def pause(self, seconds: float) -> None:
+        """Until something is told, or `seconds` have passed; Stopped as soon as the engine asks us to stop."""
+        waits = [asyncio.ensure_future(self._call.sleep(seconds)), asyncio.ensure_future(self._told.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if waits[0].done():
+                waits[0].result()
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.wait(waits)
+
+    async def run(self) -> None:
+        """Follows until everything is told; a lost connection is made again, a few times."""
+        variables = {"id": self._id}
+        logs = {**variables, "limit": LINES_MAX}
+        asked: Asked = {
+            "deployment": (STATES, variables),
+            "deploymentEvents": (EVENTS, variables),
+            "buildLogs": (BUILD_LOGS, logs),
+            "deploymentLogs": (DEPLOYMENT_LOGS, logs),
+        }
+        for attempt in range(CONNECTIONS_MAX):
+            try:
+                async with contextlib.aclosing(self._call.client.subscriptions.follow(asked)) as told:
+                    async for name, data in told:
+                        self.is_live = True
+                        await self._take(name, data)
+                return
+            except SocketLost as error:
+                if attempt + 1 == CONNECTIONS_MAX:
+                    await self._call.tell(f"asking for the deployment's state now and then: {error}")
+            finally:
+                self.is_live = False
+            await self._call.sleep(float(1 << attempt))
+
+    async def _take(self, name: str, data: Data) -> None:
+        content: Any = data.get(name)
+        if name == "deployment" and isinstance(content, dict) and "status" in content:
+            self._state = content
+            self._told.set()
+        elif name == "deploymentEvents" and isinstance(content, dict):
+            await self._call.tell(_step(content))
+        elif name in _LOGS and isinstance(content, list):
+            for entry in content:
+                await self._show(_LOGS[name], entry)
+
+    async def _show(self, log: str, entry: Any) -> None:
+        """Each line once, also after a connection was made again; not more than a screen or two."""
+        line = str(entry.get("message") or "").rstrip()[:LINE_CHARS_MAX] if isinstance(entry, dict) else ""
+        key = (log, str(entry.get("timestamp")) if isinstance(entry, dict) else "", line)
+        if not line or key in self._lines or len(self._lines) > LINES_MAX:
+            return
+        self._lines.add(key)
+        if len(self._lines) > LINES_MAX:
+            await self._call.show(f"{log}: further lines of this deployment are in Railway's logs")
+        else:
+            await self._call.show(f"{log}: {line}")
+
+
+def _step(event: Data) -> str:
+    step = str(event.get("step") or "").lower().replace("_", " ")
+    error = (event.get("payload") or {}).get("error")
+    if error:
+        return f"{step} failed: {str(error)[:LINE_CHARS_MAX]}"
+    return f"{step} done" if event.get("completedAt") else step
+
+
+@contextlib.asynccontextmanager
+async def watching(call: Call[RailwayClient], deployment_id: str) -> AsyncIterator[Watch]:
+    watch = Watch(call, deployment_id)
+    task = asyncio.create_task(watch.run())
+    try:
+        yield watch
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # a stop in its pause is everybody's stop, and told by who waits
