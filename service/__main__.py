@@ -1,4 +1,5 @@
-"""`python -m service` serves; `python -m service migrate` brings the database to this release's version.
+"""`python -m service` serves; `python -m service migrate` brings the database to this release's version; `python -m service
+memory-profile [--top]` says what a replica's memory goes into.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings (one line per mistake on stderr).
 """
@@ -14,18 +15,22 @@ from service.database.migrate import MigrationFailed, migrate
 from service.logs import configure_logs
 from service.settings import Settings, SettingsInvalid, read_settings
 
+COMMANDS: tuple[list[str], ...] = ([], ["migrate"], ["memory-profile"], ["memory-profile", "--top"])
+
 
 def main(arguments: list[str]) -> int:
-    if arguments not in ([], ["migrate"]):
-        print("usage: python -m service [migrate]", file=sys.stderr)
+    if arguments not in COMMANDS:
+        print("usage: python -m service [migrate | memory-profile [--top]]", file=sys.stderr)
         return 2
     try:
         settings = read_settings()
     except SettingsInvalid as error:
         print(error, file=sys.stderr)
         return 2
-    if arguments:
+    if arguments == ["migrate"]:
         return _migrate(settings)
+    if arguments:
+        return _profile_memory(settings, is_traced="--top" in arguments)
     configure_logs(settings.log_level, {"region": settings.region, "release": settings.release})
     return _serve(settings)
 
@@ -38,6 +43,14 @@ def _migrate(settings: Settings) -> int:
         print(f"migrate: {error}", file=sys.stderr)
         return 1
     print(f"migrated in {time.monotonic() - began:.1f} s")
+    return 0
+
+
+def _profile_memory(settings: Settings, *, is_traced: bool) -> int:
+    from service.memory_profile import memory_profile
+
+    configure_logs("error", {})
+    print(memory_profile(settings, is_traced=is_traced))
     return 0
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from service.cache.flights import Flights
 from service.cache.redis_tier import RedisTier
 from service.database.pools import Database
 from service.errors import Unavailable
@@ -18,6 +19,7 @@ from service.revocation.feed import RevocationFeed
 from service.tokens.jwks import Jwks
 
 PROBE_TIMEOUT_S = 1.0
+REPORT_DEADLINE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,17 @@ class Readiness:
         self._shared = shared
         self._staleness_max_s = staleness_max_s
         self._is_draining = is_draining
+        self._probes: Flights[Report] = Flights(1, REPORT_DEADLINE_S)
         self._about = {"release": release, "region": region}
 
     async def report(self) -> Report:
+        """One set of probes at a time, however many ask: whoever floods this reaches the database one question at a time."""
+        return await self._probes.run("report", self._report)
+
+    async def close(self) -> None:
+        await self._probes.close()
+
+    async def _report(self) -> Report:
         database, redis = await asyncio.gather(self._probe_database(), self._probe_redis())
         parts = {
             "process": "draining" if self._is_draining() else "ok",

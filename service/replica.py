@@ -31,6 +31,8 @@ from service.settings import Settings
 from service.tokens.jwks import Jwks
 from service.tokens.keys import VerificationKey, secret_key
 from service.tokens.verification import Policy
+from service.tracing.otlp import Exporter
+from service.tracing.tracer import Tracer
 from service.upstream.auth_api import AuthApi
 from service.upstream.pass_through import PassThrough
 from service.upstream.storage_api import StorageApi
@@ -137,6 +139,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             release=settings.release,
             region=settings.region,
         )
+        stack.push_async_callback(readiness.close)
         process = psutil.Process()
         gauges = Gauges(
             entries=lambda: len(authenticator),
@@ -160,13 +163,16 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             endpoints,
             LimitedEndpoints(endpoints, gate),
             readiness,
-            Exposition(counters, gauges, settings.release, settings.region),
+            Exposition(counters, gauges, settings.release, settings.region, settings.replica_id),
             Performance(counters, gauges, database),
         )
         cors = Cors(settings.cors_origins, settings.cors_max_age_s)
+        tracer, exporter = _tracing(settings, stack)
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(part.run()) for part in (jwks, feed, worker)]
             background.append(group.create_task(database.warm()))
+            if exporter is not None:
+                background.append(group.create_task(exporter.run()))
             yield Front(
                 framework=app,
                 drop_in=LimitedDropIn(drop_in, gate),
@@ -175,6 +181,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
                 cors=cors,
                 compression=Compression(settings.gzip_bytes_min, settings.gzip_level),
                 counters=counters,
+                tracer=tracer,
             )
             for task in background:
                 task.cancel()
@@ -196,3 +203,21 @@ def _secret(settings: Settings) -> VerificationKey | None:
     if settings.jwt_secret is None:
         return None
     return secret_key(settings.jwt_secret.get_secret_value(), settings.cache_key.get_secret_value())
+
+
+def _tracing(settings: Settings, stack: AsyncExitStack) -> tuple[Tracer | None, Exporter | None]:
+    """Nothing at all without an endpoint."""
+    if not settings.otel_exporter_otlp_endpoint:
+        return None, None
+    about = {
+        "service.name": settings.otel_service_name,
+        "service.version": settings.release,
+        "service.instance.id": settings.replica_id,
+        "cloud.region": settings.region,
+        "deployment.environment.name": settings.environment,
+    }
+    headers = settings.otel_exporter_otlp_headers.get_secret_value() if settings.otel_exporter_otlp_headers else ""
+    tracer = Tracer(settings.otel_traces_sampler_arg)
+    exporter = Exporter(settings.otel_exporter_otlp_endpoint, headers, {k: v for k, v in about.items() if v}, tracer)
+    stack.push_async_callback(exporter.close)
+    return tracer, exporter

@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     environment: Literal["dev", "staging", "prod"] = "dev"
     region: str = ""
     release: str = "source"
+    replica_id: str = ""
 
     supabase_url: str
     supabase_anon_key: Secret
@@ -109,6 +110,11 @@ class Settings(BaseSettings):
     lockout_base_s: Annotated[int, Field(ge=1, le=3600)] = 5
     lockout_max_s: Annotated[int, Field(ge=1, le=86_400)] = 900
 
+    otel_exporter_otlp_endpoint: str = ""
+    otel_exporter_otlp_headers: Secret | None = None
+    otel_service_name: str = "cached-auth"
+    otel_traces_sampler_arg: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+
     drain_s: Annotated[float, Field(ge=0.0, le=300.0)] = 8.0
     smtp_url: Secret | None = None
     storage_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")] = "users"
@@ -138,7 +144,7 @@ class Settings(BaseSettings):
                 )
         return origins
 
-    @field_validator("supabase_url", "jwt_issuer", "jwks_url")
+    @field_validator("supabase_url", "jwt_issuer", "jwks_url", "otel_exporter_otlp_endpoint")
     @classmethod
     def _check_web_url(cls, value: str) -> str:
         if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
@@ -223,6 +229,7 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     names = set(Settings.model_fields)
     given = {name.lower(): value for name, value in source.items() if name.lower() in names and name.isupper() and value != ""}
     given.setdefault("region", source.get("RAILWAY_REPLICA_REGION", ""))
+    given.setdefault("replica_id", source.get("RAILWAY_REPLICA_ID", ""))
     unknown = sorted(name for name in source if name.startswith(OWN_PREFIXES) and name.lower() not in names)
     lines = [f"{name}: no such setting; see docs/service.md for the list" for name in unknown]
     settings: Settings | None = None

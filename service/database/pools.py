@@ -17,6 +17,7 @@ from service.clocks import Clock
 from service.errors import Unavailable
 from service.metrics.counters import Counters
 from service.settings import Settings, is_loopback
+from service.tracing.tracer import asking
 
 STATEMENT_TIMEOUT_S = 5.0
 ACQUIRE_TIMEOUT_S = 1.0
@@ -55,6 +56,17 @@ def connect_arguments(url: str) -> dict[str, Any]:
 
 async def _keep_session(_connection: object) -> None:
     """asyncpg would reset the session on every release: a round trip for nothing, as no statement here leaves anything behind."""
+
+
+async def _rows(connection: Any, statement: str, arguments: tuple[object, ...]) -> list[asyncpg.Record]:
+    try:
+        rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+    except asyncio.CancelledError:
+        # asyncpg would ask the server to cancel the statement, over a connection of its own, and wait for that as long again: a
+        # server that does not answer would cost twice what it may. The statement ends by its own time-out.
+        connection.terminate()
+        raise
+    return rows
 
 
 class Pool:
@@ -96,8 +108,9 @@ class Pool:
         began = self._clock.monotonic()
         try:
             async with asyncio.timeout(timeout_s):
-                async with self._pool.acquire(timeout=min(ACQUIRE_TIMEOUT_S, timeout_s)) as connection:
-                    rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
+                with asking(f"database {self.name}"):
+                    async with self._pool.acquire(timeout=min(ACQUIRE_TIMEOUT_S, timeout_s)) as connection:
+                        rows = await _rows(connection, statement, arguments)
         except _AWAY as exc:
             self._breaker.failed()
             self._counters.database_failures += 1

@@ -7,6 +7,7 @@ from collections import deque
 
 DURATION_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 RECENT_MAX = 1000
+SLOW_MAX = 50
 
 
 class Histogram:
@@ -66,6 +67,8 @@ class Counters:
         self.upstream_latency: dict[str, Histogram] = {}
         self.routes: dict[str, RouteCounters] = {}
         self.recent_s: deque[float] = deque(maxlen=RECENT_MAX)
+        # When (seconds since 1970), which route, which status, how long.
+        self.recent_slow: deque[tuple[float, str, int, float]] = deque(maxlen=SLOW_MAX)
 
     def route(self, name: str) -> RouteCounters:
         """The counters of a route; `name` comes from our own route table, never from a request, so their number is bounded."""

@@ -49,6 +49,11 @@ class Performance:
             },
             "logins": dict(counters.logins),
             "slow_operations": counters.slow_operations,
+            "recent_slow_operations": [
+                {"at": round(at, 3), "route": route, "status": status, "duration_ms": _milliseconds(duration_s)}
+                for at, route, status, duration_s in reversed(counters.recent_slow)
+            ],
+            "limited": dict(counters.limited),
             "revocation": {"subjects": self._gauges.revocation_subjects(), "lag_s": _finite(self._gauges.feed_silent_s())},
         }
 

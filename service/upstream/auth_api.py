@@ -21,6 +21,7 @@ from service.errors import TokenRejected, Unavailable
 from service.metrics.counters import Counters
 from service.tokens.identity import IssuerUser
 from service.tokens.jwks import FetchFailed
+from service.tracing.tracer import asking
 
 API_VERSION = "2024-01-01"  # from this version on, errors are {code, message}
 USER_TIMEOUT_S = 0.8
@@ -160,10 +161,15 @@ class AuthApi:
         self._under_way[lane] += 1
         began = time.monotonic()
         try:
-            async with asyncio.timeout(timeout_s):  # httpx's own is for each phase, and there are four
-                response = await self._client.request(
-                    method, self._auth_url + path, headers=headers, json=body, timeout=timeout_s
-                )
+            with asking(f"issuer {operation}") as span:
+                if span is not None:
+                    headers = {**headers, "traceparent": span.context.header.decode()}
+                async with asyncio.timeout(timeout_s):  # httpx's own is for each phase, and there are four
+                    response = await self._client.request(
+                        method, self._auth_url + path, headers=headers, json=body, timeout=timeout_s
+                    )
+                if span is not None:
+                    span.attributes["http.response.status_code"] = response.status_code
         except (httpx.HTTPError, TimeoutError) as exc:
             breaker.failed()
             self._counters.upstream_failures += 1

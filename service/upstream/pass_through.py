@@ -16,6 +16,7 @@ import httpx
 from service.breaker import Breaker
 from service.errors import Unavailable
 from service.metrics.counters import Counters
+from service.tracing.tracer import asking
 
 UNDER_WAY_MAX = 128
 TIMEOUT = httpx.Timeout(15.0, connect=2.0, pool=1.0)
@@ -91,7 +92,12 @@ class PassThrough:
             url = self._base.copy_with(raw_path=target)
             request = httpx.Request(method, url, headers=headers, content=body, extensions={"timeout": TIMEOUT.as_dict()})
             try:
-                response = await self._client.send(request, stream=True)
+                with asking("issuer pass-through") as span:
+                    if span is not None:
+                        request.headers["traceparent"] = span.context.header.decode()
+                    response = await self._client.send(request, stream=True)
+                    if span is not None:
+                        span.attributes["http.response.status_code"] = response.status_code
             except httpx.HTTPError as exc:
                 if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
                     self.breaker.failed()

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import nullcontext
 from functools import partial
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ import structlog
 from service.cache.introspection import Verifier
 from service.errors import TokenRejected, Unavailable
 from service.metrics.counters import Counters, RouteCounters
+from service.tracing.tracer import Tracer, note_answer
 from service.web.answers import (
     JSON_TYPE,
     NO_STORE,
@@ -82,7 +84,9 @@ class Front:
         cors: Cors,
         compression: Compression,
         counters: Counters,
+        tracer: Tracer | None = None,
     ) -> None:
+        self._tracer = tracer
         self._framework = framework
         self._drop_in = drop_in
         self._endpoints = endpoints
@@ -135,10 +139,11 @@ class Front:
             return
         self._under_way += 1
         try:
-            if path.startswith(DROP_IN_PREFIX):
-                await self._stand_in(scope, receive, send, path, began)
-            else:
-                await self._answer(scope, receive, send, method, path, _origin(scope), began)
+            with nullcontext() if self._tracer is None else self._tracer.request(scope["headers"], method):
+                if path.startswith(DROP_IN_PREFIX):
+                    await self._stand_in(scope, receive, send, path, began)
+                else:
+                    await self._answer(scope, receive, send, method, path, _origin(scope), began)
         finally:
             self._under_way -= 1
 
@@ -235,8 +240,11 @@ class Front:
     def _finish(self, route: str, status: int, began: float) -> None:
         elapsed = perf_counter() - began
         self._count(self._counters.route(route), status, elapsed)
+        if self._tracer is not None:
+            note_answer(route, status)
         if elapsed > SLOW_S:
             self._counters.slow_operations += 1
+            self._counters.recent_slow.append((time(), route, status, elapsed))
             log.warning("slow_operation", route=route, status=status, duration_s=round(elapsed, 3))
 
     def _count(self, counters: RouteCounters, status: int, elapsed: float) -> None:

@@ -23,6 +23,7 @@ from service.upstream.pass_through import PassThrough
 from service.web import front, protocol
 from tests.service import issuing
 from tests.service.conftest import settings_with
+from tests.service.link import linked
 from tests.service.parts import CACHE_KEY, Parts, outcome_of
 from tests.service.test_front import ME, ORIGIN, VERIFY, Web, bearer
 from tests.service.test_slow_heads import GET, Served, answer, ended, served  # noqa: F401 - a fixture
@@ -296,3 +297,16 @@ async def test_request_under_way_is_finished(served: Served):  # noqa: F811
     last = await ended(reader)
     assert last.startswith(b"HTTP/1.1 200")
     assert b"connection: close" in last
+
+
+async def test_database_that_stalls_in_the_middle_costs_its_budget_once(database_url: str):
+    """asyncpg waits for a cancelled statement's end, over a second connection, for as long again."""
+    async with linked(database_url) as (url, link):
+        database = Database(settings_with(DATABASE_URL=url), Clock(), Counters())
+        await database.open()
+        await database.primary.fetch("SELECT 1")
+        link.freeze()
+        assert 0.45 < await took_s(lambda: database.primary.fetch("SELECT 1", timeout_s=0.5)) < 0.95
+        link.mend()
+        assert await database.primary.fetch("SELECT 1")
+        await database.close()

@@ -361,6 +361,8 @@ def test_logs_hold_neither_tokens_nor_addresses(ann: Browser, stack: ReplicaStac
         text = log.read_text()
         assert "eyJ" not in text
         assert "@example.com" not in text
+        assert PASSWORD not in text
+        assert ann.tokens["refresh_token"] not in text
         for line in text.splitlines():
             assert json.loads(line)["event"]
 
