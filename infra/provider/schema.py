@@ -8,7 +8,8 @@ from typing import Any
 
 from infra.provider.definition import Resource
 from infra.provider.fields import Field
-from infra.provider.native import NativeProvider
+from infra.provider.functions import Read
+from infra.provider.native import Function, NativeProvider
 
 
 def package_schema(provider: NativeProvider[Any]) -> str:
@@ -20,10 +21,20 @@ def package_schema(provider: NativeProvider[Any]) -> str:
             "config": {"variables": _properties(provider.settings)},
             "provider": {"inputProperties": _properties(provider.settings)},
             "resources": {token: _resource(each) for token, each in provider.resources.items()},
-            "functions": {token: {"inputs": {"type": "object"}, "outputs": {"type": "object"}} for token in provider.functions},
+            "functions": {token: _function(each) for token, each in provider.functions.items()},
         },
         sort_keys=True,
     )
+
+
+def _function(function: Function) -> dict[str, Any]:
+    inputs: dict[str, Any] = {"type": "object"}
+    if isinstance(function, Read):
+        inputs |= {
+            "properties": _properties(function.fields),
+            "required": [each.name for each in function.fields if each.is_required],
+        }
+    return {"inputs": inputs, "outputs": {"type": "object"}}
 
 
 def _resource(resource: Resource[Any, Any]) -> dict[str, Any]:

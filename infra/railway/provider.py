@@ -21,6 +21,7 @@ from infra.railway.environment import Environment
 from infra.railway.private_network_endpoint import PrivateNetworkEndpoint
 from infra.railway.project import Project
 from infra.railway.project_token import ProjectToken
+from infra.railway.reads import READS
 from infra.railway.service import Service
 from infra.railway.service_cdn import ServiceCdn
 from infra.railway.service_domain import ServiceDomain
@@ -60,7 +61,7 @@ class RailwayProvider(NativeProvider[RailwayClient]):
         Volume(),
         Deployment(),
     )
-    functions: ClassVar = {}
+    functions: ClassVar = READS
 
     def connect(self, settings: Mapping[str, str], environment: Mapping[str, str], stopper: Stopper) -> RailwayClient:
         endpoint = settings.get("endpoint") or environment.get("RAILWAY_API_URL") or ENDPOINT

@@ -18,6 +18,7 @@ from infra.supabase.auth_configuration import AuthConfiguration
 from infra.supabase.client import SupabaseClient
 from infra.supabase.project import Project
 from infra.supabase.read_replica import ReadReplica
+from infra.supabase.reads import READS
 
 ENDPOINT = "https://api.supabase.com"
 PROJECT_URL = "https://{ref}.supabase.co"
@@ -32,7 +33,7 @@ class SupabaseProvider(NativeProvider[SupabaseClient]):
         Field("projectUrl", Text(), about="template of a project's address; default SUPABASE_PROJECT_URL_TEMPLATE"),
     )
     resources = by_type(Project(), ReadReplica(), AuthConfiguration())
-    functions: ClassVar = {}
+    functions: ClassVar = READS
 
     def connect(self, settings: Mapping[str, str], environment: Mapping[str, str], stopper: Stopper) -> SupabaseClient:
         endpoint = settings.get("endpoint") or environment.get("SUPABASE_API_URL") or ENDPOINT

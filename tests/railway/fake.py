@@ -162,6 +162,22 @@ class FakeRailway(Networking, InstanceNetwork, Variables, Staging, Subscriptions
         error = {"message": message, "extensions": {"code": code}, "traceId": "trace-1"}
         return JSONResponse({"data": None, "errors": [error]}, status)
 
+    # Reads.
+
+    def _regions(self, projectId: str | None = None) -> Json:  # noqa: N803
+        names = ("us-west2", "us-east4-eqdc4a", "europe-west4-drams3a", "asia-southeast1-eqsg3a")
+        return {"regions": [{"name": name, "location": name.upper(), "country": "XX"} for name in names]}
+
+    def _latestDeployment(self, projectId: str, environmentId: str, serviceId: str) -> Json:  # noqa: N802, N803
+        newest = next(iter(self._deployments(projectId, environmentId, serviceId)["deployments"]["edges"]), None)
+        extra = {"createdAt": "2026-01-01T00:00:00Z", "canRollback": False, "meta": {"image": "a:1"}}
+        return {"deployments": edges([newest["node"] | extra] if newest else [])}
+
+    def _estimatedUsage(self, measurements: list[str], projectId: str | None, workspaceId: str | None) -> Json:  # noqa: N802, N803
+        asked = [each for each in self.projects if projectId in (None, each)]
+        usage = [{"projectId": each, "measurement": name, "estimatedValue": 1.5} for each in asked for name in measurements]
+        return {"estimatedUsage": usage}
+
     # Projects and environments.
 
     def _projects(self, workspaceId: str | None = None) -> Json:  # noqa: N803

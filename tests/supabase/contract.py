@@ -6,9 +6,11 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from infra.provider.properties import Secret
+from pulumi.runtime.proto import resource_pb2
+
+from infra.provider.properties import Secret, from_struct, to_struct
 from infra.supabase.provider import SupabaseProvider
-from tests.provider.driving import Driver, Kept, driven
+from tests.provider.driving import DEADLINE_S, Driver, Kept, driven
 
 Story = Callable[[str, str, str], Awaitable[None]]
 
@@ -46,6 +48,12 @@ async def project_lives_and_dies(endpoint: str, token: str, template: str) -> No
         assert outputs["databaseHost"]
         assert all(isinstance(outputs[name], Secret) for name in ("anonKey", "serviceRoleKey", "dbPassword"))
         await _settled(driver, project)
+        request = resource_pb2.ResourceInvokeRequest(
+            tok="supabase:index:getConnectionStrings", args=to_struct({"projectRef": project.identity})
+        )
+        found = from_struct(getattr(await driver.stub.Invoke(request, timeout=DEADLINE_S), "return"))
+        (primary,) = found["databases"]
+        assert (primary["identifier"], primary["databaseType"]) == (project.identity, "PRIMARY")
         await driver.delete(project)
         assert not await driver.refresh(project)
 

@@ -83,3 +83,20 @@ async def test_samples_go_with_their_service(cloud: Harness) -> None:
 async def test_a_wrong_question_is_refused(cloud: Harness, wrong: dict[str, Any]) -> None:
     with pytest.raises(ApiError):
         await measured(cloud, **wrong)
+
+
+async def test_usage_is_estimated_from_what_was_measured(cloud: Harness) -> None:
+    """0.3 processors and 3 GB for a whole month, in minutes; a project that runs nothing costs nothing."""
+    place, _ = await two_replicas(cloud)
+    other = await cloud.project()
+    query = """query ($m: [MetricMeasurement!]!, $p: String) {
+        estimatedUsage(measurements: $m, projectId: $p) { measurement estimatedValue projectId } }"""
+    every = {"m": ["CPU_USAGE", "MEMORY_USAGE_GB", "DISK_USAGE_GB"]}
+    found = (await cloud.gql(query, p=place[0], **every))["estimatedUsage"]
+    values = {one["measurement"]: one["estimatedValue"] for one in found}
+    assert values.keys() == {"CPU_USAGE", "MEMORY_USAGE_GB"}, "what is not measured is not told"
+    month_min = values["MEMORY_USAGE_GB"] / 3
+    assert month_min / (24 * 60) in (28, 29, 30, 31)
+    assert values["CPU_USAGE"] == pytest.approx(0.3 * month_min, rel=0.5)
+    assert (await cloud.gql(query, p=other[0], **every))["estimatedUsage"] == []
+    assert (await cloud.gql(query, **every))["estimatedUsage"] == found
