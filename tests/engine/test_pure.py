@@ -8,17 +8,18 @@ from infra.engine.commands import arguments
 from infra.engine.display.detail import detail_lines
 from infra.engine.errors import UsageError
 from infra.engine.model import property_paths
+from infra.engine.model.order import dependents, dependents_first, topological
 from infra.engine.model.resource_state import ResourceState
 from infra.engine.model.stack_name import StackName
 from infra.engine.model.urns import is_default_provider, make_urn, package_of
 from infra.engine.model.values import UNKNOWN, Output, Secret, keep_secret, mask, reveal
 from infra.engine.planning.diff import Kind, difference, with_replacements, without_ignored
 from infra.engine.planning.goals import AliasSpec, Goal, alias_urns, duration_s
-from infra.engine.planning.plan import Changes, Difference, Op, Wishes, complete, decide, dependents, dependents_first
+from infra.engine.planning.plan import Changes, Difference, Op, Wishes, complete, decide
 from infra.engine.plugins.wire import from_struct, to_struct
 from infra.engine.state.checkpoint import decode_resource, encode_resource
 from infra.engine.state.crypter import Crypter
-from infra.engine.state.snapshot import Snapshot, topological
+from infra.engine.state.snapshot import Snapshot
 from infra.engine.workspace import config, versions
 from infra.engine.workspace.config import StackSettings
 

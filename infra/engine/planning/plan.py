@@ -1,6 +1,5 @@
 """What to do with one registered resource. Pure: the provider's answers come in as data."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -127,42 +126,3 @@ def decide(old: ResourceState, difference: Difference, wishes: Wishes) -> Decisi
     if difference.changes is Changes.SOME or old.init_errors:
         return Decision(Op.UPDATE, difference)
     return Decision(Op.SAME, difference)
-
-
-def dependents_first(states: Collection[ResourceState], edges: dict[int, set[int]]) -> list[ResourceState]:
-    """States ordered so that each comes after all that depend on it; `edges` maps id(state) to ids of its dependents."""
-    by_id = {id(state): state for state in states}
-    done: set[int] = set()
-    ordered: list[ResourceState] = []
-
-    def visit(identity: int) -> None:
-        if identity in done:
-            return
-        done.add(identity)
-        for dependent in edges.get(identity, ()):
-            if dependent in by_id:
-                visit(dependent)
-        ordered.append(by_id[identity])
-
-    for state in reversed(list(states)):
-        visit(id(state))
-    return ordered
-
-
-def dependents(states: Collection[ResourceState]) -> dict[int, set[int]]:
-    """id(state) -> ids of the states that need it: as parent, dependency, deletedWith or provider."""
-    by_urn: dict[str, list[ResourceState]] = {}
-    by_reference: dict[str, list[ResourceState]] = {}
-    for state in states:
-        by_urn.setdefault(state.urn, []).append(state)
-        by_reference.setdefault(state.reference, []).append(state)
-    edges: dict[int, set[int]] = {}
-    for state in states:
-        needed = [s for urn in state.needs() for s in by_urn.get(urn, ())]
-        if state.provider:
-            needed += by_reference.get(state.provider, ())
-        for other in needed:
-            # A replaced resource and its replacement share a URN: the old may be deleted while new dependents stay.
-            if other is not state and not (other.delete and not state.delete and len(by_urn[other.urn]) > 1):
-                edges.setdefault(id(other), set()).add(id(state))
-    return edges

@@ -88,7 +88,7 @@ class ProviderResources:
             await execution.create(new, provider)
             return
         difference = await self._difference(old, new, provider)
-        decision = decide(old, difference, Wishes(is_replace_asked=deployment.is_replace_asked(new.urn)))
+        decision = decide(old, difference, Wishes(is_replace_asked=deployment.targets.ask_replacement(new.urn)))
         if decision.op is Op.SAME:
             outputs = new.outputs
             execution.same(old, new)

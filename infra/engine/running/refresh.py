@@ -3,6 +3,7 @@
 import asyncio
 
 from infra.engine.errors import EngineError
+from infra.engine.model.order import topological
 from infra.engine.model.resource_state import ResourceState, now_text
 from infra.engine.model.urns import is_provider_type
 from infra.engine.model.values import add_secret_outputs, same_value, secret_strings, without_nulls
@@ -11,7 +12,6 @@ from infra.engine.planning.plan import Difference, Op
 from infra.engine.plugins.remote import InitFailed, Provider, ProviderFailed, ReadBack
 from infra.engine.running.deployment import Deployment
 from infra.engine.running.registry import Providers
-from infra.engine.state.snapshot import topological
 
 
 class Refresh:
@@ -26,7 +26,7 @@ class Refresh:
         """All that the user chose and that was not refreshed yet."""
         deployment = self._deployment
         for state in topological(deployment.snapshot.olds):
-            deployment.follow(state)
+            deployment.targets.follow(state)
         chosen = [s for s in deployment.snapshot.olds if self._is_chosen(s)]
         await asyncio.gather(*(self.one(s, None) for s in chosen))
         self._forget_missing()
@@ -38,7 +38,7 @@ class Refresh:
             return False
         if not state.custom or is_provider_type(state.type) or state.pending_replacement or state.delete:
             return False
-        return not self._deployment.options.is_targeted or self._deployment.is_named(state.urn)
+        return not self._deployment.options.is_targeted or self._deployment.targets.name(state.urn)
 
     async def one(self, old: ResourceState, provider: Provider | None) -> ResourceState | None:
         """The state as it is found, in the place of the old one; None where the resource is gone. Failures are reported.

@@ -92,7 +92,7 @@ class Registrar:
         if needed & deployment.failed_urns:
             raise Bail(urn)
         skipped = sorted((needed | {split_reference(goal.provider)[0]}) & deployment.skipped_creates)
-        if not skipped or not deployment.is_targeted(urn):
+        if not skipped or not deployment.targets.allow(urn):
             return False
         if deployment.options.is_destroy_by_program or deployment.options.kind == "refresh":
             return True
@@ -134,13 +134,13 @@ class Registrar:
 
     async def _register_custom(self, goal: Goal, old: ResourceState | None, new: ResourceState, provider: Provider) -> Registered:
         deployment = self._deployment
-        deployment.follow(new)
+        deployment.targets.follow(new)
         if deployment.options.is_destroy_by_program:
             return self._skip(old, new) if old is None else self._keep(old, new)
         if (
             deployment.options.is_refresh_by_program
             and old is not None
-            and deployment.is_targeted(new.urn)
+            and deployment.targets.allow(new.urn)
             and provider.is_configured
         ):
             old = await self._refresh.one(old, provider)
@@ -148,7 +148,7 @@ class Registrar:
                 old.provider = new.provider
         if deployment.options.kind == "refresh":
             return self._skip(old, new)
-        if not deployment.is_targeted(new.urn):
+        if not deployment.targets.allow(new.urn):
             return self._leave_untouched(old, new)
         if goal.import_id and (old is None or (old.import_id != goal.import_id and old.id != goal.import_id)):
             await self._replacement.import_resource(goal, old, new, provider)
@@ -195,7 +195,7 @@ class Registrar:
     async def _wishes(self, goal: Goal, old: ResourceState, new: ResourceState) -> Wishes:
         deployment = self._deployment
         reason = ""
-        if deployment.is_replace_asked(new.urn) or old.taint:
+        if deployment.targets.ask_replacement(new.urn) or old.taint:
             reason = "id"
         elif goal.replacement_trigger is not None and not same_value(old.replacement_trigger, goal.replacement_trigger):
             reason = "replacementTrigger" if old.replacement_trigger is not None else ""

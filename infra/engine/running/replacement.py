@@ -1,6 +1,7 @@
 """Replacing, importing and reading: the steps where one URN has two lives."""
 
 from infra.engine.errors import ResourceError
+from infra.engine.model.order import topological
 from infra.engine.model.resource_state import ResourceState, now_text
 from infra.engine.model.urns import is_provider_type
 from infra.engine.model.values import UNKNOWN, add_secret_outputs, without_nulls
@@ -10,7 +11,6 @@ from infra.engine.plugins.remote import InitFailed, Provider, ProviderFailed, Re
 from infra.engine.running.deployment import Deployment
 from infra.engine.running.execution import Execution
 from infra.engine.running.registry import Providers
-from infra.engine.state.snapshot import topological
 
 
 class Replacement:

@@ -22,14 +22,16 @@ from infra.engine.display.events import EventFile, Events, EventStream
 from infra.engine.errors import EngineError
 from infra.engine.model.resource_state import ResourceState
 from infra.engine.model.values import has_secret, mask, secret_strings
+from infra.engine.planning.deletion import unwanted, with_dependents
 from infra.engine.planning.import_file import ImportSpec
 from infra.engine.planning.options import Options
 from infra.engine.planning.plan import Op
 from infra.engine.plugins.assets import count_paths_from
 from infra.engine.plugins.processes import Processes
 from infra.engine.plugins.remote import CHANNEL_OPTIONS
-from infra.engine.running import deletes, program
+from infra.engine.running import program
 from infra.engine.running.callbacks import Callbacks, Hooks
+from infra.engine.running.deletes import Deletes
 from infra.engine.running.deployment import Deployment
 from infra.engine.running.engine_service import EngineService
 from infra.engine.running.execution import Execution
@@ -211,18 +213,20 @@ class Update:
             self.snapshot.touched(stack)
             self.events.outputs_registered(deployment.metadata(Op.SAME, stack.copy(outputs=old_outputs), stack))
         self._rename_references()
-        doomed = deletes.unwanted(deployment)
+        snapshot, options = self.snapshot, deployment.options
+        left_over = [s for s in snapshot.olds if not snapshot.is_gone(s) and (s.delete or s.urn not in deployment.seen)]
+        doomed = unwanted(snapshot.states(), left_over, deployment.replaced_urns, options, deployment.targets)
         try:
-            deployment.check_targets({s.urn for s in self.snapshot.olds} | set(deployment.news))
-            if deployment.options.targets:
-                doomed = deletes.with_dependents(deployment, doomed)
+            deployment.targets.check({s.urn for s in self.snapshot.olds} | set(deployment.news))
+            if options.targets:
+                doomed = with_dependents(snapshot.states(), doomed, options)
         except EngineError as exc:
             deployment.fail("", str(exc))
             return
         if deployment.watch is not None and (violation := deployment.watch.deletes(doomed)):
             deployment.fail("", violation)
             return
-        await deletes.Deletes(deployment, execution).run(doomed)
+        await Deletes(deployment, execution).run(doomed)
 
     def _rename_references(self) -> None:
         """Old states that stay must not point at a name that an alias has replaced."""

@@ -8,41 +8,16 @@ cost a handful of fsyncs rather than 400.
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from infra.engine.model.order import topological
 from infra.engine.model.resource_state import ResourceState, now_text
 from infra.engine.state.checkpoint import encode_resource
 from infra.engine.state.crypter import Crypter
 
 PAUSE_MAX_S: Final = 0.05
-
-
-def topological(states: Iterable[ResourceState]) -> list[ResourceState]:
-    """Dependencies first; otherwise the order given. A cycle (possible only in damaged state) is cut, not refused."""
-    states = list(states)
-    by_urn: dict[str, list[ResourceState]] = {}
-    for state in states:
-        by_urn.setdefault(state.urn, []).append(state)
-    done: set[int] = set()
-    ordered: list[ResourceState] = []
-
-    def visit(root: ResourceState) -> None:
-        stack: list[tuple[ResourceState, bool]] = [(root, False)]
-        while stack:
-            state, is_expanded = stack.pop()
-            if is_expanded:
-                ordered.append(state)
-            elif id(state) not in done:
-                done.add(id(state))
-                stack.append((state, True))
-                urns = [state.provider.rpartition("::")[0], *sorted(state.needs())]
-                stack.extend((s, False) for urn in reversed(urns) for s in reversed(by_urn.get(urn, ())))
-
-    for state in states:
-        visit(state)
-    return ordered
 
 
 class Snapshot:
