@@ -7,6 +7,7 @@ from infra.engine.errors import UsageError
 from infra.engine.model.values import Properties, Secret, Value
 
 _STEP: Final = re.compile(r"""\.?([^.\[\]"]+)|\[(\d+)\]|\["((?:[^"\\]|\\.)*)"\]|\[(\*)\]""")
+_ESCAPE: Final = re.compile(r'\\(["\\])')
 _ABSENT: Final = object()
 
 Path = tuple[str | int, ...]
@@ -21,7 +22,7 @@ def parse(text: str) -> Path:
         if match is None:
             raise UsageError(f"invalid property path {text!r}: cannot read it from character {position + 1}")
         name, index, quoted, star = match.groups()
-        steps.append(int(index) if index is not None else "*" if star else name or quoted.replace('\\"', '"'))
+        steps.append(int(index) if index is not None else "*" if star else name or _ESCAPE.sub(r"\1", quoted))
         position = match.end()
     if not steps:
         raise UsageError("invalid property path: it is empty")

@@ -62,8 +62,8 @@ def _is_plain_object(value: Value) -> bool:
 
 
 def _key_path(prefix: str, key: str) -> str:
-    if any(c in key for c in '.[]"'):
-        escaped = key.replace('"', '\\"')
+    if not key or any(c in key for c in '.[]"'):
+        escaped = key.replace("\\", "\\\\").replace('"', '\\"')
         return f'{prefix}["{escaped}"]'
     return f"{prefix}.{key}" if prefix else key
 

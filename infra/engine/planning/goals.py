@@ -82,6 +82,8 @@ def alias_urns(goal: Goal, stack: str, project: str, parent_aliases: list[str]) 
 
 def _collapse(alias: AliasSpec, goal: Goal, stack: str, project: str) -> str:
     if alias.urn:
+        if alias.urn.count("::") < 3:
+            raise UsageError(f"alias of {goal.name!r}: expected a URN, got {alias.urn!r}")
         return alias.urn
     parent = goal.parent if alias.parent is None else alias.parent
     return make_urn(alias.stack or stack, alias.project or project, parent, alias.type or goal.type, alias.name or goal.name)
