@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ from tests.engine.world import World
 
 EXAMPLES_MAX = 8
 BUDGET_S = 20.0
+KILLS = 2
 
 # The program reads its graph from a file: a list of resources, each of which may use those before it.
 PROGRAM = """
 import json
 made = {}
-for r in json.load(open(os.environ["GRAPH"])):
+graph = json.load(open(os.environ["GRAPH"]))
+names = {r["name"] for r in graph}
+for r in graph:
+    with_ = made.get(r["with"])
     options = RO(
         # Not on groups: a group stands for all in it, and one's own group would be waiting for oneself.
         depends_on=[made[n] for n in r["after"] if n in made and not isinstance(made[n], Group)],
@@ -28,6 +33,10 @@ for r in json.load(open(os.environ["GRAPH"])):
         delete_before_replace=r["first"],
         ignore_changes=["v"] if r["ignore"] else None,
         additional_secret_outputs=["serial"] if r["secret"] else None,
+        replace_on_changes=["v"] if r["strict"] else None,
+        replacement_trigger=r["trigger"],
+        deleted_with=None if isinstance(with_, Group) else with_,
+        aliases=[pulumi.Alias(name=r["was"])] if r["was"] and r["was"] not in names else None,
     )
     if r["group"]:
         made[r["name"]] = Group(r["name"], opts=RO(parent=options.parent))
@@ -52,6 +61,10 @@ RESOURCE = st.fixed_dictionaries(
         "first": st.booleans(),
         "ignore": st.integers(0, 5).map(lambda n: n == 0),
         "secret": st.booleans(),
+        "strict": st.integers(0, 3).map(lambda n: n == 0),
+        "trigger": st.sampled_from([None, None, "left", "right"]),
+        "with": st.sampled_from([None, None, None, *NAMES]),
+        "was": st.sampled_from([None, *NAMES]),
     }
 )
 GRAPH = st.lists(RESOURCE, max_size=6, unique_by=lambda r: r["name"])
@@ -59,6 +72,7 @@ GRAPH = st.lists(RESOURCE, max_size=6, unique_by=lambda r: r["name"])
 
 def needs(resource: dict[str, Any]) -> set[str]:
     urns = {resource.get("parent", ""), (resource.get("provider") or "").rpartition("::")[0], *resource.get("dependencies", [])}
+    urns.add(resource.get("deletedWith", ""))
     for names in (resource.get("propertyDependencies") or {}).values():
         urns.update(names or ())
     return urns - {""}
@@ -74,7 +88,7 @@ def require_integrity(world: World, graph: list[dict[str, Any]]) -> None:
         assert not resource.get("delete")
         assert not resource.get("pendingReplacement")
         seen.add(resource["urn"])
-    assert "pending_operations" not in latest
+    assert not latest.get("pending_operations")
     assert {r["name"] for r in graph} == set(world.resources()) - {"shop-dev", "default"}
     kept = {r["id"] for r in latest["resources"] if r.get("id") and r["type"] == "thing:index:Thing"}
     assert kept <= {path.stem for path in (world.folder / "store").glob("*.json")}
@@ -139,3 +153,83 @@ def live(world: World, graphs: list[list[dict[str, Any]]]) -> None:
     world.run("destroy", "--yes", "--skip-preview", "-s", "dev")
     require_order(world, before)
     assert world.state().get("resources", []) == []
+
+
+def require_nothing_lost(world: World) -> None:
+    """After kill -9: the file is whole, and what was made is in it, but for what is pending."""
+    latest = world.state()
+    pending = [(op["type"], op["resource"].get("id")) for op in latest.get("pending_operations", [])]
+    going = {identity for kind, identity in pending if kind == "deleting"}
+    known = {r["id"] for r in latest.get("resources", []) if r["type"] == "thing:index:Thing" and not r.get("pendingReplacement")}
+    there = {path.stem for path in (world.folder / "store").glob("*.json")}
+    assert known - going <= there
+
+
+def killed(world: World, graph_file: Path, calls: int) -> bool:
+    """Ends an update with SIGKILL once the provider has had so many calls; False where it was done before."""
+    log = world.folder / "store/calls.log"
+    log.unlink(missing_ok=True)
+    process = world.start("up", "--yes", "--skip-preview", "-s", "dev", GRAPH=str(graph_file), EACH_S="0.05")
+    try:
+        while process.poll() is None:
+            if log.exists() and len([line for line in log.read_text().splitlines() if "diff" not in line]) >= calls:
+                process.kill()
+                break
+            time.sleep(0.005)
+    finally:
+        process.kill()
+        process.communicate(timeout=60)
+    return process.returncode == -9
+
+
+@pytest.mark.story
+def test_killed_at_any_moment_an_update_resumes(tmp_path: Path) -> None:
+    """What a later update finds is enough to come to the state that the program says, and to destroy it all."""
+    world = World.make(tmp_path / "world", PROGRAM)
+    world.run("stack", "init", "dev")
+    graph_file = world.folder / "graph.json"
+    seed = os.environ.get("RANDOM_PROGRAMS") or "1"
+    chance = random.Random(seed)  # noqa: S311 - made-up programs, no secrets
+    store, lost = world.folder / "store", 0
+    for _ in range(KILLS):
+        graph = chance_graph(chance)
+        graph_file.write_text(json.dumps(graph))
+        told = f"RANDOM_PROGRAMS={seed}: {json.dumps(graph)}"
+        try:
+            killed(world, graph_file, chance.randint(1, 6))
+            require_nothing_lost(world)
+            lost += sum(op["type"] == "creating" for op in world.state().get("pending_operations", []))
+            world.up("--clear-pending-creates", GRAPH=str(graph_file))
+            (store / "calls.log").unlink(missing_ok=True)
+            require_integrity(world, graph)
+        except AssertionError as exc:
+            raise AssertionError(f"{exc}\n{told}") from exc
+    world.run("destroy", "--yes", "--skip-preview", "-s", "dev")
+    assert world.state().get("resources", []) == []
+    assert (
+        len(list(store.glob("*.json"))) <= lost
+    )  # those that were under way may exist without an id we know; all others are gone
+
+
+def chance_graph(chance: random.Random) -> list[dict[str, Any]]:
+    """Five resources that depend on one another, without those that stay or share an end: what is left over can be counted."""
+    return [
+        {
+            "name": name,
+            "group": False,
+            "v": chance.choice(["one", "two"]),
+            "fixed": chance.choice("xy"),
+            "uses": [n for n in NAMES[:index] if chance.random() < 0.3],
+            "after": [],
+            "parent": None,
+            "retain": False,
+            "first": chance.random() < 0.5,
+            "ignore": False,
+            "secret": chance.random() < 0.3,
+            "strict": chance.random() < 0.3,
+            "trigger": None,
+            "with": None,
+            "was": None,
+        }
+        for index, name in enumerate(chance.sample(NAMES[:5], 5))
+    ]

@@ -27,6 +27,8 @@ SIGNATURE = "4dabf18193072939515e22adb298388d"
 def log(operation, request):
     with (STORE / "calls.log").open("a") as file:
         file.write(json.dumps([operation, request.urn.rsplit("::", 1)[-1]]) + "\n")
+    if operation in ("create", "update", "delete"):
+        time.sleep(float(os.environ.get("EACH_S", "0")))
     if getattr(request, "timeout", 0):
         with (STORE / "timeouts").open("a") as file:
             file.write(f"{operation} {request.urn.rsplit('::', 1)[-1]} {request.timeout}\n")
