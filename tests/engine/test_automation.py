@@ -110,3 +110,29 @@ def test_inline_program_runs_in_the_callers_process(workspace: auto.LocalWorkspa
     assert stack.up().outputs["answer"].value == 42
     assert seen == ["dev"]
     stack.destroy()
+
+
+@pytest.mark.story
+def test_stacks_at_the_same_time_do_not_meet(workspace: auto.LocalWorkspaceOptions) -> None:
+    """Two programs in one process, each with its own engine, state and outputs."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import pulumi
+
+    def program() -> None:
+        pulumi.export("name", pulumi.get_stack())
+
+    def live(name: str) -> tuple[object, list[str]]:
+        options = auto.LocalWorkspaceOptions(env_vars=workspace.env_vars, pulumi_command=EmbeddedPulumiCommand())
+        stack = auto.create_or_select_stack(name, project_name="inline", program=program, opts=options)
+        events: list[auto.EngineEvent] = []
+        outputs = stack.up(on_event=events.append).outputs
+        urns = [e.res_outputs_event.metadata.urn for e in events if e.res_outputs_event]
+        return outputs["name"].value, urns
+
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(live, ["one", "two"])
+    assert one[0] == "one"
+    assert two[0] == "two"
+    assert all(":one::" in urn for urn in one[1])
+    assert all(":two::" in urn for urn in two[1])

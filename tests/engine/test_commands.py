@@ -26,7 +26,8 @@ def test_what_people_look_at(world: World) -> None:
         "pulumi.export('words', 'it is')\npulumi.export('hidden', pulumi.Output.secret('canary'))\n"
     )
     file = world.folder / "import.json"
-    text = world.run("preview", "-s", "dev", "--show-config", "--urns", "--import-file", str(file))
+    text = world.run("preview", "-s", "dev", "--show-config", "--urns", "--debug", "--import-file", str(file))
+    assert "debug: " in text
     assert "    shop:size: 3" in text
     assert f" +  {URN.replace('Thing::', 'Group$thing:index:Thing::')}t to create" in text
     group = {"type": "thing:index:Group", "name": "g", "component": True}
@@ -40,14 +41,12 @@ def test_what_people_look_at(world: World) -> None:
     assert "canary" in world.run("stack", "-s", "dev", "--show-secrets")
     shell = world.run("stack", "output", "--shell", "-s", "dev")
     assert subprocess.run(["sh", "-c", f"{shell}echo $words"], capture_output=True, text=True, check=True).stdout == "it is\n"
-    about = json.loads(world.run("about", "--json", "-s", "dev"))
+    about = json.loads(world.run("about", "--json", "--transitive", "-s", "dev"))
     assert about["currentStack"]["name"] == "dev"
-    assert "pulumi" in {package["name"] for package in json.loads(world.run("about", "--json", "--transitive"))["dependencies"]}
+    assert "pulumi" in {package["name"] for package in about["dependencies"]}
     (plugin,) = json.loads(world.run("plugin", "ls", "-p", "--json"))
     assert (plugin["name"], plugin["size"] > 0) == ("thing", True)
     assert "Collecting logs for stack dev since " in world.run("logs", "-s", "dev", "--since", "2h", "-r", "t")
-    assert json.loads(world.run("logs", "-s", "dev", "--json")) == []
-    assert "--resource: expected" in world.run("logs", "-s", "dev", "-r", "nobody", code=2)
 
 
 def test_stack_moves_to_another_project_with_its_history(world: World) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from infra.engine.errors import UsageError
 from infra.engine.model import property_paths
+from infra.engine.model.values import UNKNOWN_TEXT
 
-UNKNOWN_TEXT = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _SIGNS = {"add": "+", "delete": "-", "update": "~"}
 
 

@@ -18,6 +18,9 @@ ARCHIVE_SIGNATURE: Final = "0def7320c3a5731c473e5ecbe6d01bc7"
 RESOURCE_SIGNATURE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
 OUTPUT_SIGNATURE: Final = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
 
+# How an unknown value is written down, on the wire and in events; sdk/go/common/resource/plugin/rpc.go UnknownStringValue.
+UNKNOWN_TEXT: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+
 Value: TypeAlias = Any
 Properties: TypeAlias = dict[str, Any]
 
@@ -68,17 +71,17 @@ def reveal(value: Value) -> Value:
     return value
 
 
-def mask(value: Value, unknown: str = "04da6b54-80e4-46f7-96ec-b56ff0331ba9") -> Value:
+def mask(value: Value) -> Value:
     """The value as it may be shown: secrets become `[secret]`."""
     if isinstance(value, Secret):
         return "[secret]"
     if isinstance(value, Output):
-        return mask(value.value, unknown)
+        return mask(value.value)
     if isinstance(value, dict):
-        return {k: mask(v, unknown) for k, v in value.items()}
+        return {k: mask(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [mask(v, unknown) for v in value]
-    return unknown if value is UNKNOWN else value
+        return [mask(v) for v in value]
+    return UNKNOWN_TEXT if value is UNKNOWN else value
 
 
 def flatten_outputs(value: Value) -> Value:

@@ -53,8 +53,10 @@ def _installed(package: str, version: str, home: Path) -> Path | None:
     return max((home / "plugins").glob(f"resource-{package}-v*"), key=_version_key, default=None)
 
 
-def _version_key(folder: Path) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", folder.name.rsplit("-v", 1)[-1]))
+def _version_key(folder: Path) -> tuple[list[int], bool, str]:
+    """As semantic versions compare: numbers, then a release after all of its pre-releases."""
+    version, _, before_release = folder.name.rsplit("-v", 1)[-1].partition("+")[0].partition("-")
+    return [int(n) for n in re.findall(r"\d+", version)], not before_release, before_release
 
 
 def _in_folder(folder: Path, package: str) -> tuple[str, ...]:

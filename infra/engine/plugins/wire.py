@@ -16,6 +16,7 @@ from infra.engine.model.values import (
     SECRET_SIGNATURE,
     SIGNATURE_KEY,
     UNKNOWN,
+    UNKNOWN_TEXT,
     Output,
     Properties,
     Secret,
@@ -23,7 +24,6 @@ from infra.engine.model.values import (
 )
 from infra.engine.plugins.assets import with_hash
 
-UNKNOWN_TEXT: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 # One sentinel per type of the unknown value; sdk/go/common/resource/plugin/rpc.go. We need only that it is unknown.
 UNKNOWN_TEXTS: Final = frozenset(
     (
@@ -90,12 +90,6 @@ def to_struct(
     for key, value in properties.items():
         _fill(struct.fields[key], value, secrets, resources, outputs)
     return struct
-
-
-def to_value(value: Value, *, secrets: bool = True, resources: bool = True) -> struct_pb2.Value:
-    message = struct_pb2.Value()
-    _fill(message, value, secrets, resources, False)
-    return message
 
 
 def _fill(message: struct_pb2.Value, value: Value, secrets: bool, resources: bool, outputs: bool) -> None:

@@ -6,12 +6,11 @@ import uuid
 
 from infra.engine.model.resource_state import ResourceState
 from infra.engine.model.urns import package_of, split_reference
-from infra.engine.model.values import Properties, Secret, has_unknown
+from infra.engine.model.values import UNKNOWN_TEXT, Properties, Secret, has_unknown
 from infra.engine.plugins import location as plugins
 from infra.engine.plugins.builtin import BuiltinProvider
 from infra.engine.plugins.processes import Processes
 from infra.engine.plugins.remote import Provider, ProviderFailed, RemoteProvider
-from infra.engine.plugins.wire import UNKNOWN_TEXT
 from infra.engine.running.deployment import Deployment
 
 

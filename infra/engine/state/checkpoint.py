@@ -9,12 +9,11 @@ from typing import Any, Final
 
 from infra.engine.errors import StateError
 from infra.engine.model.resource_state import ResourceState
-from infra.engine.model.values import SECRET_SIGNATURE, SIGNATURE_KEY, UNKNOWN, Output, Secret, Value
+from infra.engine.model.values import SECRET_SIGNATURE, SIGNATURE_KEY, UNKNOWN, UNKNOWN_TEXT, Output, Secret, Value
 from infra.engine.state.crypter import Crypter
 
 VERSION_MAX: Final = 4
 KNOWN_FEATURES: Final = frozenset(("refreshBeforeUpdate", "views", "hooks", "taint", "replaceWith"))
-UNKNOWN_TEXT: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 # (attribute, key in the file) in the order in which Pulumi writes them; sdk/go/common/apitype/core.go ResourceV3.
 _FIELDS: Final = (

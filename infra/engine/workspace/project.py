@@ -23,7 +23,6 @@ class Project:
     plugin_paths: dict[str, Path] = field(default_factory=dict)
     config_schema: dict[str, Any] = field(default_factory=dict)
     backend_url: str = ""
-    description: str = ""
     stack_config_folder: str = ""
     required_version: str = ""
 
@@ -73,7 +72,6 @@ def parse_project(document: Any, folder: Path) -> Project:
         plugin_paths=_plugin_paths(document.get("plugins") or {}, folder),
         config_schema=document.get("config") or {},
         backend_url=backend.get("url") or "",
-        description=document.get("description") or "",
         stack_config_folder=document.get("stackConfigDir") or "",
         required_version=document.get("requiredPulumiVersion") or "",
     )
