@@ -243,6 +243,19 @@ def test_configuration_paths(tmp_path: object) -> None:
     assert json.loads(item.text) == {"k": ['"secret"', True]}
 
 
+def test_detail_of_a_property_that_is_not_to_be_shown() -> None:
+    """The hideDiffs option: that it changes is told, not how."""
+    kind = {"diffKind": "update", "inputDiff": True}
+    new = {"inputs": {"a": {"b": "new"}, "c": 2}, "hideDiffs": [["a"]]}
+    metadata = {
+        "op": "update",
+        "old": {"inputs": {"a": {"b": "old"}, "c": 1}},
+        "new": new,
+        "detailedDiff": {"a.b": kind, "c": kind},
+    }
+    assert list(detail_lines(metadata)) == ["~ a.b: [hidden]", "~ c: 1 => 2"]
+
+
 def test_detail_of_a_long_text_is_a_line_diff() -> None:
     change = {"t": {"diffKind": "update", "inputDiff": True}, "n": {"diffKind": "add-replace", "inputDiff": True}}
     metadata = {

@@ -19,7 +19,11 @@ def detail_lines(metadata: dict[str, Any]) -> Iterator[str]:
         for key, value in sorted((new.get("inputs") or {}).items()):
             yield from _added(key, value)
         return
+    hidden = [tuple(path) for path in (new or old).get("hideDiffs") or ()]
     for path, change in sorted((metadata.get("detailedDiff") or {}).items()):
+        if any(property_paths.contains(pattern, property_paths.parse(path)) for pattern in hidden):
+            yield f"{_SIGNS[change['diffKind'].removesuffix('-replace')]} {path}: [hidden]"
+            continue
         before = _lookup(old.get("inputs") if change["inputDiff"] else old.get("outputs"), path)
         if before is None:
             before = _lookup(old.get("inputs"), path)

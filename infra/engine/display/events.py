@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from infra.engine.model import property_paths
 from infra.engine.model.resource_state import ResourceState
 from infra.engine.model.urns import is_default_provider
 from infra.engine.model.values import mask
@@ -35,8 +36,14 @@ def state_metadata(state: ResourceState | None) -> dict[str, Any] | None:
         "outputs": mask(state.outputs),
         "provider": state.provider,
     }
-    if state.init_errors:
-        document["initErrors"] = state.init_errors
+    # Written where they say something, as apitype.StepEventStateMetadata has it; paths as lists of their steps.
+    said = {
+        "taint": state.taint,
+        "external": state.external,
+        "initErrors": state.init_errors,
+        "hideDiffs": [list(property_paths.parse(text)) for text in state.hide_diffs],
+    }
+    document |= {key: value for key, value in said.items() if value}
     return document
 
 
