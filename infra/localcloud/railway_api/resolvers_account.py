@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from infra.localcloud.conducting.clock import new_stamp
@@ -13,6 +14,7 @@ from infra.localcloud.railway_api.paging import connection
 from infra.localcloud.railway_api.principal import fingerprint
 from infra.localcloud.world import projects
 from infra.localcloud.world.errors import BadInput, NotAuthorized
+from infra.localcloud.world.model import Project
 
 USER_SINCE = "2026-01-01T00:00:00.000Z"
 REGIONS = (
@@ -28,6 +30,13 @@ def call_of(info: Info) -> Call:
     call = info.context
     assert isinstance(call, Call)
     return call
+
+
+def refuse_given(input: Input, *names: str) -> None:
+    """BadInput for what the schema takes and this cloud does not do; null and false, which typed clients send, are nothing."""
+    for name in names:
+        if input.get(name):
+            raise BadInput(f"{name}: the local cloud does not support this setting; leave it out")
 
 
 def me(_: None, info: Info) -> views.View:
@@ -99,11 +108,29 @@ def project(_: None, info: Info, id: str) -> views.View:
     return views.project_view(call, call.access.project(id))
 
 
-def projects_(_: None, info: Info, workspaceId: str | None = None, **paging: Any) -> views.View:
+ORDERS: dict[str, Callable[[list[Project]], list[Project]]] = {
+    "CREATED_AT_DESC": lambda found: sorted(found, key=lambda one: one.created_at, reverse=True),
+    "NAME_ASC": lambda found: sorted(found, key=lambda one: one.name),
+    "UPDATED_AT_DESC": lambda found: sorted(found, key=lambda one: one.updated_at, reverse=True),
+}
+
+
+def projects_(
+    _: None,
+    info: Info,
+    workspaceId: str | None = None,
+    userId: str | None = None,
+    orderBy: str | None = None,
+    includeDeleted: bool | None = None,
+    **paging: Any,
+) -> views.View:
+    """Deleted ones are gone at once, so there is none to include."""
     call = call_of(info)
     call.access.require_account()
-    own = [one for one in call.world.projects.values() if workspaceId in (None, one.workspace_id)]
-    return connection(own, lambda one: one.id, lambda one: views.project_view(call, one), **paging)
+    is_mine = userId in (None, call.cloud.user_id)
+    own = [one for one in call.world.projects.values() if is_mine and workspaceId in (None, one.workspace_id)]
+    ordered = ORDERS[orderBy](own) if orderBy else own
+    return connection(ordered, lambda one: one.id, lambda one: views.project_view(call, one), **paging)
 
 
 FLAGS = {
@@ -187,6 +214,7 @@ def environments(
 async def environment_create(_: None, info: Info, input: Input) -> views.View:
     call = call_of(info)
     call.access.require_account()
+    refuse_given(input, "stageInitialChanges")
     stamp = new_stamp()
     world = await call.apply(
         projects.CreateEnvironment(

@@ -8,7 +8,7 @@ from typing import Any
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.railway_api import views
 from infra.localcloud.railway_api.call import Info
-from infra.localcloud.railway_api.resolvers_account import Input, call_of
+from infra.localcloud.railway_api.resolvers_account import Input, call_of, refuse_given
 from infra.localcloud.world import lookup, owners, places, services, variables
 from infra.localcloud.world.errors import BadInput, NotAuthorized, NotFound
 from infra.localcloud.world.provided import rendered_variables
@@ -51,6 +51,7 @@ async def service_create(_: None, info: Info, input: Input) -> views.View:
     call.access.project(input["projectId"])
     if not call.principal.is_account and input.get("environmentId") != call.principal.environment_id:
         raise NotAuthorized
+    refuse_given(input, "templateId", "templateServiceId")
     source = input.get("source") or {}
     stamp = new_stamp()
     world = await call.apply(
@@ -297,6 +298,7 @@ async def volume_update(_: None, info: Info, volumeId: str, input: Input) -> vie
 async def volume_instance_update(_: None, info: Info, volumeId: str, input: Input, environmentId: str | None = None) -> bool:
     call = call_of(info)
     call.access.volume(volumeId)
+    refuse_given(input, "state")
     if input.get("serviceId") is not None:
         call.access.service(input["serviceId"])
     await call.apply(

@@ -161,3 +161,31 @@ async def test_cli_may_tell_of_its_commands(cloud: Harness):
     }
     told = await cloud.gql("mutation ($i: CliEventTrackInput!) { cliEventTrack(input: $i) }", i=event)
     assert told == {"cliEventTrack": True}
+
+
+async def test_fields_that_typed_clients_send_are_taken_while_they_say_nothing(cloud: Harness):
+    place = await cloud.project()
+    service_id = await cloud.service(place, templateId=None, templateServiceId=None)
+    listing = "query ($i: DeploymentListInput!) { deployments(input: $i) { edges { cursor } } }"
+    wanted = {"projectId": place[0], "serviceId": service_id, "status": None, "includeDeleted": None}
+    assert (await cloud.gql(listing, i=wanted))["deployments"] == {"edges": []}
+    with pytest.raises(ApiError, match="templateId: the local cloud does not support"):
+        await cloud.service(place, "other", templateId="t")
+    with pytest.raises(ApiError, match="stageInitialChanges: the local cloud does not support"):
+        await cloud.gql(
+            "mutation ($i: EnvironmentCreateInput!) { environmentCreate(input: $i) { id } }",
+            i={"projectId": place[0], "name": "staging", "stageInitialChanges": True},
+        )
+
+
+async def test_projects_come_in_the_order_asked_for(cloud: Harness):
+    for name in ("b", "a", "c"):
+        await cloud.gql("mutation ($i: ProjectCreateInput!) { projectCreate(input: $i) { id } }", i={"name": name})
+    asked = "query ($o: ProjectsOrderBy, $u: String) { projects(orderBy: $o, userId: $u) { edges { node { name } } } }"
+
+    async def names(**variables: str) -> list[str]:
+        return [edge["node"]["name"] for edge in (await cloud.gql(asked, **variables))["projects"]["edges"]]
+
+    assert await names(o="NAME_ASC") == ["a", "b", "c"]
+    assert await names(o="CREATED_AT_DESC") == ["c", "a", "b"]
+    assert await names(u="somebody else") == []

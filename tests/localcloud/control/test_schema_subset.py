@@ -79,6 +79,13 @@ def member_differences(ours: dict[str, Any], theirs: dict[str, Any] | None) -> l
     return found
 
 
+@needs_shared(REAL)
+@pytest.mark.parametrize("name", sorted(name for name, found in OURS.items() if found["kind"] == "INPUT_OBJECT"))
+def test_input_takes_every_field_of_railways_own(name: str, real: dict[str, dict[str, Any]]):
+    """Clients made from Railway's schema send each of them, null where nothing is set; an unknown one refuses the whole call."""
+    assert {one["name"] for one in real[name]["inputFields"]} - {one["name"] for one in OURS[name]["inputFields"]} == set()
+
+
 def test_the_comparison_notices_every_kind_of_difference():
     """A test that compares nothing passes always."""
     one = types_of(
