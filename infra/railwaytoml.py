@@ -4,8 +4,9 @@ Railway stops reading railway.toml on 2026-12-01. Here the file is what people r
 through the API. A key that no argument of the provider's Service stands for is an error rather than silence: config tools
 that drop fields are what users of Railway complain about most.
 
-    text -> parse -> RailwayFile -> service_arguments -> Service(...)
-    RailwayFile -> infra.rendering -> text
+    text -> parse -> RailwayFile -> applied -> Service(...) and its variables
+    RailwayFile -> infra.rendering -> text;  RailwayFile -> infra.railway_iac -> .railway/railway.ts
+    Applied -> file_of -> RailwayFile: nothing is lost on the way, in either direction
 
     RailwayFileError     not TOML, an unknown key, a wrong type or value; the message starts with the key's path
 """
@@ -19,7 +20,8 @@ from typing import Annotated, Literal, TypedDict
 
 import msgspec
 
-from infra.places import REGIONS, REPLICAS_MAX
+from infra.places import REPLICAS_MAX
+from infra.railwaytoml_schema import PLACEMENT, problems
 
 Builder = Literal["RAILPACK", "DOCKERFILE", "NIXPACKS"]
 RestartPolicyType = Literal["ON_FAILURE", "ALWAYS", "NEVER"]
@@ -73,6 +75,10 @@ class RailwayFile(Table, frozen=True):
 class ServiceArguments(TypedDict, total=False):
     """The arguments of the provider's Service that the file decides."""
 
+    builder: str
+    build_command: str
+    dockerfile_path: str
+    watch_patterns: list[str]
     start_command: str
     pre_deploy_command: list[str]
     healthcheck_path: str
@@ -80,37 +86,33 @@ class ServiceArguments(TypedDict, total=False):
     restart_policy_type: str
     restart_policy_max_retries: int
     multi_region_config: dict[str, int]
+    cron_schedule: str
     overlap_seconds: int
     draining_seconds: int
 
 
+class Applied(msgspec.Struct, frozen=True):
+    """What the provider is told: arguments of the service, and variables for what Railway's API has no field for."""
+
+    arguments: ServiceArguments
+    variables: dict[str, str]
+
+
 def parse(text: str) -> RailwayFile:
-    """The file's text as types. RailwayFileError names the key."""
+    """The file's text as types. RailwayFileError names every wrong key, with what was expected and what is there."""
     try:
-        file = msgspec.convert(tomllib.loads(text), RailwayFile)
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RailwayFileError(f"railway.toml: not TOML: {error}") from error
+    except RecursionError as error:
+        raise RailwayFileError("railway.toml: not TOML: nested too deep") from error
+    found = [str(problem) for problem in problems(tables)]
+    if found:
+        raise RailwayFileError("\n".join(f"railway.toml: {problem}" for problem in found))
+    try:
+        return msgspec.convert(tables, RailwayFile)
     except msgspec.ValidationError as error:
-        raise RailwayFileError(translated(str(error))) from error
-    check_regions(file)
-    return file
-
-
-def translated(message: str) -> str:
-    """msgspec ends its messages in the path; ours begin with it."""
-    reason, _, path = message.partition(" - at `")
-    place = path.rstrip("`").removeprefix("$").lstrip(".")
-    return f"railway.toml{': ' + place if place else ''}: {reason[0].lower()}{reason[1:]}"
-
-
-def check_regions(file: RailwayFile) -> None:
-    deploys = {"deploy": file.deploy, **{f"environments.{k}.deploy": v.deploy for k, v in (file.environments or {}).items()}}
-    for path, deploy in deploys.items():
-        for region in (deploy and deploy.multi_region_config) or {}:
-            if region not in REGIONS:
-                raise RailwayFileError(
-                    f"railway.toml: {path}.multiRegionConfig.{region}: expected one of {', '.join(REGIONS)}, got {region!r}"
-                )
+        raise RailwayFileError(f"railway.toml: {error}") from error
 
 
 def document(file: RailwayFile) -> dict[str, object]:
@@ -132,43 +134,63 @@ def joined(base: object, over: object) -> dict[str, object]:
     return {**(base if isinstance(base, dict) else {}), **(over if isinstance(over, dict) else {})}
 
 
-# The one table of what is applied: key of [deploy] -> argument of Service. A key of the file that is not here is refused.
-ARGUMENTS: Mapping[str, str] = {
+# What is applied as it is: key -> argument of Service. Every key of the file is here or in `applied` by name.
+BUILD_ARGUMENTS: Mapping[str, str] = {
+    "buildCommand": "build_command",
+    "dockerfilePath": "dockerfile_path",
+    "watchPatterns": "watch_patterns",
+}
+DEPLOY_ARGUMENTS: Mapping[str, str] = {
     "startCommand": "start_command",
     "preDeployCommand": "pre_deploy_command",
-    "multiRegionConfig": "multi_region_config",
     "healthcheckPath": "healthcheck_path",
     "healthcheckTimeout": "healthcheck_timeout_s",
     "restartPolicyType": "restart_policy_type",
     "restartPolicyMaxRetries": "restart_policy_max_retries",
+    "cronSchedule": "cron_schedule",
     "overlapSeconds": "overlap_seconds",
     "drainingSeconds": "draining_seconds",
 }
-# [build] is applied by variables of the service (see infra.components.cell), which Railway's builder reads.
-BUILD_VARIABLES: Mapping[str, str] = {"dockerfilePath": "RAILWAY_DOCKERFILE_PATH"}
+DOCKERFILE_VARIABLE = "RAILWAY_DOCKERFILE_PATH"
+RAILPACK_VARIABLE = "RAILPACK_VERSION"
+"""Railway's builders read both. The API's Builder has no DOCKERFILE: whoever names a Dockerfile chooses it."""
 
 
-def service_arguments(file: RailwayFile, environment: str) -> ServiceArguments:
-    """Field by field what the provider is to apply. RailwayFileError for a key that it could not."""
+def applied(file: RailwayFile, environment: str) -> Applied:
+    """Field by field what the provider is to do in one environment."""
     effective = document(merged(file, environment))
-    deploy = joined(effective.get("deploy"), None)
-    refuse("deploy", set(deploy) - set(ARGUMENTS))
-    refuse("build", set(joined(effective.get("build"), None)) - {"builder", *BUILD_VARIABLES})
-    arguments = {ARGUMENTS[key]: value for key, value in deploy.items()}
-    if regions := arguments.get("multi_region_config"):
-        arguments["multi_region_config"] = {name: entry["numReplicas"] for name, entry in joined(regions, None).items()}  # type: ignore[index]
-    return msgspec.convert(arguments, ServiceArguments)
+    build, deploy = joined(effective.get("build"), None), joined(effective.get("deploy"), None)
+    arguments: dict[str, object] = {ours: build[key] for key, ours in BUILD_ARGUMENTS.items() if key in build}
+    arguments |= {ours: deploy[key] for key, ours in DEPLOY_ARGUMENTS.items() if key in deploy}
+    if PLACEMENT in deploy:
+        regions = joined(deploy[PLACEMENT], None)
+        arguments["multi_region_config"] = {name: entry["numReplicas"] for name, entry in regions.items()}  # type: ignore[index]
+    variables: dict[str, str] = {}
+    if build.get("builder") == "DOCKERFILE":
+        variables[DOCKERFILE_VARIABLE] = str(build.get("dockerfilePath", "Dockerfile"))
+    elif "builder" in build:
+        arguments["builder"] = build["builder"]
+    if "railpackVersion" in build:
+        variables[RAILPACK_VARIABLE] = str(build["railpackVersion"])
+    return Applied(msgspec.convert(arguments, ServiceArguments), variables)
 
 
-def refuse(table: str, keys: set[str]) -> None:
-    for key in sorted(keys):
-        raise RailwayFileError(f"railway.toml: {table}.{key}: the railway provider has no argument for it yet; next: take it out")
-
-
-def build_variables(file: RailwayFile, environment: str) -> dict[str, str]:
-    """The variables by which [build] is applied."""
-    build = joined(document(merged(file, environment)).get("build"), None)
-    return {BUILD_VARIABLES[key]: str(value) for key, value in build.items() if key in BUILD_VARIABLES}
+def file_of(done: Applied) -> RailwayFile:
+    """The way back from `applied`: the file that says just that."""
+    arguments: dict[str, object] = dict(done.arguments)
+    build = {key: arguments[ours] for key, ours in BUILD_ARGUMENTS.items() if ours in arguments}
+    deploy = {key: arguments[ours] for key, ours in DEPLOY_ARGUMENTS.items() if ours in arguments}
+    if DOCKERFILE_VARIABLE in done.variables:
+        build["builder"] = "DOCKERFILE"
+    elif "builder" in arguments:
+        build["builder"] = arguments["builder"]
+    if RAILPACK_VARIABLE in done.variables:
+        build["railpackVersion"] = done.variables[RAILPACK_VARIABLE]
+    if "multi_region_config" in done.arguments:
+        regions = done.arguments["multi_region_config"].items()
+        deploy[PLACEMENT] = {name: {"numReplicas": count} for name, count in regions}
+    tables = {"build": build, "deploy": deploy}
+    return msgspec.convert({name: table for name, table in tables.items() if table}, RailwayFile)
 
 
 def redeploy_fingerprint(file: RailwayFile, environment: str) -> str:

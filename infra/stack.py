@@ -21,7 +21,8 @@ from infra.components.cell import PORT, Cell, CellArguments, Serving, desired_st
 from infra.components.database import Database, DatabaseArguments
 from infra.components.image import ReleaseImage, tagged
 from infra.components.place import Place
-from infra.railwaytoml import RestartPolicyType
+from infra.railway_iac import railway_ts
+from infra.railwaytoml import RailwayFile, RestartPolicyType
 from infra.release import Release, build_release, find_release
 from infra.rendering import render_railway_toml
 from infra.settings import SOURCE, Region, Settings
@@ -48,11 +49,16 @@ class Ground:
 def declare(settings: Settings, root: Path) -> dict[str, object]:
     """Declares every resource of the stack; the exports, by name. ReleaseError, RenderingError."""
     releases = find_releases(settings, root)  # first: what is missing must be missed before anything is declared
-    title = f"cached-auth-{pulumi.get_stack()}"
+    title = title_of(pulumi.get_stack())
     place = Place("place", title=title, environment=settings.environment, workspace_id=settings.railway_workspace_id)
     database = Database("database", database_arguments(settings, title))
     ground = Ground(settings, place, database, releases, declare_images(settings, releases, root))
     return exports(ground, declare_cells(ground))
+
+
+def title_of(stack: str) -> str:
+    """The name of the stack's projects."""
+    return f"cached-auth-{stack}"
 
 
 def database_arguments(settings: Settings, title: str) -> DatabaseArguments:
@@ -128,12 +134,19 @@ def serving(settings: Settings, regions: tuple[Region, ...]) -> Serving:
     )
 
 
+def desired_states(settings: Settings) -> dict[str, RailwayFile]:
+    """Cell -> what its railway.toml says; needs no cloud and no engine."""
+    return {name: desired_state(serving(settings, regions)) for name, regions in cell_regions(settings).items()}
+
+
 def railway_files(settings: Settings) -> dict[str, str]:
-    """Cell -> the text of its railway.toml; needs no cloud and no engine."""
-    return {
-        name: render_railway_toml(desired_state(serving(settings, regions)), name)
-        for name, regions in cell_regions(settings).items()
-    }
+    """Cell -> the text of its railway.toml."""
+    return {name: render_railway_toml(file, name) for name, file in desired_states(settings).items()}
+
+
+def railway_iac(settings: Settings, stack: str) -> str:
+    """All cells as Railway's infrastructure as code: the text of `.railway/railway.ts`."""
+    return railway_ts(title_of(stack), desired_states(settings))
 
 
 def declare_cell(name: str, ground: Ground, regions: tuple[Region, ...]) -> Cell:

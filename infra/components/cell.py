@@ -81,6 +81,7 @@ class Cell(pulumi.ComponentResource):
         inside = pulumi.ResourceOptions(parent=self)
         serving = arguments.serving
         file = desired_state(serving)
+        applied = railwaytoml.applied(file, serving.environment)
         service = railway.Service(
             name,
             project_id=place.project_id,
@@ -89,14 +90,14 @@ class Cell(pulumi.ComponentResource):
             image=arguments.image,
             railway_toml=render_railway_toml(file, name),
             opts=inside,
-            **railwaytoml.service_arguments(file, serving.environment),
+            **applied.arguments,
         )
         variables = railway.Variables(
             name,
             project_id=place.project_id,
             environment_id=place.environment_id,
             service_id=service.id,
-            variables={**arguments.variables, **railwaytoml.build_variables(file, serving.environment)},
+            variables={**arguments.variables, **applied.variables},
             opts=inside,
         )
         domain = railway.ServiceDomain(

@@ -206,7 +206,7 @@ def test_a_service_carries_its_reviewed_desired_state_and_its_fields(root: Path)
     """The text is what people see in the preview; the fields beside it are what is applied. They say the same."""
     service = graph(settings(), root).one("railway:index:Service", f"auth-{US}").inputs
     file = railwaytoml.parse(service["railwayToml"])
-    arguments = railwaytoml.service_arguments(file, "dev")
+    arguments = railwaytoml.applied(file, "dev").arguments
     assert service["startCommand"] == arguments["start_command"] == "python -m service"
     assert service["preDeployCommand"] == arguments["pre_deploy_command"] == ["python -m service migrate"]
     assert service["multiRegionConfig"] == arguments["multi_region_config"] == {US: 2}
