@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 import secrets
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ from infra.localcloud.world.errors import WorldError
 
 EXECUTION_TIMEOUT_S = 30.0
 ERRORS_MAX = 20
+DOCUMENTS_KEPT_MAX, KEPT_CHARACTERS_MAX = 128, 20_000
 PROJECT_CREATE = re.compile(r"\bprojectCreate\b")
 _logger = logging.getLogger("localcloud")
 
@@ -104,13 +106,13 @@ async def with_faults(asked: GraphQLRequest, call: Call, faults: Faults) -> Resp
 async def run(asked: GraphQLRequest, call: Call) -> Response:
     schema = executable_schema()
     try:
-        document = parse(asked.query, max_tokens=TOKENS_MAX)
+        document, problems = prepared(asked.query)
     except GraphQLSyntaxError as exc:
         return _answer(ExecutionResult(None, [exc]), "GRAPHQL_PARSE_FAILED", 400)
     except RecursionError:
         return failure("Query is too deep", "GRAPHQL_VALIDATION_FAILED", 400)
-    if problems := problems_of(schema, document):
-        return _answer(ExecutionResult(None, problems), "GRAPHQL_VALIDATION_FAILED", 400)
+    if problems:
+        return _answer(ExecutionResult(None, list(problems)), "GRAPHQL_VALIDATION_FAILED", 400)
     try:
         async with asyncio.timeout(EXECUTION_TIMEOUT_S):
             result = execute(
@@ -123,6 +125,25 @@ async def run(asked: GraphQLRequest, call: Call) -> Response:
     # Without a path an error comes from before the first resolver: the variables do not fit, or no such operation.
     is_refused = result.data is None and any(error.path is None for error in result.errors or ())
     return _answer(result, "BAD_USER_INPUT", 400 if is_refused else 200)
+
+
+Prepared = tuple[DocumentNode, tuple[GraphQLError, ...]]
+
+
+def prepared(query: str) -> Prepared:
+    """Parsed and validated. A client sends the same few documents over and over, and checking one costs more than carrying it
+    out, so the newest small ones are kept. GraphQLSyntaxError, RecursionError."""
+    return _kept(query) if len(query) <= KEPT_CHARACTERS_MAX else _prepare(query)
+
+
+@lru_cache(maxsize=DOCUMENTS_KEPT_MAX)
+def _kept(query: str) -> Prepared:
+    return _prepare(query)
+
+
+def _prepare(query: str) -> Prepared:
+    document = parse(query, max_tokens=TOKENS_MAX)
+    return document, tuple(problems_of(executable_schema(), document))
 
 
 def problems_of(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:

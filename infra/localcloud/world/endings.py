@@ -49,6 +49,23 @@ def end_instances(world: World, instances: Iterable[Instance]) -> tuple[World, t
     return world, tuple(effects)
 
 
+def end_unmounted_volumes(world: World, environment_ids: Iterable[str]) -> tuple[World, tuple[Effect, ...]]:
+    """What is left of volumes in environments that go, once their instances have gone: those that no service has mounted."""
+    gone = set(environment_ids)
+    left = [found for found in world.volume_instances.values() if found.environment_id in gone]
+    world = with_items(world, volume_instances={found.id: None for found in left})
+    elsewhere = {found.volume_id for found in world.volume_instances.values()}
+    endings = [
+        Ending(id=found.id, directories=(f"volumes/{found.volume_id}",)) for found in left if found.volume_id not in elsewhere
+    ]
+    world = with_items(
+        world,
+        volumes={found.volume_id: None for found in left if found.volume_id not in elsewhere},
+        endings={ending.id: ending for ending in endings},
+    )
+    return world, tuple(RunEnding(scope=None, ending=ending) for ending in endings)
+
+
 def ending_of(world: World, instance: Instance) -> Ending:
     deployments = lookup.deployments_of(world, instance.id)
     keys = tuple(replica.key for deployment in deployments for replica in deployment.replicas)

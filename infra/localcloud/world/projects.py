@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 from infra.localcloud.world import lookup
 from infra.localcloud.world.deployments import new_deployment
 from infra.localcloud.world.effects import Change, Effect, RoutesChanged, with_items
-from infra.localcloud.world.endings import end_instances
+from infra.localcloud.world.endings import end_instances, end_unmounted_volumes
 from infra.localcloud.world.errors import BadInput, Refused
 from infra.localcloud.world.model import Environment, Instance, Project, ProjectToken, Stamp, World
 
@@ -127,6 +127,8 @@ def delete_project(world: World, command: DeleteProject) -> Change:
     project = lookup.project(world, command.project_id)
     instances = [found for found in world.instances.values() if found.project_id == project.id]
     world, effects = end_instances(world, instances)
+    own = [found.id for found in world.environments.values() if found.project_id == project.id]
+    world, more = end_unmounted_volumes(world, own)
     world = with_items(
         world,
         projects={project.id: None},
@@ -138,7 +140,7 @@ def delete_project(world: World, command: DeleteProject) -> Change:
         tokens={found.id: None for found in world.tokens.values() if found.project_id == project.id},
         patches={found.id: None for found in world.patches.values() if _is_of(world, found.environment_id, project.id)},
     )
-    return Change(world, (*effects, RoutesChanged()))
+    return Change(world, (*effects, *more, RoutesChanged()))
 
 
 def _is_of(world: World, environment_id: str, project_id: str) -> bool:
@@ -229,6 +231,7 @@ def delete_environment(world: World, command: DeleteEnvironment) -> Change:
         raise Refused("Cannot delete the last environment of a project")
     instances = [found for found in world.instances.values() if found.environment_id == environment.id]
     world, effects = end_instances(world, instances)
+    world, more = end_unmounted_volumes(world, [environment.id])
     project = world.projects[environment.project_id]
     if project.base_environment_id == environment.id:
         other = next(found for found in siblings if found.id != environment.id)
@@ -241,7 +244,7 @@ def delete_environment(world: World, command: DeleteEnvironment) -> Change:
         tokens={found.id: None for found in world.tokens.values() if found.environment_id == environment.id},
         patches={found.id: None for found in world.patches.values() if found.environment_id == environment.id},
     )
-    return Change(world, (*effects, RoutesChanged()))
+    return Change(world, (*effects, *more, RoutesChanged()))
 
 
 def create_token(world: World, command: CreateToken) -> Change:
