@@ -123,6 +123,7 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
         Route("/_local/links", with_page(links), methods=["POST"]),
         Route("/_local/faults", with_page(faults), methods=["GET", "POST", "DELETE"]),
         Route("/_local/faults/processes", with_page(fault_endpoints.set_process_fault), methods=["POST"]),
+        Route("/_local/overlap", with_page(fault_endpoints.set_overlap), methods=["POST"]),
         Route("/_local/faults/standbys", with_page(fault_endpoints.set_standby_fault), methods=["POST"]),
         Route("/_local/databases/promote", with_page(database_endpoints.promote), methods=["POST"]),
         Route("/_local/databases/backup", with_page(database_endpoints.back_up), methods=["POST"]),

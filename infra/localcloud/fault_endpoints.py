@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from infra.localcloud.conducting.overlap import OverlapRecord
 from infra.localcloud.link_settings import Links
 from infra.localcloud.plane.interface import PlaneError
 from infra.localcloud.process_names import key_of, process_names
@@ -98,6 +99,14 @@ async def _hold(cloud: Cloud, key: str, *, is_held: bool) -> None:
     if cloud.conductor.databases.scope_of(key) is None:
         raise BadInput("down, up: expected a database or its gateway; replicas and caches can be killed, paused or removed")
     cloud.conductor.hold(key) if is_held else cloud.conductor.release(key)
+
+
+async def set_overlap(request: Request, cloud: Cloud) -> Response:
+    """Platform behaviour rather than a fault: ending all faults leaves it, and so does a restart."""
+    asked = await _asked(request, OverlapRecord)
+    cloud.conductor.router.overlap.set(asked.requests_meet)
+    cloud.conductor.router.touch()
+    return JSONResponse(msgspec.to_builtins(asked))
 
 
 async def set_standby_fault(request: Request, cloud: Cloud) -> Response:

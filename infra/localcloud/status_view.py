@@ -30,6 +30,7 @@ def status_view(cloud: Cloud, links: list[View], daemon: View) -> View:
         "restoring": cloud.conductor.is_restoring,
         "time": {"now": cloud.keeper.clock.timestamp(), "offset_s": cloud.keeper.clock.offset_s},
         "regions": list(REGIONS),
+        "overlap": {"requests_meet": cloud.conductor.router.overlap.requests_meet},
         "services": [service_view(world, found) for found in world.instances.values()],
         "replicas": [view for deployment, view in replicas if deployment.settings.image is None],
         "caches": [view for deployment, view in replicas if deployment.settings.image is not None],

@@ -112,6 +112,15 @@ def standby(name: str, replay_delay_ms: int, is_json: bool) -> int:
     return _tell(is_json, answer, f"{name} replays {replay_delay_ms} ms later")
 
 
+@fault.command("overlap", epilog=example("./cached-auth cloud fault overlap old"))
+@click.argument("requests_meet", type=click.Choice(["new", "old"]), metavar="new|old")
+@json_option
+def overlap(requests_meet: str, is_json: bool) -> int:
+    """Whether requests meet the new deployment during its overlap (at first) or the old one. `clear` leaves it."""
+    answer = require_cloud(open_home()).ask("POST", "/_local/overlap", {"requests_meet": requests_meet})
+    return _tell(is_json, answer, f"during an overlap requests meet the {requests_meet} deployment")
+
+
 @fault.command("list", epilog=example("./cached-auth cloud fault list --json"))
 @json_option
 def list_faults(is_json: bool) -> int:

@@ -15,6 +15,7 @@ from infra.localcloud.conducting.databases import Databases
 from infra.localcloud.conducting.deployments import Deployments
 from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.metrics import Metrics
+from infra.localcloud.conducting.overlap import Overlap
 from infra.localcloud.conducting.recovery import Recovery
 from infra.localcloud.conducting.replicas import Replicas, present, together
 from infra.localcloud.conducting.restarting import Restarting
@@ -37,7 +38,7 @@ class Conductor:
     def __init__(self, keeper: Keeper, plane: Plane, cloud: Path, base: Mapping[str, str], tasks: asyncio.TaskGroup) -> None:
         self._keeper, self._plane, self._cloud, self._tasks = keeper, plane, cloud, tasks
         self.build_logs = BuildLogs(cloud / "builds", keeper.clock)
-        self.router = Router(keeper, plane)
+        self.router = Router(keeper, plane, Overlap(cloud / "overlap.json"))
         self.workers = Workers(tasks)
         self.replicas = Replicas(keeper, plane, self.router, self.build_logs, cloud, base)
         self._restarting = Restarting(keeper, self.replicas, self.build_logs, tasks)

@@ -65,15 +65,20 @@ class Deployments:
         old = lookup.active_deployment(self._keeper.world, self._keeper.world.instances[deployment.instance_id])
         try:
             await self._bring_up(deployment, old)
+            if old is not None:
+                self._router.overlap.begin(deployment.instance_id, old.id)
             with self._build_logs.step(deployment_id, "CONFIGURE_NETWORK"):
                 await self._switch(deployment_id)
+            if old is not None:
+                await self._keeper.clock.sleep(self._deployment(deployment_id).settings.overlap_s or 0)
         except FAILURES as failure:
             await self._fail(deployment_id, failure)
             return
         except WorldError:
             return  # deleted or cancelled under our hands; the conductor cleans up
+        finally:
+            self._router.overlap.end(deployment.instance_id)
         if old is not None:
-            await self._keeper.clock.sleep(self._deployment(deployment_id).settings.overlap_s or 0)
             await self.retire(old.id)
 
     async def _wait_for(self, deployment_id: str, after: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from infra.localcloud.conducting.keeper import Keeper
+from infra.localcloud.conducting.overlap import Overlap
 from infra.localcloud.plane.interface import Plane, PlaneError, Route
 from infra.localcloud.world import owners
 from infra.localcloud.world.model import Domain, Instance
@@ -18,8 +19,8 @@ _logger = logging.getLogger("localcloud")
 
 
 class Router:
-    def __init__(self, keeper: Keeper, plane: Plane) -> None:
-        self._keeper, self._plane = keeper, plane
+    def __init__(self, keeper: Keeper, plane: Plane, overlap: Overlap) -> None:
+        self._keeper, self._plane, self.overlap = keeper, plane, overlap
         self._shown: dict[str, Sequence[Route]] = {}
         self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -47,7 +48,9 @@ class Router:
         """Returns when every edge shows the present world. PlaneError."""
         async with self._lock:
             self._changed.clear()
-            wanted = routes_of(self._keeper.world, self.domain_address, self.private_address, self.edge_address)
+            wanted = routes_of(
+                self.overlap.as_routed(self._keeper.world), self.domain_address, self.private_address, self.edge_address
+            )
             for region in {*self._shown, *wanted}:
                 routes = wanted.get(region, [])
                 if self._shown.get(region, []) != routes:

@@ -12,6 +12,7 @@ from infra.localcloud.railway_api import (
     resolvers_account,
     resolvers_clients,
     resolvers_deployment,
+    resolvers_http,
     resolvers_instance_network,
     resolvers_limits,
     resolvers_metrics,
@@ -30,6 +31,7 @@ MODULES = (
     resolvers_clients,
     resolvers_deployment,
     resolvers_metrics,
+    resolvers_http,
     resolvers_patch,
     resolvers_subscription,
 )

@@ -47,7 +47,7 @@ def metrics(
     """One result per measurement and group; a group is the sum of its replicas at each time."""
     call = call_of(info)
     _check_access(call, projectId, environmentId, serviceId)
-    start, end = _epoch_s("startDate", startDate), _epoch_s("endDate", endDate) if endDate is not None else float("inf")
+    start, end = epoch_s("startDate", startDate), epoch_s("endDate", endDate) if endDate is not None else float("inf")
     bucket_s = 1 if sampleRateSeconds is None else sampleRateSeconds
     if not 1 <= bucket_s <= KEPT_S:
         raise BadInput(f"sampleRateSeconds: expected 1 to {KEPT_S:g}, got {bucket_s}")
@@ -137,7 +137,7 @@ def _check_access(call: Call, project_id: str | None, environment_id: str | None
         call.access.service(service_id)
 
 
-def _epoch_s(name: str, text: str) -> float:
+def epoch_s(name: str, text: str) -> float:
     try:
         found = datetime.fromisoformat(text)
     except (ValueError, TypeError):
