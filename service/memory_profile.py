@@ -63,14 +63,14 @@ def _filled(settings: Settings) -> Sized:
     from service.cache.bounded import BoundedCache
     from service.cache.entries import Entry
     from service.tokens.identity import Identity
-    from service.web.auth_endpoints import verify_headers
+    from service.web.auth_endpoints import verify_lines
 
     now = time.time()
     cache: BoundedCache[bytes, Entry] = BoundedCache(settings.cache_entries_max, settings.cache_bytes_max, time.time)
     for number in range(settings.cache_entries_max):
         user_id, session_id = (f"{part:08x}-0000-4000-8000-{number:012x}" for part in (1, 2))
         identity = Identity(user_id, session_id, "authenticated", f"user-{number}@example.com", now, now + 3600, "k" * 43)
-        entry = Entry(identity, b"%0*d" % (USER_JSON_BYTES, number), now + 300, 0.0, verify_headers(identity))
+        entry = Entry(identity, b"%0*d" % (USER_JSON_BYTES, number), now + 300, 0.0, verify_lines(identity))
         cache.put(b"%016d" % number, entry, entry.size_bytes, entry.good_until)
     return cache
 

@@ -37,7 +37,7 @@ from service.upstream.auth_api import AuthApi
 from service.upstream.pass_through import PassThrough
 from service.upstream.storage_api import StorageApi
 from service.web.app import build_app
-from service.web.auth_endpoints import AuthEndpoints, verify_headers
+from service.web.auth_endpoints import AuthEndpoints, verify_lines
 from service.web.compression import Compression
 from service.web.cors import Cors
 from service.web.drop_in import DropIn
@@ -90,7 +90,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             feed=feed,
             shared=shared,
             ask_issuer=auth_api.user,
-            headers_for=verify_headers,
+            lines_for=verify_lines,
             clock=clock,
             counters=counters,
         )
@@ -100,7 +100,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             authenticator,
             auth_api.user,
             auth_api.opaque_user if settings.opaque_tokens == "introspect" else None,
-            verify_headers,
+            verify_lines,
             clock,
             is_strict=is_strict,
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -207,6 +208,16 @@ def wait_until_answers(url: str, program: Program) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.02)
     raise StackFailed(f"{program.name} was not ready after {READY_TIMEOUT_S:.0f} s:\n{program.last_lines()}")
+
+
+def wait_until_listens(port: int, program: Program) -> None:
+    """Until 127.0.0.1:`port` takes connections. StackFailed past READY_TIMEOUT_S or when the process has ended."""
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline and program.process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.02)
+    raise StackFailed(f"{program.name} does not listen:\n{program.last_lines()}")
 
 
 def api_key(role: str) -> str:

@@ -45,6 +45,7 @@ FLIGHTS_MAX = 256
 FLIGHT_DEADLINE_S = 1.0
 REJECTIONS_MAX = 5000
 REJECTION_TTL_S = 5.0
+_GOOD = Standing.GOOD
 
 
 class SharedTier(Protocol):
@@ -88,7 +89,7 @@ class Authenticator:
         feed: Feed,
         shared: SharedTier | None,
         ask_issuer: Callable[[bytes], Awaitable[IssuerUser]],
-        headers_for: Callable[[Identity], list[tuple[bytes, bytes]]],
+        lines_for: Callable[[Identity], bytes],
         clock: Clock,
         counters: Counters,
     ) -> None:
@@ -104,19 +105,26 @@ class Authenticator:
         self._feed = feed
         self._shared = shared
         self._ask_issuer = ask_issuer
-        self._headers_for = headers_for
+        self._lines_for = lines_for
         self._clock = clock
         self._wall = clock.wall
         self._monotonic = clock.monotonic
         self._counters = counters
         self._entries: BoundedCache[bytes, Entry] = BoundedCache(limits.entries_max, limits.bytes_max, clock.wall)
+        self._find = self._entries.get
         self._rejections: LRUCache[bytes, tuple[float, TokenRejected]] = LRUCache(REJECTIONS_MAX)
         self._flights: Flights[tuple[Entry, Tier]] = Flights(FLIGHTS_MAX, FLIGHT_DEADLINE_S)
 
     def cached(self, token: bytes) -> Entry | None:
         """The L1 entry if it may be served at this moment; None says nothing about the token, ask `authenticate`."""
-        entry = self._entries.get(self._name(token))
-        if entry is None or self._wall() >= entry.good_until or not self._may_serve(entry):
+        entry = self._find(self._name(token))
+        if entry is None or self._wall() >= entry.good_until:
+            return None
+        # `_may_serve`, written out: two calls fewer on the hot path.
+        oldest = self._monotonic() - self._staleness_max_s
+        if self._feed.heard_at < oldest and (self._must_hear or entry.confirmed_at < oldest):
+            return None
+        if self._standing(entry.identity, entry.confirmed_at) is not _GOOD:
             return None
         self._counters.l1_hits += 1
         return entry
@@ -138,7 +146,7 @@ class Authenticator:
         age_s = self._monotonic() - confirmed_at
         user_json = user.json if len(user.json) <= USER_BYTES_MAX else None
         until = good_until(identity, self._wall() - age_s, self._limits.ttl_s)
-        entry = Entry(identity, user_json, until, confirmed_at, self._headers_for(identity))
+        entry = Entry(identity, user_json, until, confirmed_at, self._lines_for(identity))
         name = self._name(token)
         is_good = self._standing(identity, confirmed_at) is Standing.GOOD and self._jwks.vouches_for(identity.key_thumbprint)
         if is_good and self._wall() < until:
@@ -206,12 +214,11 @@ class Authenticator:
         self._entries.put(name, entry, entry.size_bytes, entry.good_until)
 
     def _may_serve(self, entry: Entry) -> bool:
-        return self._is_fresh(entry) and self._standing(entry.identity, entry.confirmed_at) is Standing.GOOD
+        return self._is_fresh(entry) and self._standing(entry.identity, entry.confirmed_at) is _GOOD
 
     def _is_fresh(self, entry: Entry) -> bool:
-        heard_at = self._feed.heard_at
-        evidence_at = heard_at if self._must_hear else max(heard_at, entry.confirmed_at)
-        return self._monotonic() - evidence_at <= self._staleness_max_s
+        oldest = self._monotonic() - self._staleness_max_s
+        return self._feed.heard_at >= oldest or (not self._must_hear and entry.confirmed_at >= oldest)
 
     def _check_still_good(self, entry: Entry) -> None:
         """A flight may take long, and its callers be held up after it (a stopped process): the laws hold now or not at all."""
@@ -247,7 +254,7 @@ class Authenticator:
             self._counters.l2_corrupt += 1
             return None
         until = good_until(identity, record.good_until, 0.0)  # the record's own end, bounded once more by the token's
-        entry = Entry(identity, record.user_json, until, -math.inf, self._headers_for(identity))
+        entry = Entry(identity, record.user_json, until, -math.inf, self._lines_for(identity))
         is_vouched_for = self._jwks.vouches_for(identity.key_thumbprint, parsed.key_id)
         if self._wall() >= until or not is_vouched_for or not self._may_serve(entry):
             self._counters.l2_misses += 1

@@ -34,10 +34,11 @@ class Entry:
     """A verification as L1 holds it. A plain slotted class: attribute reads are on the hot path.
 
     good_until: seconds since 1970; past it the entry is never served. confirmed_at: this process's monotonic clock just
-    before the issuer confirmed the session to this very process; -inf where another process did.
+    before the issuer confirmed the session to this very process; -inf where another process did. verify_lines: what /verify
+    says of this token, as lines on the wire.
     """
 
-    __slots__ = ("confirmed_at", "good_until", "identity", "user_json", "verify_headers")
+    __slots__ = ("confirmed_at", "good_until", "identity", "user_json", "verify_lines")
 
     def __init__(
         self,
@@ -45,19 +46,20 @@ class Entry:
         user_json: bytes | None,
         good_until: float,
         confirmed_at: float,
-        verify_headers: list[tuple[bytes, bytes]],
+        verify_lines: bytes,
     ) -> None:
         self.identity = identity
         self.user_json = user_json
         self.good_until = good_until
         self.confirmed_at = confirmed_at
-        self.verify_headers = verify_headers
+        self.verify_lines = verify_lines
 
     @property
     def size_bytes(self) -> int:
         """What it takes in memory, near enough for a bound."""
-        headers = sum(len(name) + len(value) for name, value in self.verify_headers)
-        return ENTRY_BYTES + 2 * headers + len(self.user_json or b"")  # the identity holds the same texts once more
+        return (
+            ENTRY_BYTES + 2 * len(self.verify_lines) + len(self.user_json or b"")
+        )  # the identity holds the same texts once more
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -104,7 +106,11 @@ class Sealer:
 
 
 def _namer(key: bytes) -> Callable[[bytes], bytes]:
+    keyed = blake2b(key=key, digest_size=KEY_BYTES).copy  # the key is worked in once, not for each token
+
     def name(token: bytes) -> bytes:
-        return blake2b(token, key=key, digest_size=KEY_BYTES).digest()
+        state = keyed()
+        state.update(token)
+        return state.digest()
 
     return name

@@ -50,7 +50,7 @@ class Verifier:
         authenticator: Authenticator,
         ask: Ask,
         ask_opaque: Ask | None,
-        headers_for: Callable[[Identity], list[tuple[bytes, bytes]]],
+        lines_for: Callable[[Identity], bytes],
         clock: Clock,
         *,
         is_strict: bool,
@@ -58,7 +58,7 @@ class Verifier:
         self._authenticator = authenticator
         self._ask = ask
         self._ask_opaque = ask_opaque
-        self._headers_for = headers_for
+        self._lines_for = lines_for
         self._clock = clock
         self._is_strict = is_strict
         # The hot path's own attribute: without `strict` it costs nothing that there is a policy.
@@ -106,7 +106,7 @@ class Verifier:
 
     def _entry(self, identity: Identity, user: IssuerUser) -> Entry:
         """Good for this answer and no other."""
-        return Entry(identity, user.json, self._clock.wall(), self._clock.monotonic(), self._headers_for(identity))
+        return Entry(identity, user.json, self._clock.wall(), self._clock.monotonic(), self._lines_for(identity))
 
 
 def is_opaque(token: bytes) -> bool:

@@ -40,6 +40,11 @@ class Answer:
         return len(self.body) + sum(HEADER_BYTES + len(name) + len(value) for name, value in self.headers)
 
 
+def rendered(headers: Headers) -> bytes:
+    """As lines on the wire."""
+    return b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
 def identity_headers(identity: Identity) -> Headers:
     """X-Auth-* of a verified token. Characters that a header cannot carry are percent-encoded."""
     return [

@@ -23,7 +23,7 @@ from service.revocation.log import Scope, write_logout, write_revocation, write_
 from service.revocation.records import Kind, Revocation, Revocations
 from service.tokens.identity import Identity, IssuerUser
 from service.upstream.auth_api import AuthApi, UpstreamAnswer, error_of
-from service.web.answers import JSON_TYPE, NO_STORE, Answer, error_answer, identity_headers
+from service.web.answers import JSON_TYPE, NO_STORE, Answer, error_answer, identity_headers, rendered
 from service.web.bearer import bearer_token
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
@@ -71,7 +71,7 @@ class AuthEndpoints:
     async def verify(self, headers: RawHeaders, *, is_strict: bool = False) -> Answer:
         """200 with X-Auth-* and no body."""
         entry, tier = await self._verifier.authenticate(bearer_token(headers), is_strict=is_strict)
-        return Answer(200, [*entry.verify_headers, TIER_HEADERS[tier]])
+        return Answer(200, [*verify_headers(entry.identity), TIER_HEADERS[tier]])
 
     async def me(self, headers: RawHeaders, *, is_strict: bool = False) -> Answer:
         """The issuer's user JSON with `profile` added: null where there is none (yet)."""
@@ -185,5 +185,10 @@ def passed_on(answer: UpstreamAnswer, status: int | None = None) -> Answer:
 
 
 def verify_headers(identity: Identity) -> list[tuple[bytes, bytes]]:
-    """Everything /verify answers with but the tier, made once per entry."""
+    """Everything /verify answers with but the tier."""
     return [(b"content-length", b"0"), NO_STORE, *identity_headers(identity)]
+
+
+def verify_lines(identity: Identity) -> bytes:
+    """The same as lines on the wire, made once per entry."""
+    return rendered(verify_headers(identity))

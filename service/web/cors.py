@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from service.web.answers import Answer, Headers
+from service.web.answers import Answer, Headers, rendered
 
 METHODS = b"GET, POST, OPTIONS"
 REQUEST_HEADERS = b"authorization, content-type, apikey, x-client-info, x-supabase-api-version, x-request-id"
@@ -40,11 +40,17 @@ class Cors:
                 ],
             )
         self._unknown: Headers = [VARY]
+        self._rendered = {origin: rendered(headers) for origin, headers in self._simple.items()}
+        self._unknown_rendered = rendered(self._unknown)
         self._unknown_preflight = Answer(204, [(b"allow", METHODS), (b"cache-control", b"no-store"), PREFLIGHT_VARY])
 
     def headers_for(self, origin: bytes | None) -> Headers:
         """What every answer to a request from `origin` carries."""
         return self._unknown if origin is None else self._simple.get(origin, self._unknown)
+
+    def rendered_for(self, origin: bytes | None) -> bytes:
+        """The same as lines on the wire, for the answers that are written without a framework."""
+        return self._unknown_rendered if origin is None else self._rendered.get(origin, self._unknown_rendered)
 
     def preflight(self, origin: bytes | None) -> Answer:
         """The answer to OPTIONS; an origin that is not listed learns the methods and nothing else."""

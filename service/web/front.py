@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 A framework costs ten times what a look-up in L1 does, so GET /verify, GET /me, GET /health/live and CORS preflights never
-reach it. For a token in L1, /verify runs without a single await between reading the headers and writing the answer.
+reach it. A plain /verify whose token is in L1 is answered by the protocol with what `at_once` says, without a single await.
 Every answer, from either side, leaves with X-Process-Time, security headers and CORS headers, and is counted by route.
 """
 
@@ -20,7 +20,7 @@ import structlog
 
 from service.cache.introspection import Verifier
 from service.errors import TokenRejected, Unavailable
-from service.metrics.counters import Counters, RouteCounters
+from service.metrics.counters import Counters
 from service.tracing.tracer import Tracer, note_answer
 from service.web.answers import (
     JSON_TYPE,
@@ -31,14 +31,17 @@ from service.web.answers import (
     error_answer,
     fault_answer,
     rejection_answer,
+    rendered,
 )
-from service.web.auth_endpoints import TIER_HEADERS, AuthEndpoints
+from service.web.auth_endpoints import TIER_HEADERS, AuthEndpoints, verify_headers
+from service.web.bearer import bearer_token
 from service.web.compression import Compression
 from service.web.cors import Cors
 from service.web.drop_in import OTHER_ROUTE
 from service.web.drop_in import PREFIX as DROP_IN_PREFIX
 from service.web.drop_in import ROUTES as DROP_IN_ROUTES
 from service.web.limited_drop_in import LimitedDropIn
+from service.web.plain_head import PlainHeads
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -63,10 +66,11 @@ CHECK_BUDGET_S = 1.0
 # How the platform and the operator see that we are busy must not depend on our not being busy.
 ALWAYS_ANSWERED = frozenset({"/health/live", "/health/ready", "/metrics"})
 
-_L1 = TIER_HEADERS["l1"]
+_VERIFY_LINE = b"GET %b HTTP/1.1\r\n" % VERIFY.encode()
+_STATUS_LINE = b"HTTP/1.1 200 OK\r\n"
+_L1_LINES = rendered([TIER_HEADERS["l1"], *SECURITY_HEADERS])
 _LIVE_BODY = b'{"status":"live"}'
 _LIVE_ANSWER = Answer(200, [JSON_TYPE, (b"content-length", b"%d" % len(_LIVE_BODY)), NO_STORE], _LIVE_BODY)
-_END: Message = {"type": "http.response.body", "body": b""}
 
 log = structlog.get_logger("service.web")
 
@@ -97,45 +101,43 @@ class Front:
         self._verify_counters = counters.route(VERIFY)
         self._recent = counters.recent_s
         self._under_way = 0
+        self._read_plain = PlainHeads(frozenset({b"authorization", b"origin"})).read
+        self._server_headers: Headers = []
+        self._status_lines = _STATUS_LINE
 
-    def shortcut(self, headers: list[tuple[bytes, bytes]]) -> Headers | None:
-        """The headers of a 200 for GET /verify with a token that is in L1; None for everything else.
+    def at_once(self, data: bytes, server_headers: Headers) -> bytes | None:
+        """The whole answer where `data` is a plain GET /verify with a token that is in L1; None for everything else.
 
         Synchronous, so that the protocol can answer without making a task; whatever is unusual about the request takes the
-        long way, which gives the same answer.
+        long way, which gives the same answer. server_headers: what the server adds to each answer, renewed each second.
         """
+        if not data.startswith(_VERIFY_LINE):
+            return None
         began = perf_counter()
-        authorization: bytes | None = None
-        origin: bytes | None = None
-        for name, value in headers:
-            if name == b"authorization":
-                if authorization is not None:
-                    return None
-                authorization = value
-            elif name == b"origin":
-                origin = value
+        headers = self._read_plain(data)
+        if headers is None:
+            return None
+        authorization = headers.get(b"authorization")
         if authorization is None or authorization[:7] != b"Bearer ":
             return None
         entry = self._cached(authorization[7:])
         if entry is None:
             return None
+        if server_headers is not self._server_headers:
+            self._server_headers, self._status_lines = server_headers, _STATUS_LINE + rendered(server_headers)
+        cors = self._cors.rendered_for(headers.get(b"origin"))
         elapsed = perf_counter() - began
-        self._count(self._verify_counters, 200, elapsed)
-        return [*entry.verify_headers, _L1, *SECURITY_HEADERS, *self._cors.headers_for(origin), _process_time(elapsed)]
+        self._verify_counters.count(200, elapsed)
+        self._recent.append(elapsed)
+        return b"".join((self._status_lines, entry.verify_lines, _L1_LINES, cors, b"x-process-time: %.6f\r\n\r\n" % elapsed))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served here")
         began = perf_counter()
         method, path = scope["method"], scope["path"]
-        if method == "GET" and path == VERIFY and not scope["query_string"]:
-            headers = self.shortcut(scope["headers"])
-            if headers is not None:
-                await send({"type": "http.response.start", "status": 200, "headers": headers})
-                await send(_END)
-                return
         if self._under_way >= UNDER_WAY_MAX and path not in ALWAYS_ANSWERED:
-            await self._shed(scope, send, path, began)
+            await self._shed_miss(scope, send, method, path, began)
             return
         self._under_way += 1
         try:
@@ -147,11 +149,15 @@ class Front:
         finally:
             self._under_way -= 1
 
-    async def _shed(self, scope: Scope, send: Send, path: str, began: float) -> None:
-        """Refuses a miss while hits go on being answered."""
-        self._counters.sheds += 1
-        answer = fault_answer(Unavailable("front", "too many requests are under way"))
+    async def _shed_miss(self, scope: Scope, send: Send, method: str, path: str, began: float) -> None:
+        """Refuses all but hits, which go on being answered, also those that took the long way."""
+        is_check = method == "GET" and path == VERIFY and not scope["query_string"]
+        answer = await self._guarded(self._verify_from_memory, scope) if is_check else _too_many(self._counters)
         await self._send(send, answer, self._cors.headers_for(_origin(scope)), began, _route_of(path))
+
+    async def _verify_from_memory(self, headers: Headers) -> Answer:
+        entry = self._cached(bearer_token(headers))
+        return _too_many(self._counters) if entry is None else Answer(200, [*verify_headers(entry.identity), TIER_HEADERS["l1"]])
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, method: str, path: str, origin: bytes | None, began: float
@@ -239,7 +245,8 @@ class Front:
 
     def _finish(self, route: str, status: int, began: float) -> None:
         elapsed = perf_counter() - began
-        self._count(self._counters.route(route), status, elapsed)
+        self._counters.route(route).count(status, elapsed)
+        self._recent.append(elapsed)
         if self._tracer is not None:
             note_answer(route, status)
         if elapsed > SLOW_S:
@@ -247,10 +254,10 @@ class Front:
             self._counters.recent_slow.append((time(), route, status, elapsed))
             log.warning("slow_operation", route=route, status=status, duration_s=round(elapsed, 3))
 
-    def _count(self, counters: RouteCounters, status: int, elapsed: float) -> None:
-        counters.durations.observe(elapsed)
-        counters.statuses[status] = counters.statuses.get(status, 0) + 1
-        self._recent.append(elapsed)
+
+def _too_many(counters: Counters) -> Answer:
+    counters.sheds += 1
+    return fault_answer(Unavailable("front", "too many requests are under way"))
 
 
 def asks_strictly(query: bytes) -> bool:

@@ -1,10 +1,13 @@
 """uvicorn's HTTP/1.1 protocol with four things of our own: bounded headers, a deadline for a request's head, an orderly end of
-kept connections, and a shortcut for the one request that is hot.
+kept connections, and a shortcut for the requests that are hot.
 
-The shortcut: a plain GET /api/v1/auth/verify whose token is in L1 is answered while its headers are being parsed, without a
-task, a scope or an event. It is taken only where nothing else can be going on: HTTP/1.1 kept alive, no earlier request of
-this connection unanswered (answers must keep their order), nothing waiting to be written. Everything else takes uvicorn's
-way to the same Front; tests/service/test_story.py holds the two answers side by side.
+The shortcut: a plain hot request that arrives whole, in one chunk (web/plain_head.py), and whose answer is in memory is answered
+at once, without a task, a scope, an event or a timer. It is taken only where nothing else can be going on: the connection is
+between two requests, no answer is on its way, nothing waits to be written. Everything else takes uvicorn's way to the same Front;
+tests/service/test_story.py holds the two answers side by side.
+
+The keep-alive timer of the last long way is left running meanwhile. Where it fires, requests since count as a sign of life, so an
+idle connection lives for one to two times KEEP_ALIVE_S.
 
 The deadline: whoever sends a head byte by byte, or none at all, would hold a place among CONNECTIONS_MAX for ever, because
 uvicorn stops its keep-alive timer at the first byte. One sweep over all connections looks for those that neither idle between
@@ -18,12 +21,12 @@ finishes the head that it has begun, says `Connection: close` in the answer, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.web.front import VERIFY, Front
+from service.web.front import Front
 
 HEADER_BYTES_MAX = 32_768
 HEADERS_MAX = 100
@@ -33,8 +36,6 @@ SWEEP_S = 1.0
 LINGER_S = 0.25
 CONNECTIONS_MAX = 10_000
 
-_VERIFY_TARGET = VERIFY.encode()
-_STATUS_200 = STATUS_LINE[200]
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -46,11 +47,13 @@ class Protocol(HttpToolsProtocol):
     """One connection."""
 
     _header_bytes = 0
-    _is_answered = False
+    _at_once: Callable[[bytes, list[tuple[bytes, bytes]]], bytes | None]
+    _is_between = True  # two requests: whatever comes next begins one
     _is_ending = False
     _heads_begun = 0
     _heads = 0  # that were complete
     _heads_swept = -1
+    _heads_timed = 0
     _waiting_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -59,7 +62,26 @@ class Protocol(HttpToolsProtocol):
             transport.write(_FULL)
             transport.close()
 
+        front = self.app
+        # Anything else behind us (a middleware, a test's application) has no answers ready.
+        self._at_once = front.at_once if isinstance(front, Front) else _never
+
+    def data_received(self, data: bytes) -> None:
+        cycle = self.cycle
+        is_quiet = (cycle is None or cycle.response_complete) and not self.flow.write_paused
+        if is_quiet and self._is_between and not self._is_ending:
+            answer = self._at_once(data, self.server_state.default_headers)
+            if answer is not None and not self.transport.is_closing():
+                self.transport.write(answer)
+                self._heads_begun += 1
+                self._heads += 1
+                if self.timeout_keep_alive_task is None:
+                    self._time_idleness()
+                return
+        super().data_received(data)
+
     def on_message_begin(self) -> None:
+        self._is_between = False
         self._heads_begun += 1
         self._header_bytes = 0
         super().on_message_begin()
@@ -78,24 +100,19 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._heads += 1
-        if self.url == _VERIFY_TARGET and self._answer_at_once():
-            self._is_answered = True
-        else:
-            super().on_headers_complete()
-            if self._is_ending:
-                self.cycle.keep_alive = False
-
-    def on_body(self, body: bytes) -> None:
-        if not self._is_answered:
-            super().on_body(body)
+        super().on_headers_complete()
+        if self._is_ending:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
-        if not self._is_answered:
-            super().on_message_complete()
+        self._is_between = True
+        super().on_message_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self._heads == self._heads_timed:
+            super().timeout_keep_alive_handler()
             return
-        self._is_answered = False
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._time_idleness()
 
     def shutdown(self) -> None:
         """No request after the one that is under way or may be on its way right now."""
@@ -121,30 +138,13 @@ class Protocol(HttpToolsProtocol):
         if self._heads_begun == self._heads and not is_under_way:
             self.transport.close()
 
-    def _answer_at_once(self) -> bool:
-        parser, cycle, front = self.parser, self.cycle, self.app
-        if (
-            (cycle is not None and not cycle.response_complete)
-            or self._is_ending
-            or self.expect_100_continue
-            or self.flow.write_paused
-            or self.transport.is_closing()
-            or parser.get_method() != b"GET"
-            or parser.get_http_version() != "1.1"
-            or not parser.should_keep_alive()
-            or parser.should_upgrade()
-            or not isinstance(front, Front)
-        ):
-            return False
-        headers = front.shortcut(self.headers)
-        if headers is None:
-            return False
-        lines = [_STATUS_200]
-        for name, value in (*self.server_state.default_headers, *headers):
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(b"\r\n")
-        self.transport.write(b"".join(lines))
-        return True
+    def _time_idleness(self) -> None:
+        self._heads_timed = self._heads
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+
+def _never(_data: bytes, _server_headers: object) -> bytes | None:
+    return None
 
 
 async def sweep(connections: Collection[Any], timeout_s: float = HEAD_TIMEOUT_S, every_s: float = SWEEP_S) -> None:

@@ -16,7 +16,7 @@ from service.tokens.identity import IssuerUser
 from service.tokens.jwks import Jwks
 from service.tokens.keys import secret_key
 from service.tokens.verification import Policy
-from service.web.auth_endpoints import verify_headers
+from service.web.auth_endpoints import verify_lines
 from tests.service import issuing
 
 CACHE_KEY = "a key of the tests, long enough for anybody"
@@ -126,7 +126,7 @@ class Parts:
             feed=self.feed,
             shared=self.shared,
             ask_issuer=self.issuer.user,
-            headers_for=verify_headers,
+            lines_for=verify_lines,
             clock=self.clock,
             counters=self.counters,
         )

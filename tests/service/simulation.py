@@ -35,7 +35,7 @@ from service.revocation.records import Revocations
 from service.tokens.identity import IssuerUser
 from service.tokens.jwks import Jwks
 from service.tokens.verification import Policy
-from service.web.auth_endpoints import verify_headers
+from service.web.auth_endpoints import verify_lines
 from tests.service import issuing
 from tests.service.parts import CACHE_KEY, MemoryTier
 from tests.service.virtual import ProcessLoop, World
@@ -250,7 +250,7 @@ class SimulatedReplica:
             feed=self.feed,
             shared=MemoryTier(sealer, self.sealed),
             ask_issuer=self._ask_issuer,
-            headers_for=verify_headers,
+            lines_for=verify_lines,
             clock=clock,
             counters=counters,
         )

@@ -25,7 +25,7 @@ from service.revocation.feed import RevocationFeed
 from service.upstream.auth_api import AuthApi
 from service.upstream.pass_through import PassThrough
 from service.web.app import build_app, client_address
-from service.web.auth_endpoints import AuthEndpoints, verify_headers
+from service.web.auth_endpoints import AuthEndpoints, verify_lines
 from service.web.compression import Compression
 from service.web.cors import Cors
 from service.web.drop_in import DropIn
@@ -57,7 +57,7 @@ class Web:
         feed = RevocationFeed(url, {}, parts.revocations, parts.clock, parts.counters, {})
         is_strict = settings.verify_policy == "strict"
         ask_opaque = parts.issuer.user if settings.opaque_tokens == "introspect" else None
-        verifier = Verifier(parts.authenticator, parts.issuer.user, ask_opaque, verify_headers, parts.clock, is_strict=is_strict)
+        verifier = Verifier(parts.authenticator, parts.issuer.user, ask_opaque, verify_lines, parts.clock, is_strict=is_strict)
         endpoints = AuthEndpoints(
             authenticator=parts.authenticator,
             verifier=verifier,

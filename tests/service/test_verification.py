@@ -14,7 +14,7 @@ from service.tokens.identity import IssuerUser
 from service.tokens.keys import secret_key
 from service.tokens.parsing import parse
 from service.tokens.verification import Policy, check_claims
-from service.web.auth_endpoints import verify_headers
+from service.web.auth_endpoints import verify_lines
 from tests.service import issuing
 from tests.service.issuing import NOW
 from tests.service.parts import CACHE_KEY, Parts, outcome_of
@@ -116,7 +116,7 @@ def test_no_skew_reaches_past_exp():
 
 def verifier(parts: Parts, *, is_strict: bool = False, opaque: bool = False) -> Verifier:
     ask_opaque = parts.issuer.user if opaque else None
-    return Verifier(parts.authenticator, parts.issuer.user, ask_opaque, verify_headers, parts.clock, is_strict=is_strict)
+    return Verifier(parts.authenticator, parts.issuer.user, ask_opaque, verify_lines, parts.clock, is_strict=is_strict)
 
 
 async def test_strict_asks_for_every_request_and_remembers_nothing():
