@@ -8,6 +8,7 @@ by its name, and a deletion is waited for.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from msgspec import Struct
@@ -79,6 +80,10 @@ class Listed(Resource[RailwayClient, InputsT], Generic[InputsT]):
         if not isinstance(made, dict) or "id" not in made:
             made = await until(call, appeared, deadline_s=APPEAR_DEADLINE_S, what=f"appearance of {self.called}")
         return Made(str(made["id"]), self.outputs_of(made))
+
+    async def after(self, call: Call[RailwayClient], appeared: Callable[[], Awaitable[Data | None]], what: str) -> Data:
+        """What was made, once the list shows it; reads may lag behind."""
+        return await until(call, appeared, deadline_s=APPEAR_DEADLINE_S, what=f"appearance of {what}")
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[InputsT]) -> Found | None:
         if recorded.inputs is not None:

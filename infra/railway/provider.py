@@ -32,6 +32,8 @@ from infra.railway.tokens import headers_of
 from infra.railway.variable import Variable
 from infra.railway.variables import Variables
 from infra.railway.volume import Volume
+from infra.railway.volume_backup import VolumeBackup
+from infra.railway.volume_restore import VolumeRestore
 
 ENDPOINT = "https://backboard.railway.com/graphql/v2"
 
@@ -59,6 +61,8 @@ class RailwayProvider(NativeProvider[RailwayClient]):
         PrivateNetworkEndpoint(),
         ServiceCdn(),
         Volume(),
+        VolumeBackup(),
+        VolumeRestore(),
         Deployment(),
     )
     functions: ClassVar = READS

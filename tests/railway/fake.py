@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
+from tests.railway.fake_backups import Backups
 from tests.railway.fake_instance_network import InstanceNetwork
 from tests.railway.fake_networking import Networking
 from tests.railway.fake_staging import Staging
@@ -41,7 +42,7 @@ def edges(items: Any) -> Json:
     return {"edges": [{"node": item} for item in items]}
 
 
-class FakeRailway(Networking, InstanceNetwork, Variables, Staging, Subscriptions):
+class FakeRailway(Backups, Networking, InstanceNetwork, Variables, Staging, Subscriptions):
     """World and API in one. `faults` maps an operation name to what happens to its next calls, first to last."""
 
     def __init__(self) -> None:
@@ -392,7 +393,8 @@ class FakeRailway(Networking, InstanceNetwork, Variables, Staging, Subscriptions
 
     def _volumeCreate(self, input: Json) -> Json:  # noqa: A002, N802
         identity = self._id("volume")
-        self.volumes[identity] = {"region": "us-west2", **input, "volumeId": identity, "isPendingDeletion": False}
+        own = {"volumeId": identity, "id": f"instance-of-{identity}", "isPendingDeletion": False}
+        self.volumes[identity] = {"region": "us-west2", **input, **own}
         return {"volumeCreate": {"id": identity}}
 
     def _volumeInstanceUpdate(self, volumeId: str, environmentId: str, input: Json) -> Json:  # noqa: A002, N802, N803

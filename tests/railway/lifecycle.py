@@ -54,6 +54,17 @@ class Case:
         return self.kind
 
 
+async def with_volume(ground: Ground, at: Ids) -> Ids:
+    volume = await ground.driver.create("Volume", "needed", **service_place(at), mountPath="/data")
+    return {**at, "volumeInstanceId": str(volume.outputs["instanceId"])}
+
+
+async def with_backup(ground: Ground, at: Ids) -> Ids:
+    at = await with_volume(ground, at)
+    backup = await ground.driver.create("VolumeBackup", "needed", volumeInstanceId=at["volumeInstanceId"], name="needed")
+    return {**at, "backupId": backup.identity}
+
+
 async def with_domain(ground: Ground, at: Ids) -> Ids:
     await ground.driver.create("ServiceDomain", "needed", **service_place(at))
     return at
@@ -213,11 +224,32 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "Volume",
-        lambda at: {**service_place(at), "mountPath": "/data", "region": "us-west2"},
+        lambda at: {**service_place(at), "mountPath": "/data", "region": "us-west2", "backupSchedules": ["WEEKLY", "DAILY"]},
         imports=(path_of("projectId", "environmentId"),),
-        changed={"mountPath": "/elsewhere"},
+        changed={"mountPath": "/elsewhere", "backupSchedules": ["MONTHLY"]},
+        paths=("backupSchedules", "mountPath"),
         creates="volumeCreate",
-        mutations=("volumeCreate",),
+        mutations=("volumeCreate", "volumeInstanceBackupScheduleUpdate"),
+    ),
+    Case(
+        "VolumeBackup",
+        lambda at: {"volumeInstanceId": at["volumeInstanceId"], "name": "before"},
+        imports=(
+            lambda at, made: f"{at['volumeInstanceId']}/{made.identity}",
+            lambda at, made: f"{at['volumeInstanceId']}/before",
+        ),
+        before=with_volume,
+        creates="volumeInstanceBackupCreate",
+        mutations=("volumeInstanceBackupCreate",),
+    ),
+    Case(
+        "VolumeRestore",
+        lambda at: {"volumeInstanceId": at["volumeInstanceId"], "backupId": at["backupId"]},
+        imports=(),
+        changed={"triggers": {"again": "1"}},
+        untold=("triggers",),
+        before=with_backup,
+        mutations=("volumeInstanceBackupRestore",),
     ),
     Case(
         "Deployment",

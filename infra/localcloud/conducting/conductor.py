@@ -21,6 +21,7 @@ from infra.localcloud.conducting.replicas import Replicas, present, together
 from infra.localcloud.conducting.restarting import Restarting
 from infra.localcloud.conducting.router import Router
 from infra.localcloud.conducting.store import StoreError
+from infra.localcloud.conducting.volumes import Volumes
 from infra.localcloud.conducting.workers import Job, Workers
 from infra.localcloud.plane.interface import Plane, PlaneError
 from infra.localcloud.world import effects as e
@@ -46,6 +47,7 @@ class Conductor:
         self.databases = Databases(keeper, plane, cloud)
         self.recovery = Recovery(keeper, plane, self.workers, self.databases)
         self.metrics = Metrics(keeper, plane)
+        self.volumes = Volumes(keeper, cloud)
         self.is_restoring = False
         keeper.on_effects = self._accept
 
@@ -54,6 +56,7 @@ class Conductor:
         self._own("router", self.router.follow())
         self._own("watch", self._watch())
         self._own("metrics", self.metrics.follow())
+        self._own("backups", self.volumes.follow())
         self.is_restoring = True
         self._own("restore", self._restore())
 
@@ -92,6 +95,10 @@ class Conductor:
         self.workers.cancel(effect.instance_id, effect.deployment_id)
         subject = f"discard:{effect.deployment_id}"
         self._submit(effect.instance_id, subject, lambda: self.deployments.discard(effect.deployment_id))
+
+    def _volume_work(self, effect: e.RunVolumeWork) -> None:
+        workflow = self._keeper.world.workflows[effect.workflow_id]
+        self._submit(f"volume:{workflow.volume_id}", workflow.id, lambda: self.volumes.run(effect.workflow_id))
 
     def _routes(self, effect: e.RoutesChanged) -> None:
         self.router.touch()
@@ -176,6 +183,7 @@ class Conductor:
     async def _restore(self) -> None:
         """Everything that ran comes back: databases first, because services ask for them when they start."""
         try:
+            await self.volumes.end_interrupted()
             world = self._keeper.world
             for ending in world.endings.values():
                 self._end(e.RunEnding(scope=None, ending=ending))
@@ -216,6 +224,7 @@ _HANDLERS: dict[type[e.Effect], Callable[[Conductor, e.Effect], None]] = {
     e.RemoveDeployment: Conductor._remove,  # type: ignore[dict-item]
     e.RestartDeployment: Conductor._restart,  # type: ignore[dict-item]
     e.CancelDeployment: Conductor._cancel,  # type: ignore[dict-item]
+    e.RunVolumeWork: Conductor._volume_work,  # type: ignore[dict-item]
     e.RoutesChanged: Conductor._routes,  # type: ignore[dict-item]
     e.BringUpSupabase: Conductor._bring_up,  # type: ignore[dict-item]
     e.ChangeDatabasePassword: Conductor._change_password,  # type: ignore[dict-item]

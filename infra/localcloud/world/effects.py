@@ -40,6 +40,10 @@ class CancelDeployment(Effect, frozen=True):
     deployment_id: str
 
 
+class RunVolumeWork(Effect, frozen=True):
+    workflow_id: str
+
+
 class RoutesChanged(Effect, frozen=True):
     pass
 

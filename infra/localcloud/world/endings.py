@@ -11,6 +11,7 @@ from infra.localcloud.world.effects import Change, Effect, RunEnding, with_items
 from infra.localcloud.world.instance_network import egress_owners, without_instance_network
 from infra.localcloud.world.model import Ending, Instance, World
 from infra.localcloud.world.networking import without_networking
+from infra.localcloud.world.volume_backups import directory_of, without_backups
 
 
 class FinishEnding(Struct, frozen=True):
@@ -34,6 +35,7 @@ def end_instances(world: World, instances: Iterable[Instance]) -> tuple[World, t
             for found in world.volume_instances.values()
             if (found.service_id, found.environment_id) == (instance.service_id, instance.environment_id)
         ]
+        world = without_backups(world, (found.volume_id for found in mounted))
         world = with_items(
             world,
             instances={instance.id: None},
@@ -82,7 +84,7 @@ def ending_of(world: World, instance: Instance) -> Ending:
         ),
         directories=(
             *(name for deployment in deployments for name in (f"builds/{deployment.id}.jsonl", f"caches/{deployment.id}")),
-            *((f"volumes/{volume_id}",) if volume_id else ()),
+            *((f"volumes/{volume_id}", directory_of(volume_id)) if volume_id else ()),
         ),
         draining_s=instance.settings.draining_s or 0,
     )

@@ -267,6 +267,30 @@ class VolumeInstance(Struct, frozen=True):
     created_at: str
 
 
+class VolumeBackup(Struct, frozen=True):
+    """A copy of a volume's data. `kind` is the schedule that asked for it; without `expires_at` it stays."""
+
+    id: str
+    volume_instance_id: str
+    volume_id: str
+    name: str | None
+    created_at: str
+    expires_at: str | None
+    kind: str | None
+    is_ready: bool = False
+
+
+class Workflow(Struct, frozen=True):
+    """Something that takes its time. `kind`: backup, restore, delete; `status` as Railway spells it."""
+
+    id: str
+    volume_id: str
+    kind: str
+    backup_id: str
+    status: str
+    error: str | None = None
+
+
 class ProjectToken(Struct, frozen=True):
     """The token itself is shown once; here is only its SHA-256 (it is random and long, so it needs no slow hash)."""
 
@@ -343,6 +367,9 @@ class World(Struct, frozen=True):
     domains: dict[str, Domain] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)
     volume_instances: dict[str, VolumeInstance] = field(default_factory=dict)
+    volume_backups: dict[str, VolumeBackup] = field(default_factory=dict)
+    backup_schedules: dict[str, dict[str, str]] = field(default_factory=dict)  # volume instance -> kind -> since when
+    workflows: dict[str, Workflow] = field(default_factory=dict)
     tokens: dict[str, ProjectToken] = field(default_factory=dict)
     supabase: dict[str, SupabaseProject] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from infra.localcloud.world.errors import BadInput, NotFound, Refused
 from infra.localcloud.world.model import REGION_DEFAULT, Domain, Ending, Instance, Stamp, Volume, VolumeInstance, World
 from infra.localcloud.world.networking import checked_port
 from infra.localcloud.world.projects import checked_name
+from infra.localcloud.world.volume_backups import directory_of, without_backups
 
 EDGE_PORT = 8080
 DOMAINS_PER_INSTANCE_MAX = 10
@@ -171,6 +172,7 @@ def rename_volume(world: World, command: RenameVolume) -> Change:
 def delete_volume(world: World, command: DeleteVolume) -> Change:
     volume = lookup.volume(world, command.volume_id)
     instances = {found.id: None for found in world.volume_instances.values() if found.volume_id == volume.id}
-    ending = Ending(id=volume.id, directories=(f"volumes/{volume.id}",))
+    ending = Ending(id=volume.id, directories=(f"volumes/{volume.id}", directory_of(volume.id)))
+    world = without_backups(world, (volume.id,))
     world = with_items(world, volumes={volume.id: None}, volume_instances=instances, endings={ending.id: ending})
     return Change(world, (RunEnding(scope=None, ending=ending),))

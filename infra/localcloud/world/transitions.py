@@ -20,6 +20,7 @@ from infra.localcloud.world import (
     services,
     supabase,
     variables,
+    volume_backups,
 )
 from infra.localcloud.world.deploy_order import ordered
 from infra.localcloud.world.effects import Change
@@ -62,6 +63,7 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     places.DeleteDomain: places.delete_domain,
     places.CreateVolume: places.create_volume,
     places.UpdateVolumeInstance: places.update_volume_instance,
+    **volume_backups.TRANSITIONS,
     places.RenameVolume: places.rename_volume,
     places.DeleteVolume: places.delete_volume,
     **networking.TRANSITIONS,

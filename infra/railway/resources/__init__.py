@@ -14,6 +14,7 @@ from infra.provider.resource_class import Attribute, NativeResource
 from infra.railway.resources.networking import CustomDomain, EgressGateway, PrivateNetworkEndpoint, ServiceCdn, TcpProxy
 from infra.railway.resources.tokens import ProjectToken
 from infra.railway.resources.variables import SharedVariables, Variable
+from infra.railway.resources.volumes import VolumeBackup, VolumeRestore
 
 __all__ = [
     "CustomDomain",
@@ -31,6 +32,8 @@ __all__ = [
     "Variable",
     "Variables",
     "Volume",
+    "VolumeBackup",
+    "VolumeRestore",
 ]
 
 
@@ -218,6 +221,7 @@ class Volume(NativeResource):
 
     service_id = Attribute[str]()
     mount_path = Attribute[str]()
+    instance_id = Attribute[str]()
 
     def __init__(
         self,
@@ -228,6 +232,7 @@ class Volume(NativeResource):
         service_id: pulumi.Input[str],
         mount_path: pulumi.Input[str],
         region: pulumi.Input[str] | None = None,
+        backup_schedules: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         inputs = {
@@ -236,8 +241,9 @@ class Volume(NativeResource):
             "service_id": service_id,
             "mount_path": mount_path,
             "region": region,
+            "backup_schedules": backup_schedules,
         }
-        super().__init__("railway:index:Volume", resource_name, inputs, [], opts)
+        super().__init__("railway:index:Volume", resource_name, inputs, ["instance_id"], opts)
 
 
 class Deployment(NativeResource):

@@ -7,18 +7,23 @@ from typing import ClassVar
 from msgspec import Struct
 
 from infra.provider.definition import Call, Found, Made, Recorded, Resource
-from infra.provider.fields import Field
+from infra.provider.errors import HalfMade, ProviderError
+from infra.provider.fields import Field, Output
 from infra.provider.rules import Choice
+from infra.provider.waiting import until
 from infra.railway.client import Data, RailwayClient, nodes, only
 from infra.railway.names import ID, MOUNT_PATH
 from infra.railway.operations import load
 from infra.railway.region_names import ALIASES, REGIONS
 from infra.railway.removal import remove
+from infra.railway.volume.schedules import Schedules, schedule, schedules
 
 CREATE = load(__file__, "create.graphql")
 LIST = load(__file__, "list.graphql")
 UPDATE = load(__file__, "update.graphql")
 DELETE = load(__file__, "delete.graphql")
+
+INSTANCE_DEADLINE_S = 60.0
 
 
 class VolumeInputs(Struct, frozen=True, rename="camel"):
@@ -27,6 +32,7 @@ class VolumeInputs(Struct, frozen=True, rename="camel"):
     service_id: str
     mount_path: str
     region: str | None = None
+    backup_schedules: list[str] | None = None
 
 
 class Volume(Resource[RailwayClient, VolumeInputs]):
@@ -42,7 +48,9 @@ class Volume(Resource[RailwayClient, VolumeInputs]):
         Field("serviceId", ID, is_required=True),
         Field("mountPath", MOUNT_PATH, is_required=True),
         Field("region", Choice(REGIONS, ALIASES), replaces=True, is_kept_when_absent=True),
+        Field("backupSchedules", Schedules(), is_kept_when_absent=True),
     )
+    outputs: ClassVar = (Output("instanceId", about="of the volume in its environment; what backups are made of"),)
 
     async def create(self, call: Call[RailwayClient], inputs: VolumeInputs) -> Made:
         before = {each["volumeId"] for each in await _instances(call, inputs.environment_id)}
@@ -61,7 +69,7 @@ class Volume(Resource[RailwayClient, VolumeInputs]):
         if inputs.region is not None:
             wanted["region"] = inputs.region
         made = (await call.client.mutate(CREATE, {"input": wanted}, settled))["volumeCreate"]
-        return Made(made["id"], {})
+        return await _scheduled(call, made["id"], inputs)
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[VolumeInputs]) -> Found | None:
         # An import names the place too, project/environment/volume: the API finds a volume no other way.
@@ -80,7 +88,12 @@ class Volume(Resource[RailwayClient, VolumeInputs]):
         }
         if recorded.inputs is None or recorded.inputs.region is not None:
             inputs["region"] = instance["region"]
-        return Found(identity, inputs, {})
+        kinds = await schedules(call, instance["id"])
+        if kinds and (recorded.inputs is None or recorded.inputs.backup_schedules is not None):
+            inputs["backupSchedules"] = kinds
+        elif recorded.inputs is not None and recorded.inputs.backup_schedules is not None:
+            inputs["backupSchedules"] = kinds or []
+        return Found(identity, inputs, {"instanceId": instance["id"]})
 
     async def update(self, call: Call[RailwayClient], recorded: Recorded[VolumeInputs], inputs: VolumeInputs) -> Made:
         async def settled() -> Data | None:
@@ -88,8 +101,9 @@ class Volume(Resource[RailwayClient, VolumeInputs]):
 
         wanted = {"mountPath": inputs.mount_path, "serviceId": inputs.service_id}
         variables = {"volumeId": recorded.identity, "environmentId": inputs.environment_id, "input": wanted}
-        await call.client.mutate(UPDATE, variables, settled)
-        return Made(recorded.identity, {})
+        if await settled() is None:
+            await call.client.mutate(UPDATE, variables, settled)
+        return await _scheduled(call, recorded.identity, inputs)
 
     async def delete(self, call: Call[RailwayClient], recorded: Recorded[VolumeInputs]) -> None:
         async def gone() -> Data | None:
@@ -98,6 +112,22 @@ class Volume(Resource[RailwayClient, VolumeInputs]):
             return {} if await _read(call, recorded.inputs, recorded.identity) is None else None
 
         await remove(call, DELETE, {"volumeId": recorded.identity}, gone, f"volume {recorded.identity}")
+
+
+async def _scheduled(call: Call[RailwayClient], identity: str, inputs: VolumeInputs) -> Made:
+    """The volume as made, once its instance is there and its backups are scheduled."""
+
+    async def there() -> Data | None:
+        return await _read(call, inputs, identity)
+
+    try:
+        instance = await until(call, there, deadline_s=INSTANCE_DEADLINE_S, what=f"instance of volume {identity}")
+        if inputs.backup_schedules is not None:
+            await schedule(call, instance["id"], inputs.backup_schedules)
+    except ProviderError as error:
+        reason = f"volumes/{identity}: made, but not finished: {error}; run `up` again to finish it"
+        raise HalfMade(identity, {}, (reason,)) from error
+    return Made(identity, {"instanceId": instance["id"]})
 
 
 async def _instances(call: Call[RailwayClient], environment_id: str) -> list[Data]:
