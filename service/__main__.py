@@ -1,5 +1,6 @@
 """`python -m service` serves; `python -m service migrate` brings the database to this release's version; `python -m service
-memory-profile [--top]` says what a replica's memory goes into.
+memory-profile [--top]` says what a replica's memory goes into; `python -m service dead-letters` lists the jobs that were given
+up, `... dead-letters retry [NUMBER ...]` tries them again.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings (one line per mistake on stderr).
 """
@@ -19,8 +20,9 @@ COMMANDS: tuple[list[str], ...] = ([], ["migrate"], ["memory-profile"], ["memory
 
 
 def main(arguments: list[str]) -> int:
-    if arguments not in COMMANDS:
-        print("usage: python -m service [migrate | memory-profile [--top]]", file=sys.stderr)
+    if arguments not in COMMANDS and not _is_about_dead_letters(arguments):
+        words = "migrate | memory-profile [--top] | dead-letters [retry [NUMBER ...]]"
+        print(f"usage: python -m service [{words}]", file=sys.stderr)
         return 2
     try:
         settings = read_settings()
@@ -29,6 +31,8 @@ def main(arguments: list[str]) -> int:
         return 2
     if arguments == ["migrate"]:
         return _migrate(settings)
+    if arguments[:1] == ["dead-letters"]:
+        return _dead_letters(settings, arguments[1:])
     if arguments:
         return _profile_memory(settings, is_traced="--top" in arguments)
     configure_logs(settings.log_level, {"region": settings.region, "release": settings.release})
@@ -51,6 +55,29 @@ def _profile_memory(settings: Settings, *, is_traced: bool) -> int:
 
     configure_logs("error", {})
     print(memory_profile(settings, is_traced=is_traced))
+    return 0
+
+
+def _is_about_dead_letters(arguments: list[str]) -> bool:
+    return arguments[:1] == ["dead-letters"] and (
+        len(arguments) == 1 or (arguments[1] == "retry" and all(word.isdecimal() and len(word) < 19 for word in arguments[2:]))
+    )
+
+
+def _dead_letters(settings: Settings, arguments: list[str]) -> int:
+    from service.accounts.dead_letters import DeadLettersFailed, listed, retried
+
+    url = settings.database_url.get_secret_value()
+    try:
+        if not arguments:
+            lines = asyncio.run(listed(url))
+            print("\n".join(lines) or "no job was given up")
+            return 0
+        numbers = asyncio.run(retried(url, [int(word) for word in arguments[1:]] or None))
+    except DeadLettersFailed as error:
+        print(f"dead-letters: {error}", file=sys.stderr)
+        return 1
+    print(f"{len(numbers)} will be tried again: {', '.join(map(str, numbers)) or 'none'}")
     return 0
 
 

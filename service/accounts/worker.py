@@ -22,8 +22,8 @@ from service.upstream.storage_api import StorageFailed
 
 POLL_S = 5.0
 LEASE_S = 60.0
-BATCH_MAX = 8
-CONCURRENT_MAX = 4
+# All of a batch are worked on at once, so each is done or given back long before its lease ends and another takes it.
+BATCH_MAX = 4
 ATTEMPTS_MAX = 8
 BACKOFF_S_MAX = 3600.0
 JOB_TIMEOUT_S = 30.0
@@ -35,11 +35,11 @@ UPDATE cached_auth.outbox SET run_at = now() + make_interval(secs => $2), attemp
                ORDER BY run_at LIMIT $1 FOR UPDATE SKIP LOCKED)
 RETURNING id, user_id, kind, payload, attempts
 """
-_DONE = "UPDATE cached_auth.outbox SET done_at = now(), last_error = NULL, payload = '{}' WHERE id = $1"
+_DONE = "UPDATE cached_auth.outbox SET done_at = now(), dead_at = NULL, last_error = NULL, payload = '{}' WHERE id = $1"
 _FAILED = """
 UPDATE cached_auth.outbox SET last_error = $2, run_at = now() + make_interval(secs => $3),
        dead_at = CASE WHEN attempts >= $4 THEN now() END
- WHERE id = $1
+ WHERE id = $1 AND done_at IS NULL AND attempts = $5
 """
 _DEPTH = """
 SELECT count(*) FILTER (WHERE dead_at IS NULL) AS waiting, count(*) FILTER (WHERE dead_at IS NOT NULL) AS dead
@@ -94,15 +94,9 @@ class Worker:
     async def _work_batch(self) -> bool:
         rows = await self._database.write(_CLAIM, BATCH_MAX, LEASE_S)
         jobs = [Job(row["id"], str(row["user_id"]), row["kind"], row["payload"], row["attempts"]) for row in rows]
-        slots = asyncio.Semaphore(CONCURRENT_MAX)
-
-        async def work(job: Job) -> None:
-            async with slots:
-                await self._work(job)
-
         async with asyncio.TaskGroup() as group:
             for job in jobs:
-                group.create_task(work(job))
+                group.create_task(self._work(job))
         return len(jobs) == BATCH_MAX
 
     async def _work(self, job: Job) -> None:
@@ -125,7 +119,8 @@ class Worker:
         self._counters.jobs_failed += 1
         self._counters.jobs_dead += is_dead
         log.warning("job_failed", job=job.number, kind=job.kind, attempts=job.attempts, is_dead=is_dead, reason=reason)
-        await self._note(_FAILED, job.number, reason, backoff_s(job.attempts), ATTEMPTS_MAX)
+        # `attempts` tells whether the job is still ours: a lease that ran out (a stopped process) may have passed it on.
+        await self._note(_FAILED, job.number, reason, backoff_s(job.attempts), ATTEMPTS_MAX, job.attempts)
 
     async def _note(self, statement: str, *arguments: object) -> None:
         try:

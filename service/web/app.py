@@ -6,12 +6,14 @@ Bodies are checked here; a wrong one answers 400 {code: validation_failed} with 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 import structlog
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 from starlette.exceptions import HTTPException
 
 from service.errors import TokenRejected, TooManyRequests, Unavailable
@@ -21,6 +23,7 @@ from service.readiness import Readiness
 from service.revocation.records import Kind
 from service.settings import Settings
 from service.tokens.parsing import KEY_ID_CHARACTERS_MAX, UUID_PATTERN
+from service.web import documents
 from service.web.answers import Answer, error_answer, fault_answer, limited_answer, rejection_answer
 from service.web.auth_endpoints import AuthEndpoints
 from service.web.callers import address_of
@@ -46,15 +49,18 @@ class Refresh(BaseModel):
     refresh_token: Annotated[str, Field(min_length=1, max_length=4096)]
 
 
+_Id = Annotated[str, Field(pattern=f"^{UUID_PATTERN}$")]
+
+
 class RevocationRequest(BaseModel):
     """Exactly one of the four. key_id: a key's `kid` or RFC 7638 thumbprint. issued_before: seconds since 1970."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
-    user_id: Annotated[str | None, Field(pattern=f"^{UUID_PATTERN}$")] = None
-    session_id: Annotated[str | None, Field(pattern=f"^{UUID_PATTERN}$")] = None
-    key_id: Annotated[str | None, Field(min_length=1, max_length=KEY_ID_CHARACTERS_MAX)] = None
-    issued_before: Annotated[int | None, Field(ge=1, le=2**40)] = None
+    user_id: _Id | SkipJsonSchema[None] = None
+    session_id: _Id | SkipJsonSchema[None] = None
+    key_id: Annotated[str, Field(min_length=1, max_length=KEY_ID_CHARACTERS_MAX)] | SkipJsonSchema[None] = None
+    issued_before: Annotated[int, Field(ge=1, le=2**40)] | SkipJsonSchema[None] = None
 
     @model_validator(mode="after")
     def _one_subject(self) -> RevocationRequest:
@@ -91,6 +97,7 @@ def build_app(
     )
     _add_auth_routes(app, endpoints, limited)
     _add_operations_routes(app, endpoints, readiness, exposition, performance)
+    app.openapi = documents.document_of(app)  # type: ignore[method-assign]
     app.add_exception_handler(TokenRejected, _rejected)
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(TooManyRequests, _limited)
@@ -113,32 +120,43 @@ def client_address(request: Request) -> str:
 
 
 def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints, limited: LimitedEndpoints) -> None:
-    @app.get("/api/v1/auth/verify", summary="Is this token good? 200 with X-Auth-* headers")
+    @app.get(
+        "/api/v1/auth/verify",
+        summary="Is this token good? 200 with X-Auth-* headers",
+        response_class=Response,
+        responses=documents.VERIFY,
+        openapi_extra=documents.BEARER,
+    )
     async def verify(request: Request, policy: Policy = "cached") -> Response:
         return response_of(await endpoints.verify(request.scope["headers"], is_strict=policy == "strict"))
 
-    @app.get("/api/v1/auth/me", summary="The user, with the profile")
+    @app.get("/api/v1/auth/me", summary="The user, with the profile", responses=documents.ME, openapi_extra=documents.BEARER)
     async def me(request: Request, policy: Policy = "cached") -> Response:
         return response_of(await endpoints.me(request.scope["headers"], is_strict=policy == "strict"))
 
-    @app.post("/api/v1/auth/register", status_code=201)
+    @app.post("/api/v1/auth/register", status_code=201, responses=documents.REGISTER)
     async def register(request: Request, body: Registration) -> Response:
         return response_of(await limited.register(body.email, body.password, body.display_name, client_address(request)))
 
-    @app.post("/api/v1/auth/login")
+    @app.post("/api/v1/auth/login", responses=documents.TOKENS)
     async def login(request: Request, body: Credentials) -> Response:
         return response_of(await limited.log_in(body.email, body.password, client_address(request)))
 
-    @app.post("/api/v1/auth/refresh")
+    @app.post("/api/v1/auth/refresh", responses=documents.TOKENS)
     async def refresh(request: Request, body: Refresh) -> Response:
         return response_of(await limited.refresh(body.refresh_token, client_address(request)))
 
-    @app.post("/api/v1/auth/logout", status_code=204)
+    @app.post("/api/v1/auth/logout", status_code=204, responses=documents.LOGOUT, openapi_extra=documents.BEARER)
     async def logout(request: Request, scope: Annotated[Literal["global", "local", "others"], Query()] = "global") -> Response:
         return response_of(await endpoints.log_out(request.scope["headers"], scope))
 
     @app.post(
-        "/api/v1/auth/revoke", status_code=202, summary="End sessions, or void a key's or all old tokens; service role key only"
+        "/api/v1/auth/revoke",
+        status_code=202,
+        summary="End sessions, or void a key's or all old tokens; service role key only",
+        responses=documents.REVOKE,
+        openapi_extra=documents.BEARER,
+        dependencies=[Depends(_service_role_of(endpoints))],
     )
     async def revoke(request: Request, body: RevocationRequest) -> Response:
         return response_of(await endpoints.revoke(request.scope["headers"], *body.what))
@@ -147,19 +165,37 @@ def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints, limited: LimitedEnd
 def _add_operations_routes(
     app: FastAPI, endpoints: AuthEndpoints, readiness: Readiness, exposition: Exposition, performance: Performance
 ) -> None:
-    @app.get("/health/ready", summary="200 if this replica should get requests, else 503 with the parts that are missing")
+    @app.get(
+        "/health/ready",
+        summary="200 if this replica should get requests, else 503 with the parts that are missing",
+        responses=documents.READY,
+    )
     async def ready() -> Response:
         report = await readiness.report()
         return Response(report.body, 200 if report.is_ready else 503, media_type="application/json")
 
-    @app.get("/metrics", summary="Prometheus text")
+    @app.get("/metrics", summary="Prometheus text", response_class=Response, responses=documents.METRICS)
     async def metrics() -> Response:
         return Response(exposition.text(), media_type=CONTENT_TYPE)
 
-    @app.get("/performance-metrics", summary="Sections auth, system and database; service role key only")
-    async def performance_metrics(request: Request) -> Response:
-        endpoints.require_service_role(request.scope["headers"])
+    @app.get(
+        "/performance-metrics",
+        summary="Sections auth, system and database; service role key only",
+        responses=documents.PERFORMANCE,
+        openapi_extra=documents.BEARER,
+        dependencies=[Depends(_service_role_of(endpoints))],
+    )
+    async def performance_metrics() -> Response:
         return Response(performance.report(), headers={"cache-control": "no-store"}, media_type="application/json")
+
+
+def _service_role_of(endpoints: AuthEndpoints) -> Callable[[Request], Awaitable[None]]:
+    """Asked before the body is looked at: a stranger does not even learn what is wrong with it."""
+
+    async def require(request: Request) -> None:
+        endpoints.require_service_role(request.scope["headers"])
+
+    return require
 
 
 async def _rejected(_request: Request, error: Exception) -> Response:

@@ -42,7 +42,7 @@ class Cors:
         self._unknown: Headers = [VARY]
         self._rendered = {origin: rendered(headers) for origin, headers in self._simple.items()}
         self._unknown_rendered = rendered(self._unknown)
-        self._unknown_preflight = Answer(204, [(b"allow", METHODS), (b"cache-control", b"no-store"), PREFLIGHT_VARY])
+        self._unknown_preflight = Answer(204, [(b"cache-control", b"no-store"), PREFLIGHT_VARY])
 
     def headers_for(self, origin: bytes | None) -> Headers:
         """What every answer to a request from `origin` carries."""

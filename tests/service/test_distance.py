@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from loadtests.bench.link import linked, relayed
 from loadtests.bench.replica_stack import Replica, running_stack
-from tests.service.link import linked, relayed
 
 pytestmark = [pytest.mark.story, pytest.mark.anyio]
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
+from loadtests.bench.link import linked
 from service.cache.entries import TOKEN_LIFE_MAX_S
 from service.clocks import Clock
 from service.database.pools import Database
@@ -20,7 +21,6 @@ from service.revocation.records import Revocations, Standing
 from service.tokens.identity import Identity
 from tests.service import issuing
 from tests.service.conftest import settings_with
-from tests.service.link import linked
 
 pytestmark = pytest.mark.anyio
 

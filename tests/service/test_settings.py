@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings, SettingsInvalid, read_settings
-from tests.service.conftest import good_environment, settings_with
+from tests.service.conftest import settings_with
+from tests.service.environment import good_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ("SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "CACHE_KEY", "JWT_SECRET", "DATABASE_URL", "REDIS_URL", "SMTP_URL")
