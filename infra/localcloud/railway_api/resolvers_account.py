@@ -16,7 +16,6 @@ from infra.localcloud.world import projects
 from infra.localcloud.world.errors import BadInput, NotAuthorized
 from infra.localcloud.world.model import Project
 
-USER_SINCE = "2026-01-01T00:00:00.000Z"
 REGIONS = (
     {"name": "us-west2", "location": "US West (California, USA)", "country": "US"},
     {"name": "us-east4-eqdc4a", "location": "US East (Virginia, USA)", "country": "US"},
@@ -43,11 +42,14 @@ def me(_: None, info: Info) -> views.View:
     call = call_of(info)
     call.access.require_account()  # `me` fails for a project token
     return {
-        "id": call.cloud.user_id,
-        "name": "Local Cloud",
-        "email": "local@localhost",
-        "createdAt": USER_SINCE,
+        **views.user_view(call),
+        "createdAt": views.CLOUD_SINCE,
         "workspaces": [views.workspace_view(call)],
+        "workspace": lambda info: views.workspace_view(call),
+        "lastLogin": views.CLOUD_SINCE,
+        "agreedFairUse": True,
+        "isVerified": True,
+        **dict.fromkeys(("has2FA", "hasPasskeys", "isAdmin", "isConductor"), False),
     }
 
 

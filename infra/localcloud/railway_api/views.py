@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -74,8 +75,14 @@ def project_view(call: Call, found: Project) -> View:
 
 
 def project_extras(call: Call, found: Project) -> View:
+    def base() -> View:
+        return environment_view(call, call.access.environment(found.base_environment_id))
+
     return {
         "workspace": lambda info: workspace_view(call) if call.principal.is_account else None,
+        "baseEnvironment": lambda info: base() if call.principal.is_account else None,
+        "members": [{**user_view(call), "role": "ADMIN"}] if call.principal.is_account else [],
+        "subscriptionPlanLimit": {},  # no plan, no limits
         "isPublic": found.is_public,
         "isTempProject": False,
         "prDeploys": found.has_pr_deploys,
@@ -247,6 +254,7 @@ def service_view(call: Call, found: Service) -> View:
         "id": found.id,
         "name": found.name,
         "icon": found.icon,
+        "hasHiddenRegistryCredentialsFromTemplate": False,
         "serviceInstances": pages(instances(), lambda one: one.id, lambda one: instance_view(call, one)),
         "projectId": found.project_id,
         "project": lambda info: project_view(call, call.access.project(found.project_id)),
@@ -271,6 +279,7 @@ def instance_view(call: Call, found: Instance) -> View:
         "id": found.id,
         "serviceId": found.service_id,
         "serviceName": service.name,
+        "isUpdatable": True,
         "service": lambda info: service_view(call, service),
         "environmentId": found.environment_id,
         "createdAt": found.created_at,
@@ -321,6 +330,8 @@ def deployment_view(call: Call, found: Deployment) -> View:
         "canRedeploy": found.release is not None or found.settings.image is not None,
         "canRollback": lambda info: can_roll_back(call.world, found),
         "deploymentStopped": found.is_stopped,
+        "sockets": sockets_of(found, service_name=call.world.services[found.service_id].name),
+        "suggestAddServiceDomain": found.status in SERVING and url is None,
         "instances": [replica_view(one) for one in found.replicas if one.status is not ReplicaStatus.REMOVED],
         "meta": {
             "reason": found.reason,
@@ -331,6 +342,13 @@ def deployment_view(call: Call, found: Deployment) -> View:
         "url": url if found.status in SERVING else None,
         "staticUrl": url,
     }
+
+
+def sockets_of(found: Deployment, *, service_name: str) -> list[View]:
+    """One per port that running replicas listen at; several replicas share a port, each on its own address."""
+    ports = sorted({one.port for one in found.replicas if one.status is ReplicaStatus.RUNNING})
+    since = int(datetime.fromisoformat(found.status_updated_at).timestamp())
+    return [{"ipv6": False, "port": port, "processName": service_name, "updatedAt": since} for port in ports]
 
 
 def replica_view(found: Replica) -> View:
@@ -382,6 +400,7 @@ def custom_domain_view(call: Call, found: CustomDomain) -> View:
         "serviceId": found.service_id,
         "targetPort": found.target_port,
         "isRailwayDomain": False,
+        "cnameCheck": {"link": None, "status": "INFO", "message": f"An A record of {address} would lead here"},
         "syncStatus": "ACTIVE",
         "status": {
             "dnsRecords": [record],
@@ -456,12 +475,27 @@ def token_view(call: Call, found: ProjectToken) -> View:
     }
 
 
+CLOUD_SINCE = "2026-01-01T00:00:00.000Z"  # the made-up user and workspace have no history
+
+
+def user_view(call: Call) -> View:
+    """The one user there is, as a member of everything."""
+    return {"id": call.cloud.user_id, "name": "Local Cloud", "email": "local@localhost"}
+
+
 def workspace_view(call: Call) -> View:
     def own() -> list[Project]:
         return [one for one in call.world.projects.values() if one.workspace_id == call.cloud.workspace_id]
 
+    user = user_view(call)
     return {
         "id": call.cloud.workspace_id,
         "name": WORKSPACE_NAME,
         "projects": pages(own(), lambda one: one.id, lambda one: project_view(call, one)),
+        "members": [{**user, "role": "ADMIN", "twoFactorAuthEnabled": False}],
+        "usersWithout2FA": [user["email"]],
+        "adoptionLevel": 0.0,  # Railway's own measure of how much of it is used; nobody measures here
+        "createdAt": CLOUD_SINCE,
+        "updatedAt": CLOUD_SINCE,
+        **dict.fromkeys(("has2FAEnforcement", "hasGuardrailsAccess", "hasSAML", "redactedDueTo2FAPending"), False),
     }

@@ -189,3 +189,27 @@ async def test_projects_come_in_the_order_asked_for(cloud: Harness):
     assert await names(o="NAME_ASC") == ["a", "b", "c"]
     assert await names(o="CREATED_AT_DESC") == ["c", "a", "b"]
     assert await names(u="somebody else") == []
+
+
+async def test_every_plain_field_that_typed_clients_read_has_an_answer(cloud: Harness):
+    """railway-client selects all of them; a null where the schema promises a value would take the whole answer away."""
+    place, service_id, deployment_id = await cloud.web()
+    found = await cloud.gql(
+        """query ($p: String!, $s: String!, $e: String!, $d: String!) {
+            me { id email agreedFairUse has2FA hasPasskeys isAdmin isConductor isVerified lastLogin avatar riskLevel
+                workspace { name adoptionLevel createdAt updatedAt has2FAEnforcement hasGuardrailsAccess hasSAML usersWithout2FA
+                    redactedDueTo2FAPending members { email role twoFactorAuthEnabled } } }
+            project(id: $p) { subscriptionPlanLimit teamId team { id } members { email role } baseEnvironment { id } }
+            service(id: $s) { hasHiddenRegistryCredentialsFromTemplate templateId }
+            serviceInstance(serviceId: $s, environmentId: $e) { isUpdatable railpackInfo upstreamUrl }
+            deployment(id: $d) { sockets { port ipv6 processName } suggestAddServiceDomain creator { id } diagnosis } }""",
+        p=place[0],
+        s=service_id,
+        e=place[1],
+        d=deployment_id,
+    )
+    (member,) = found["me"]["workspace"]["members"]
+    assert member == {"email": found["me"]["email"], "role": "ADMIN", "twoFactorAuthEnabled": False}
+    assert found["project"]["baseEnvironment"] == {"id": place[1]}
+    assert found["deployment"]["sockets"] == [{"port": 8080, "ipv6": False, "processName": "web"}]
+    assert found["deployment"]["suggestAddServiceDomain"] is True
