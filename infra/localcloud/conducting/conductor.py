@@ -11,6 +11,7 @@ from typing import Any
 
 from infra.localcloud.conducting.build_log import BuildLogs
 from infra.localcloud.conducting.clock import new_stamp
+from infra.localcloud.conducting.crons import Crons
 from infra.localcloud.conducting.databases import Databases
 from infra.localcloud.conducting.deployments import Deployments
 from infra.localcloud.conducting.keeper import Keeper
@@ -43,6 +44,7 @@ class Conductor:
         self.workers = Workers(tasks)
         self.replicas = Replicas(keeper, plane, self.router, self.build_logs, cloud, base)
         self._restarting = Restarting(keeper, self.replicas, self.build_logs, tasks)
+        self.crons = Crons(keeper, self.replicas, self.build_logs, tasks)
         self.deployments = Deployments(keeper, self.replicas, self._restarting, self.router, self.build_logs)
         self.databases = Databases(keeper, plane, cloud)
         self.recovery = Recovery(keeper, plane, self.workers, self.databases)
@@ -57,6 +59,7 @@ class Conductor:
         self._own("watch", self._watch())
         self._own("metrics", self.metrics.follow())
         self._own("backups", self.volumes.follow())
+        self._own("crons", self.crons.follow())
         self.is_restoring = True
         self._own("restore", self._restore())
 
@@ -211,6 +214,9 @@ class Conductor:
     async def _restore_deployment(self, deployment_id: str) -> None:
         deployment = self._keeper.world.deployments.get(deployment_id)
         if deployment is None:
+            return
+        if deployment.settings.is_scheduled:  # a run that was under way is not begun again
+            await self.replicas.stop(deployment, present(deployment), 0.0)
             return
         replicas = [found for found in present(deployment) if found.status is not ReplicaStatus.EXITED]
         for replica in replicas:

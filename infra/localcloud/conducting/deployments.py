@@ -19,14 +19,13 @@ from msgspec import structs
 from infra.localcloud.conducting.build_log import BuildLogs
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.conducting.keeper import Keeper
-from infra.localcloud.conducting.replicas import Replicas, present
+from infra.localcloud.conducting.replicas import FAILURES, Replicas, present
 from infra.localcloud.conducting.restarting import Restarting
 from infra.localcloud.conducting.router import Router
 from infra.localcloud.conducting.store import StoreError
 from infra.localcloud.conducting.workload import Bundle, Cache, Workload, WorkloadRefused, check_deployable, port_of
 from infra.localcloud.plane.interface import PlaneError, StartFailed
 from infra.localcloud.world import lookup
-from infra.localcloud.world.command_line import CommandLineError
 from infra.localcloud.world.deployments import (
     UNDER_WAY,
     Activate,
@@ -45,7 +44,6 @@ from infra.localcloud.world.restarts import backoff_s
 STORE_ATTEMPTS_MAX = 10
 DEPENDENCIES_WAIT_S = 600.0
 POLL_S = 0.02
-FAILURES = (PlaneError, CommandLineError, WorkloadRefused, StoreError, OSError)
 _logger = logging.getLogger("localcloud")
 
 
@@ -122,6 +120,9 @@ class Deployments:
             # It leaves for good: should the new one fail, nothing may pretend that the old one still serves.
             await self._keeper.apply(AskRemoval(new_stamp(), old.id))
             await self._stop(old.id)
+        if deployment.settings.is_scheduled:
+            self._build_logs.add(deployment.id, f"runs by its schedule, {deployment.settings.cron_schedule} (UTC)")
+            return
         replicas = await self._replicas.add(deployment, deployment.settings.placement, port)
         self._build_logs.add(deployment.id, f"starting {len(replicas)} replicas in {', '.join(deployment.settings.placement)}")
         with self._build_logs.step(deployment.id, "CREATE_CONTAINER"):
@@ -205,6 +206,8 @@ class Deployments:
 
     async def restart(self, deployment_id: str) -> None:
         """One replica after the other, so that a service with several keeps answering."""
+        if self._deployment(deployment_id).settings.is_scheduled:
+            return  # nothing is kept running
         for key in [found.key for found in present(self._deployment(deployment_id))]:
             deployment = self._deployment(deployment_id)
             replica = next((found for found in present(deployment) if found.key == key), None)
@@ -237,6 +240,9 @@ class Deployments:
         wanted = instance.settings.placement
         if deployment.settings.image is not None:
             self._build_logs.add(deployment.id, "a cache is not scaled or moved while it runs; deploy it again", "error")
+            return
+        if deployment.settings.is_scheduled:
+            await self._keeper.apply(RecordPlacement(deployment.id, instance.settings.regions, instance.settings.num_replicas))
             return
         have: dict[str, list[Replica]] = {}
         for replica in present(deployment):

@@ -13,15 +13,19 @@ from typing import Any
 from infra.localcloud.conducting.build_log import BuildLogs
 from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.router import Router
-from infra.localcloud.conducting.workload import Bundle, Cache, Workload, pre_deploy_spec, replica_spec
-from infra.localcloud.plane.interface import Plane, ReplicaSpec
+from infra.localcloud.conducting.store import StoreError
+from infra.localcloud.conducting.workload import Bundle, Cache, Workload, WorkloadRefused, pre_deploy_spec, replica_spec
+from infra.localcloud.plane.interface import Plane, PlaneError, ReplicaSpec
 from infra.localcloud.world import lookup, owners
+from infra.localcloud.world.command_line import CommandLineError
 from infra.localcloud.world.deployments import AddReplicas, RetireReplicas, SetReplica
 from infra.localcloud.world.model import Deployment, Replica, ReplicaStatus
 from infra.localcloud.world.provided import is_cache_image, replica_environment
 
 STARTS_AT_ONCE_MAX = 8
 PRE_DEPLOY_TIMEOUT_S = 300.0
+SCHEDULED_RUN_TIMEOUT_S = 24 * 3600.0
+FAILURES = (PlaneError, CommandLineError, WorkloadRefused, StoreError, OSError)
 
 
 async def together(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -124,6 +128,11 @@ class Replicas:
             else:
                 await self._plane.start_replica(spec)
         await self._keeper.apply(SetReplica(deployment.id, replica.key, ReplicaStatus.RUNNING, restarts))
+
+    async def run_to_its_end(self, deployment: Deployment, replica: Replica) -> None:
+        """The start command of a service with a schedule, once. One of FAILURES where it did not end well."""
+        workload = await self.workload(deployment)
+        await self._plane.run_once(self.spec(deployment, replica, workload), SCHEDULED_RUN_TIMEOUT_S)
 
     async def start_all(self, deployment: Deployment, replicas: Sequence[Replica], workload: Workload) -> None:
         await together(self.start(deployment, replica, workload) for replica in replicas)

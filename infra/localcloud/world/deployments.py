@@ -292,7 +292,8 @@ def set_replica(world: World, command: SetReplica) -> Change:
     if status in SERVING and replicas:
         status = settled_status(replicas)
     present = [found for found in replicas if found.status is not ReplicaStatus.REMOVED]
-    is_stopped = bool(present) and all(found.status is ReplicaStatus.EXITED for found in present)
+    has_ended = bool(present) and all(found.status is ReplicaStatus.EXITED for found in present)
+    is_stopped = has_ended and not deployment.settings.is_scheduled
     updated = structs.replace(deployment, replicas=replicas, status=status, is_stopped=is_stopped)
     return Change(with_items(world, deployments={deployment.id: updated}), (RoutesChanged(),))
 

@@ -123,6 +123,11 @@ class Settings(Struct, frozen=True):
     limit_memory_bytes: int | None = None
 
     @property
+    def is_scheduled(self) -> bool:
+        """Run to its end whenever its schedule says so, rather than kept running. A cache is always kept running."""
+        return self.cron_schedule is not None and self.image is None
+
+    @property
     def placement(self) -> dict[str, int]:
         """Replicas per region. Only multiRegionConfig places; numReplicas counts where it was never set."""
         return self.regions or {REGION_DEFAULT: self.num_replicas}

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from infra.localcloud.world import lookup
+from infra.localcloud.world.cron import parse_schedule
 from infra.localcloud.world.effects import Change, with_items
 from infra.localcloud.world.errors import BadInput, Refused
 from infra.localcloud.world.model import Stamp, World
@@ -18,8 +19,6 @@ VCPUS_MAX = 1000.0
 MEMORY_BYTES_MAX = 10**13
 PLAN_BYTES_MAX = 64 * 1024
 TEXT_CHARACTERS_MAX = 500
-_CRON_FIELD = r"(\*|[0-9]{1,2}(-[0-9]{1,2})?)(/[0-9]{1,2})?"
-CRON = re.compile(rf"{_CRON_FIELD}(,{_CRON_FIELD})*( {_CRON_FIELD}(,{_CRON_FIELD})*){{4}}")
 
 
 class SetLimits(Struct, frozen=True):
@@ -81,8 +80,8 @@ def connect_source(world: World, command: ConnectSource) -> Change:
 def check_settings(changes: dict[str, Any]) -> None:
     """BadInput for a value that the platform would not take; names as in Railway's input."""
     cron = changes.get("cron_schedule")
-    if cron and not CRON.fullmatch(cron):
-        raise BadInput("cronSchedule: expected five fields, like */15 * * * *")
+    if cron:
+        parse_schedule(cron)
     if len(msgspec.json.encode(changes.get("nixpacks_plan"))) > PLAN_BYTES_MAX:
         raise BadInput(f"nixpacksPlan: expected at most {PLAN_BYTES_MAX} bytes")
     for name, shown in (("registry_username", "registryCredentials.username"), ("railway_config_file", "railwayConfigFile")):
