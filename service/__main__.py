@@ -8,12 +8,12 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings (one line per mistake on
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import Callable
 
-from service.database.migrate import MigrationFailed, migrate
-from service.logs import configure_logs
+from service import lean
 from service.settings import Settings, SettingsInvalid, read_settings
 
 COMMANDS: tuple[list[str], ...] = ([], ["migrate"], ["memory-profile"], ["memory-profile", "--top"])
@@ -35,11 +35,12 @@ def main(arguments: list[str]) -> int:
         return _dead_letters(settings, arguments[1:])
     if arguments:
         return _profile_memory(settings, is_traced="--top" in arguments)
-    configure_logs(settings.log_level, {"region": settings.region, "release": settings.release})
     return _serve(settings)
 
 
 def _migrate(settings: Settings) -> int:
+    from service.database.migrate import MigrationFailed, migrate
+
     began = time.monotonic()
     try:
         print(asyncio.run(migrate(settings.database_url.get_secret_value())))
@@ -51,6 +52,7 @@ def _migrate(settings: Settings) -> int:
 
 
 def _profile_memory(settings: Settings, *, is_traced: bool) -> int:
+    from service.logs import configure_logs
     from service.memory_profile import memory_profile
 
     configure_logs("error", {})
@@ -82,8 +84,11 @@ def _dead_letters(settings: Settings, arguments: list[str]) -> int:
 
 
 def _serve(settings: Settings) -> int:
+    gc.disable()  # until `lean.settle`: a start makes much and drops little
+    from service.logs import configure_logs
     from service.server import serve
 
+    configure_logs(settings.log_level, {"region": settings.region, "release": settings.release})
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(serve(settings))
     return 0
@@ -98,4 +103,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 if __name__ == "__main__":
+    lean.share_one_heap()
+    lean.leave_out_the_unused()
     sys.exit(main(sys.argv[1:]))

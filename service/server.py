@@ -8,7 +8,6 @@ over a kept connection) are finished within DRAIN_S and answered with `Connectio
 from __future__ import annotations
 
 import asyncio
-import gc
 import math
 import signal
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 import structlog
 import uvicorn
 
+from service.lean import settle
 from service.replica import running
 from service.settings import Settings
 from service.web.protocol import Protocol, sweep
@@ -64,9 +64,7 @@ async def serve(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.drain)
-        # What is alive now stays so to the end: the collector need not look through it again and again (its longest pauses).
-        gc.collect()
-        gc.freeze()
+        settle()
         log.info("serving", host=settings.host, port=settings.port, environment=settings.environment)
         async with asyncio.TaskGroup() as group:
             sweeping = group.create_task(sweep(server.server_state.connections))

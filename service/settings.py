@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 # Variables beginning like this are ours alone, so an unknown one is a misspelling. SUPABASE_, DATABASE_ and REDIS_ are not
 # in the list: platforms put variables of their own under those prefixes.
@@ -56,12 +55,14 @@ def is_loopback(url: str) -> bool:
     return host in {"", "localhost", "::1"} or host.startswith(LOOPBACK_PREFIX)
 
 
-class Settings(BaseSettings):
-    """One field per environment variable: the name in capitals. Times in seconds, sizes in bytes."""
+class Settings(BaseModel):
+    """One field per environment variable: the name in capitals. Times in seconds, sizes in bytes.
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", case_sensitive=False, validate_default=True, hide_input_in_errors=True
-    )
+    Not pydantic-settings' BaseSettings: only what `read_settings` passes in may count (no .env file of the working directory),
+    and that package alone would take 10 MB and a tenth of the start.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_default=True, hide_input_in_errors=True)
 
     # Railway injects no HOST and reaches a replica on its own addresses, so everything but loopback must answer.
     host: str = "0.0.0.0"  # noqa: S104
@@ -96,7 +97,7 @@ class Settings(BaseSettings):
     revocation_staleness_max_s: Annotated[float, Field(ge=1.0, le=60.0)] = 2.0
     revocation_when_silent: Literal["ask", "refuse"] = "ask"
 
-    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    cors_origins: tuple[str, ...] = ()
     cors_max_age_s: Annotated[int, Field(ge=0, le=86_400)] = 3600
     gzip_bytes_min: Annotated[int, Field(ge=0)] = 1000
     gzip_level: Annotated[int, Field(ge=1, le=9)] = 6
@@ -119,13 +120,6 @@ class Settings(BaseSettings):
     smtp_url: Secret | None = None
     storage_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")] = "users"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `read_settings` passes in: no .env file in the working directory can slip in a value."""
-        return (init_settings,)
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import aiosmtplib
 import msgspec
 
 from service.database.pools import Database
@@ -90,6 +89,8 @@ async def send_welcome_mail(server: MailServer | None, job: Job) -> None:
     """Nothing to do without a mail server or an address (phone log-ins have none). JobFailed."""
     if server is None or not job.payload.email:
         return
+    import aiosmtplib  # here, because many a replica never sends a mail
+
     try:
         await aiosmtplib.send(
             welcome_mail(server, job),

@@ -22,6 +22,7 @@ from service.metrics.counters import Counters
 from service.tokens.identity import IssuerUser
 from service.tokens.jwks import FetchFailed
 from service.tracing.tracer import asking
+from service.upstream.tls import context_for
 
 API_VERSION = "2024-01-01"  # from this version on, errors are {code, message}
 USER_TIMEOUT_S = 0.8
@@ -88,6 +89,7 @@ class AuthApi:
             timeout=httpx.Timeout(GRANT_TIMEOUT_S, connect=2.0, pool=1.0),
             follow_redirects=False,
             trust_env=False,
+            verify=context_for(auth_url, jwks_url),
         )
 
     async def user(self, token: bytes) -> IssuerUser:

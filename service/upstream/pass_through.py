@@ -17,6 +17,7 @@ from service.breaker import Breaker
 from service.errors import Unavailable
 from service.metrics.counters import Counters
 from service.tracing.tracer import asking
+from service.upstream.tls import context_for
 
 UNDER_WAY_MAX = 128
 TIMEOUT = httpx.Timeout(15.0, connect=2.0, pool=1.0)
@@ -71,6 +72,7 @@ class PassThrough:
             timeout=TIMEOUT,
             follow_redirects=False,
             trust_env=False,
+            verify=context_for(project_url),
         )
 
     @asynccontextmanager

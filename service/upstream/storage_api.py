@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import httpx
 
+from service.upstream.tls import context_for
+
 REQUEST_TIMEOUT_S = 5.0
 FOLDERS = ("avatars", "documents")
 
@@ -22,6 +24,7 @@ class StorageApi:
             headers={"apikey": service_role_key, "authorization": f"Bearer {service_role_key}"},
             timeout=REQUEST_TIMEOUT_S,
             trust_env=False,
+            verify=context_for(supabase_url),
         )
 
     async def make_folders(self, user_id: str) -> None:
