@@ -43,12 +43,23 @@ def metrics(
     serviceId: str | None = None,
     groupBy: list[str] | None = None,
     sampleRateSeconds: int | None = None,
+    averagingWindowSeconds: int | None = None,
+    includeDeleted: bool | None = None,
+    volumeId: str | None = None,
+    volumeInstanceExternalId: str | None = None,
+    workspaceId: str | None = None,
 ) -> list[views.View]:
-    """One result per measurement and group; a group is the sum of its replicas at each time."""
+    """One result per measurement and group; a group is the sum of its replicas at each time.
+
+    What is not measured here (limits, disks, networks) has no result, as on Railway for a service without samples; a tag that
+    no replica has groups nothing. An averaging window makes the buckets as wide as itself.
+    """
     call = call_of(info)
+    if volumeId is not None or volumeInstanceExternalId is not None or workspaceId not in (None, call.cloud.workspace_id):
+        return []
     _check_access(call, projectId, environmentId, serviceId)
     start, end = epoch_s("startDate", startDate), epoch_s("endDate", endDate) if endDate is not None else float("inf")
-    bucket_s = 1 if sampleRateSeconds is None else sampleRateSeconds
+    bucket_s = max(1 if sampleRateSeconds is None else sampleRateSeconds, averagingWindowSeconds or 0)
     if not 1 <= bucket_s <= KEPT_S:
         raise BadInput(f"sampleRateSeconds: expected 1 to {KEPT_S:g}, got {bucket_s}")
     wanted = {"projectId": projectId, "environmentId": environmentId, "serviceId": serviceId}
@@ -57,7 +68,7 @@ def metrics(
         tags = _tags(deployment, replica)
         if any(value is not None and tags[name] != value for name, value in wanted.items()):
             continue
-        group = tuple((TAGS[name], tags[TAGS[name]]) for name in groupBy or ())
+        group = tuple((TAGS[name], tags[TAGS[name]]) for name in groupBy or () if name in TAGS)
         for sample in call.cloud.conductor.metrics.of(replica.key):
             if start <= sample.at <= end:
                 groups[group][sample.at].append(sample)

@@ -51,6 +51,16 @@ async def test_replicas_are_summed_unless_they_are_asked_for_apart(cloud: Harnes
     assert len(await measured(cloud, m=["CPU_USAGE"], g=["DEPLOYMENT_INSTANCE_ID"])) == 2
 
 
+async def test_what_is_not_measured_has_no_result_and_spoils_no_other(cloud: Harness) -> None:
+    """Railway's CLI asks for limits, disks and networks in the same query."""
+    await two_replicas(cloud)
+    found = await measured(cloud, m=["CPU_LIMIT", "NETWORK_RX_GB", "CPU_USAGE"], g=["VOLUME_ID"])
+    assert [one["measurement"] for one in found] == ["CPU_USAGE"]
+    of_volume = """query ($s: DateTime!, $v: String) {
+        metrics(measurements: [DISK_USAGE_GB, CPU_USAGE], startDate: $s, volumeId: $v) { measurement } }"""
+    assert (await cloud.gql(of_volume, s=since(), v="a volume"))["metrics"] == []
+
+
 async def test_buckets_are_means_and_the_window_holds(cloud: Harness) -> None:
     await two_replicas(cloud)
     (coarse,) = await measured(cloud, m=["MEMORY_USAGE_GB"], r=20)

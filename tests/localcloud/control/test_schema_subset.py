@@ -86,6 +86,13 @@ def test_input_takes_every_field_of_railways_own(name: str, real: dict[str, dict
     assert {one["name"] for one in real[name]["inputFields"]} - {one["name"] for one in OURS[name]["inputFields"]} == set()
 
 
+@needs_shared(REAL)
+@pytest.mark.parametrize("name", sorted(name for name, found in OURS.items() if found["kind"] == "ENUM" and name not in BUILT_IN))
+def test_enum_has_every_value_of_railways_own(name: str, real: dict[str, dict[str, Any]]):
+    """The CLI asks for all measurements in one query; one that the enum lacks would refuse the rest."""
+    assert names(real[name], "enumValues") - names(OURS[name], "enumValues") == set()
+
+
 def test_the_comparison_notices_every_kind_of_difference():
     """A test that compares nothing passes always."""
     one = types_of(
