@@ -88,7 +88,7 @@ def changes_of(patch: object) -> EnvironmentChanges:
 def _service(service_id: str, given: object) -> ServicePatch:
     path = f"services.{service_id[:40]}"
     service = _object(path, given)
-    _only_known(path, service, (*SECTIONS, "configFile", "variables", "networking", "isDeleted"))
+    _only_known(path, service, (*SECTIONS, "configFile", "variables", "networking", "isCreated", "isDeleted"))
     changes: dict[str, Any] = {}
     regions = None
     for name, known in SECTIONS.items():
@@ -109,8 +109,9 @@ def _service(service_id: str, given: object) -> ServicePatch:
         if not isinstance(service["configFile"], str | None):
             raise BadInput(f"{path}.configFile: expected a text or null")
         changes["railway_config_file"] = service["configFile"]
-    if not isinstance(service.get("isDeleted", False), bool):
-        raise BadInput(f"{path}.isDeleted: expected true or false")
+    for name in ("isCreated", "isDeleted"):
+        if not isinstance(service.get(name), bool | None):
+            raise BadInput(f"{path}.{name}: expected true or false")
     variables = _variables(f"{path}.variables", service.get("variables"))
     return ServicePatch(
         service_id,
@@ -118,7 +119,8 @@ def _service(service_id: str, given: object) -> ServicePatch:
         regions,
         variables,
         sealed=_sealed(service.get("variables")),
-        is_deleted=service.get("isDeleted", False),
+        is_deleted=bool(service.get("isDeleted")),
+        is_created=bool(service.get("isCreated")),
         **_networking(f"{path}.networking", service.get("networking") or {}),
     )
 
@@ -143,7 +145,7 @@ def _special(path: str, key: str, value: Any) -> dict[str, Any]:
 def _networking(path: str, given: object) -> dict[str, Any]:
     """{"tcpProxies": {"6379": {}}, "customDomains": {"api.example.com": {"port": 8080}}}; null instead of an object removes."""
     section = _object(path, given)
-    _only_known(path, section, ("tcpProxies", "customDomains"))
+    _only_known(path, section, ("tcpProxies", "customDomains", "serviceDomains"))  # the last are made at once, not by patches
     proxies: dict[int, bool] = {}
     for text, entry in _object(f"{path}.tcpProxies", section.get("tcpProxies") or {}).items():
         if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from infra.localcloud.railway_api import views
@@ -109,20 +110,56 @@ def http_duration_metrics(
     stepSeconds: int | None = None,
 ) -> views.View:
     """Percentiles in milliseconds, per step that had requests."""
-    call = call_of(info)
-    instance = call.access.instance(serviceId, environmentId)
-    step_s = STEP_S_DEFAULT if stepSeconds is None else stepSeconds
-    if not 1 <= step_s <= STEP_S_MAX:
-        raise BadInput(f"stepSeconds: expected 1 to {STEP_S_MAX}, got {step_s}")
-    start, end = epoch_s("startDate", startDate), epoch_s("endDate", endDate)
     steps: dict[int, list[float]] = defaultdict(list)
-    for found in requests_of(call, instance):
+    for at, found in _stepped(info, environmentId, serviceId, (startDate, endDate), stepSeconds):
         wanted = ((method, found.method), (path, found.path), (statusCode, found.status))
-        if start <= found.time_ms / 1000 <= end and all(value in (None, has) for value, has in wanted):
-            at = found.time_ms // 1000
-            steps[at - at % step_s].append(found.duration_ms)
+        if all(value in (None, has) for value, has in wanted):
+            steps[at].append(found.duration_ms)
     return {"samples": [{"ts": at, **percentiles(durations)} for at, durations in sorted(steps.items())]}
 
 
-QUERIES = {"environmentLogs": environment_logs, "httpLogs": http_logs, "httpDurationMetrics": http_duration_metrics}
+def _stepped(
+    info: Info, environment_id: str, service_id: str, window: tuple[str, str], step: int | None
+) -> Iterator[tuple[int, Request]]:
+    """The service's requests within the window, each with the beginning of its step."""
+    call = call_of(info)
+    instance = call.access.instance(service_id, environment_id)
+    step_s = STEP_S_DEFAULT if step is None else step
+    if not 1 <= step_s <= STEP_S_MAX:
+        raise BadInput(f"stepSeconds: expected 1 to {STEP_S_MAX}, got {step_s}")
+    start, end = epoch_s("startDate", window[0]), epoch_s("endDate", window[1])
+    for found in requests_of(call, instance):
+        if start <= found.time_ms / 1000 <= end:
+            at = found.time_ms // 1000
+            yield at - at % step_s, found
+
+
+def http_metrics_by_status(
+    _: None,
+    info: Info,
+    environmentId: str,
+    serviceId: str,
+    startDate: str,
+    endDate: str,
+    method: str | None = None,
+    path: str | None = None,
+    stepSeconds: int | None = None,
+) -> list[views.View]:
+    """How many requests had which status, per step that had some. A busy second counts the sample that the edges kept."""
+    counts: dict[int, Counter[int]] = defaultdict(Counter)
+    for at, found in _stepped(info, environmentId, serviceId, (startDate, endDate), stepSeconds):
+        if method in (None, found.method) and path in (None, found.path):
+            counts[found.status][at] += 1
+    return [
+        {"statusCode": status, "samples": [{"ts": at, "value": float(count)} for at, count in sorted(steps.items())]}
+        for status, steps in sorted(counts.items())
+    ]
+
+
+QUERIES = {
+    "environmentLogs": environment_logs,
+    "httpLogs": http_logs,
+    "httpDurationMetrics": http_duration_metrics,
+    "httpMetricsGroupedByStatus": http_metrics_by_status,
+}
 MUTATIONS: dict[str, Any] = {}

@@ -18,6 +18,7 @@ class CustomDomainPatch(Struct, frozen=True):
 class ServicePatch(Struct, frozen=True):
     """`changes` as in UpdateInstance; of `variables` and `custom_domains` a value of None removes one.
 
+    `is_created`: the service gets an instance in the environment where it has none yet, as a duplicated environment's do.
     `tcp_proxies` by the service's port: True wants one there, False wants none."""
 
     service_id: str
@@ -28,6 +29,7 @@ class ServicePatch(Struct, frozen=True):
     tcp_proxies: dict[int, bool] = {}
     custom_domains: dict[str, CustomDomainPatch | None] = {}
     is_deleted: bool = False
+    is_created: bool = False
 
 
 class EnvironmentChanges(Struct, frozen=True):

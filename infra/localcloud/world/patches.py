@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from infra.localcloud.world import lookup
 from infra.localcloud.world.deployments import new_deployment
 from infra.localcloud.world.effects import Change, Effect, ScaleInstance, with_items
-from infra.localcloud.world.errors import Refused
+from infra.localcloud.world.errors import BadInput, Refused
 from infra.localcloud.world.model import Instance, Patch, Stamp, World
 from infra.localcloud.world.patch_content import EnvironmentChanges, ServicePatch
 from infra.localcloud.world.patch_networking import with_networking
@@ -63,8 +63,9 @@ def staged_patch(world: World, environment_id: str) -> Patch | None:
 def stage_changes(world: World, command: StageChanges) -> Change:
     """Refused here rather than at the commit where a service is not there: a typing mistake is best heard at once."""
     lookup.environment(world, command.environment_id)
+    world_then = with_created(world, command.stamp, command.environment_id, command.changes)
     for service in command.changes.services:
-        lookup.instance(world, service.service_id, command.environment_id)
+        lookup.instance(world_then, service.service_id, command.environment_id)
     before = staged_patch(world, command.environment_id)
     if not command.patch:
         return Change(with_items(world, patches={before.id: None})) if before else Change(world)
@@ -95,6 +96,7 @@ def commit_patch(world: World, command: CommitPatch) -> Change:
         raise Refused(
             "Staged changes have changed: operation is already in progress" if staged else "No staged changes to commit"
         )
+    world = with_created(world, command.stamp, command.environment_id, command.changes)
     before = world
     effects: list[Effect] = []
     for service in command.changes.services:
@@ -124,6 +126,29 @@ def commit_patch(world: World, command: CommitPatch) -> Change:
     committed = [found.id for found in own if found.status == "COMMITTED"]
     forgotten = dict.fromkeys(committed[: max(0, len(committed) + 1 - COMMITTED_KEPT)])
     return Change(with_items(world, patches={**forgotten, patch.id: patch}), tuple(effects))
+
+
+def with_created(world: World, stamp: Stamp, environment_id: str, changes: EnvironmentChanges) -> World:
+    """Instances for the services that the patch creates here; nothing where there is one already."""
+    project_id = lookup.environment(world, environment_id).project_id
+    here = {found.service_id for found in world.instances.values() if found.environment_id == environment_id}
+    made = {}
+    for patch in changes.services:
+        if not patch.is_created or patch.service_id in here:
+            continue
+        service = lookup.service(world, patch.service_id)
+        if service.project_id != project_id:
+            raise BadInput(f"services.{service.id}: expected a service of the environment's project")
+        instance = Instance(
+            id=stamp.child(f"instance:{environment_id}:{service.id}"),
+            project_id=project_id,
+            environment_id=environment_id,
+            service_id=service.id,
+            created_at=stamp.at,
+            updated_at=stamp.at,
+        )
+        made[instance.id] = instance
+    return with_items(world, instances=made)
 
 
 def _applied(world: World, command: CommitPatch, service: ServicePatch) -> tuple[World, tuple[Effect, ...]]:

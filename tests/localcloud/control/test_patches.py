@@ -197,3 +197,31 @@ def test_merging_twice_is_merging_once(below: dict[str, Any], above: dict[str, A
     """A client that lost the answer sends the same patch again."""
     once = merged(below, above)
     assert merged(once, above) == once
+
+
+async def test_patch_brings_services_into_an_environment_made_empty(cloud: Harness) -> None:
+    """So does Railway's CLI duplicate one: an empty environment, then the other's config with isCreated in each service."""
+    place, service_id, _ = await cloud.web(drainingSeconds=3)
+    made = await cloud.gql(
+        "mutation ($i: EnvironmentCreateInput!) { environmentCreate(input: $i) { id } }",
+        i={"projectId": place[0], "name": "copy"},
+    )
+    copy = (place[0], made["environmentCreate"]["id"])
+    read = "query ($e: String!) { environment(id: $e) { config(decryptVariables: true) } }"
+    config = (await cloud.gql(read, e=place[1]))["environment"]["config"]
+    with pytest.raises(ApiError, match="ServiceInstance not found"):
+        await commit(cloud, copy, config)
+    for service in config["services"].values():
+        service["isCreated"] = True
+    await commit(cloud, copy, config)
+    twin = (await cloud.gql(read, e=copy[1]))["environment"]["config"]["services"][service_id]
+    assert twin["deploy"] == config["services"][service_id]["deploy"]
+    await commit(cloud, copy, config)  # one that is there is changed, not made again
+    assert len([one for one in cloud.world.instances.values() if one.environment_id == copy[1]]) == 1
+
+
+async def test_patch_does_not_bring_services_of_another_project(cloud: Harness) -> None:
+    _, service_id, _ = await cloud.web()
+    stranger = await cloud.project()
+    with pytest.raises(ApiError, match="expected a service of the environment's project"):
+        await commit(cloud, stranger, {"services": {service_id: {"isCreated": True}}})
