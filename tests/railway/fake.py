@@ -394,6 +394,7 @@ class FakeRailway(Backups, Networking, InstanceNetwork, Variables, Staging, Subs
     def _volumeCreate(self, input: Json) -> Json:  # noqa: A002, N802
         identity = self._id("volume")
         own = {"volumeId": identity, "id": f"instance-of-{identity}", "isPendingDeletion": False}
+        own["volume"] = {"name": f"{identity}-name"}
         self.volumes[identity] = {"region": "us-west2", **input, **own}
         return {"volumeCreate": {"id": identity}}
 

@@ -166,7 +166,10 @@ CASES: tuple[Case, ...] = (
     Case(
         "ServiceDomain",
         lambda at: {**service_place(at), "targetPort": 8080},
-        imports=(path_of("projectId", "environmentId", "serviceId"),),
+        imports=(
+            path_of("projectId", "environmentId", "serviceId"),
+            lambda at, made: f"{place_path(at, made)}/{made.outputs['domain']}",
+        ),
         changed={"targetPort": 8081},
         creates="serviceDomainCreate",
         mutations=("serviceDomainCreate",),

@@ -71,3 +71,13 @@ async def test_order_of_schedules_is_no_change(driver: Driver) -> None:
     assert await driver.up(kept, **place, mountPath="/data", backupSchedules=[]) == ["backupSchedules"]
     assert await driver.refresh(kept)
     assert await driver.up(kept, **place, mountPath="/data", backupSchedules=[]) == []
+
+
+async def test_volume_is_imported_by_its_name(driver: Driver, fake: FakeRailway) -> None:
+    _, at = await ground(driver)
+    place = {name: at[name] for name in ("projectId", "environmentId", "serviceId")}
+    kept = await driver.create("Volume", "v", **place, mountPath="/data")
+    found = Kept(kept.urn, f"{at['projectId']}/{at['environmentId']}/{fake.volumes[kept.identity]['volume']['name']}")
+    assert await driver.refresh(found)
+    assert found.identity == kept.identity
+    assert await driver.up(found, **place, mountPath="/data") == []

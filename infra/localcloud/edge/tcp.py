@@ -13,6 +13,7 @@ from infra.localcloud.edge.upstreams import CONNECT_TIMEOUT_S
 from infra.localcloud.plane.resets import reset
 
 CLIENTS_MAX = 10_000
+EARLY_BYTES_MAX = 64 * 1024  # from a client, kept while we connect
 
 
 class _End(asyncio.Protocol):
@@ -69,6 +70,8 @@ class TcpClient(_End):
         super().__init__()
         self._shared, self._listening = shared, listening
         self._connecting: asyncio.Task[None] | None = None
+        self._early = bytearray()
+        self._has_ended_early = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -77,8 +80,7 @@ class TcpClient(_End):
         if route is None or len(self._shared.clients) > CLIENTS_MAX:
             self.abort()
             return
-        assert self.transport is not None
-        self.transport.pause_reading()  # until there is somebody to pass it on to
+        # Reading is not paused meanwhile: uvloop never reads again from what was paused while the connection was made.
         order = candidates(route, self._shared.random_index, self._shared.pool.is_suspect)
         self._connecting = self._shared.loop.create_task(self._connect(order))
 
@@ -94,10 +96,36 @@ class TcpClient(_End):
                 if far.transport is not None:
                     far.transport.abort()
                 return
-            self.other = far
-            self.transport.resume_reading()
+            self._join(far)
             return
         self.abort()
+
+    def _join(self, far: _End) -> None:
+        self.other = far
+        assert self.transport is not None
+        assert far.transport is not None
+        if self._early:
+            far.transport.write(bytes(self._early))
+            if len(self._early) > EARLY_BYTES_MAX:
+                self.transport.resume_reading()
+            self._early.clear()
+        if self._has_ended_early:
+            far.transport.write_eof()
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None or self._connecting is None:
+            super().data_received(data)
+            return
+        was_full = len(self._early) > EARLY_BYTES_MAX
+        self._early += data
+        if not was_full and len(self._early) > EARLY_BYTES_MAX and self.transport is not None:
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        if self.other is None and self._connecting is not None and not self._connecting.done():
+            self._has_ended_early = True
+            return True
+        return super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._shared.clients.discard(self)

@@ -77,6 +77,8 @@ class Volume(Resource[RailwayClient, VolumeInputs]):
         if known is None and identity.count("/") == 2:
             project_id, environment_id, identity = identity.split("/")
             known = VolumeInputs(project_id, environment_id, service_id="", mount_path="")
+            named = only([each for each in await _instances(call, environment_id) if each["volume"]["name"] == identity])
+            identity = str(named["volumeId"]) if named else identity
         instance = await _read(call, known, identity) if known else None
         if known is None or instance is None:
             return None

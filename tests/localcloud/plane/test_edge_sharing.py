@@ -18,6 +18,12 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The edge's own loop: uvloop differs from asyncio's in when reading can be paused."""
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture
 async def server() -> AsyncIterator[EdgeServer]:
     started = EdgeServer("us-west2")
     yield started
@@ -102,6 +108,24 @@ async def test_raw_bytes_pass_both_ways_however_many(server: EdgeServer, listen:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     with pytest.raises(ConnectionResetError):
         await reader.read()
+    writer.close()
+
+
+async def test_what_a_client_says_at_once_is_not_lost(server: EdgeServer, listen: Listen) -> None:
+    """More than is kept while the edge connects, and then nothing more: all of it arrives, and the end too."""
+
+    async def collect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received = await reader.read()
+        writer.write(b"%d" % len(received))
+        writer.write_eof()
+
+    port = free_port()
+    await server.follow([to(port, await listen(collect), tcp=True)])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"x" * 1_000_000)
+    writer.write_eof()
+    async with asyncio.timeout(DEADLINE_S):
+        assert await reader.read() == b"1000000"
     writer.close()
 
 
