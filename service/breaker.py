@@ -29,6 +29,11 @@ class Breaker:
         return False
 
     @property
+    def has_failed(self) -> bool:
+        """The last call did: asking changes nothing."""
+        return self._failures > 0
+
+    @property
     def is_tripped(self) -> bool:
         """For those who look on: asking changes nothing."""
         return self._failures >= self._failures_max

@@ -21,6 +21,7 @@ Laws, each with a test of its name in tests/service/test_cache_laws.py:
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from typing import Literal, Protocol
 from cachebox import LRUCache
 
 from service.cache.bounded import BoundedCache
-from service.cache.entries import USER_BYTES_MAX, Entry, Record, Sealer, good_until
+from service.cache.entries import USER_BYTES_MAX, Entry, Record, Sealer, good_until, refresh_time
 from service.cache.flights import Flights
 from service.clocks import Clock
 from service.errors import TokenRejected, Unavailable
@@ -45,6 +46,9 @@ FLIGHTS_MAX = 256
 FLIGHT_DEADLINE_S = 1.0
 REJECTIONS_MAX = 5000
 REJECTION_TTL_S = 5.0
+REFRESHES_MAX = 32
+# Between looks at L2 while another replica asks the issuer. Together a lease's life: if it has died, we ask ourselves then.
+NEIGHBOUR_PAUSES_S = (0.005, 0.010, 0.020, 0.030, 0.040, 0.045, 0.050, 0.050)
 _GOOD = Standing.GOOD
 
 
@@ -56,6 +60,11 @@ class SharedTier(Protocol):
     def put_soon(self, name: bytes, record: Record) -> None: ...
 
     def drop_soon(self, name: bytes) -> None: ...
+
+    async def lease(self, name: bytes) -> bool:
+        """Whether it is for the caller to ask the issuer; False while another replica does."""
+
+    def release_soon(self, name: bytes) -> None: ...
 
 
 class Feed(Protocol):
@@ -73,6 +82,7 @@ class Limits:
     bytes_max: int
     staleness_max_s: float
     when_silent: Literal["ask", "refuse"] = "ask"
+    early_share: float = 0.0  # of ttl_s: whoever asks in this last part has the entry confirmed anew, without waiting for it
 
 
 class Authenticator:
@@ -113,12 +123,14 @@ class Authenticator:
         self._entries: BoundedCache[bytes, Entry] = BoundedCache(limits.entries_max, limits.bytes_max, clock.wall)
         self._find = self._entries.get
         self._rejections: LRUCache[bytes, tuple[float, TokenRejected]] = LRUCache(REJECTIONS_MAX)
+        self._refreshes: set[asyncio.Task[None]] = set()
         self._flights: Flights[tuple[Entry, Tier]] = Flights(FLIGHTS_MAX, FLIGHT_DEADLINE_S)
 
     def cached(self, token: bytes) -> Entry | None:
         """The L1 entry if it may be served at this moment; None says nothing about the token, ask `authenticate`."""
         entry = self._find(self._name(token))
-        if entry is None or self._wall() >= entry.good_until:
+        now = self._wall()
+        if entry is None or now >= entry.good_until:
             return None
         # `_may_serve`, written out: two calls fewer on the hot path.
         oldest = self._monotonic() - self._staleness_max_s
@@ -127,6 +139,8 @@ class Authenticator:
         if self._standing(entry.identity, entry.confirmed_at) is not _GOOD:
             return None
         self._counters.l1_hits += 1
+        if now >= entry.refresh_at:
+            self._refresh_soon(token, entry)
         return entry
 
     async def authenticate(self, token: bytes) -> tuple[Entry, Tier]:
@@ -146,7 +160,7 @@ class Authenticator:
         age_s = self._monotonic() - confirmed_at
         user_json = user.json if len(user.json) <= USER_BYTES_MAX else None
         until = good_until(identity, self._wall() - age_s, self._limits.ttl_s)
-        entry = Entry(identity, user_json, until, confirmed_at, self._lines_for(identity))
+        entry = Entry(identity, user_json, until, confirmed_at, self._lines_for(identity), self._refresh_at(identity, until))
         name = self._name(token)
         is_good = self._standing(identity, confirmed_at) is Standing.GOOD and self._jwks.vouches_for(identity.key_thumbprint)
         if is_good and self._wall() < until:
@@ -208,6 +222,10 @@ class Authenticator:
         return len(self._flights)
 
     async def close(self) -> None:
+        refreshes = list(self._refreshes)
+        for task in refreshes:
+            task.cancel()
+        await asyncio.gather(*refreshes, return_exceptions=True)
         await self._flights.close()
 
     def _keep(self, name: bytes, entry: Entry) -> None:
@@ -230,6 +248,27 @@ class Authenticator:
         if standing is Standing.DOUBTFUL or not self._is_fresh(entry):
             raise Unavailable("revocation", "whether the session lives cannot be told at the moment")
 
+    def _refresh_at(self, identity: Identity, until: float) -> float:
+        return refresh_time(identity, until, self._limits.ttl_s, self._limits.early_share)
+
+    def _refresh_soon(self, token: bytes, entry: Entry) -> None:
+        """Has it confirmed in the background, once; nobody waits for it. What is too much at a time is left to the next hit."""
+        if len(self._refreshes) < REFRESHES_MAX:
+            entry.refresh_at = math.inf
+            task = asyncio.create_task(self._refresh(token, entry.identity))
+            self._refreshes.add(task)
+            task.add_done_callback(self._refreshes.discard)
+
+    async def _refresh(self, token: bytes, identity: Identity) -> None:
+        name = self._name(token)
+        try:
+            async with asyncio.timeout(FLIGHT_DEADLINE_S):
+                if self._shared is None or await self._shared.lease(name):
+                    await self._ask_with_lease(token, name, identity)
+                    self._counters.early_refreshes += 1
+        except (TokenRejected, Unavailable, TimeoutError):
+            return  # a refusal has been noted; a fault is for those to hear who ask when the entry's time is over
+
     async def _resolve(self, token: bytes, name: bytes) -> tuple[Entry, Tier]:
         self._raise_remembered(name)
         parsed = parse(token)
@@ -240,7 +279,30 @@ class Authenticator:
         identity = await self._verify(parsed)
         if self._standing(identity, math.inf) is Standing.REVOKED:
             raise _revoked()
-        return await self._from_issuer(token, name, identity), "miss"
+        if self._shared is not None and not await self._shared.lease(name):
+            entry = await self._from_neighbour(parsed, name)
+            if entry is not None:
+                return entry, "l2"
+        return await self._ask_with_lease(token, name, identity), "miss"
+
+    async def _ask_with_lease(self, token: bytes, name: bytes, identity: Identity) -> Entry:
+        """Asks the issuer; gives the lease back where others will find nothing in L2, so that they need not wait for its end."""
+        entry: Entry | None = None
+        try:
+            entry = await self._from_issuer(token, name, identity)
+            return entry
+        finally:
+            if self._shared is not None and (entry is None or self._find(name) is not entry):
+                self._shared.release_soon(name)
+
+    async def _from_neighbour(self, parsed: ParsedToken, name: bytes) -> Entry | None:
+        """What the replica that has the lease was told by the issuer; None where it was told nothing good, or died."""
+        for pause_s in NEIGHBOUR_PAUSES_S:
+            await asyncio.sleep(pause_s)
+            entry = await self._from_shared(parsed, name)
+            if entry is not None:
+                return entry
+        return None
 
     async def _from_shared(self, parsed: ParsedToken, name: bytes) -> Entry | None:
         if self._shared is None or not self._jwks.knows(parsed.key_id):
@@ -254,7 +316,8 @@ class Authenticator:
             self._counters.l2_corrupt += 1
             return None
         until = good_until(identity, record.good_until, 0.0)  # the record's own end, bounded once more by the token's
-        entry = Entry(identity, record.user_json, until, -math.inf, self._lines_for(identity))
+        refresh_at = self._refresh_at(identity, until)
+        entry = Entry(identity, record.user_json, until, -math.inf, self._lines_for(identity), refresh_at)
         is_vouched_for = self._jwks.vouches_for(identity.key_thumbprint, parsed.key_id)
         if self._wall() >= until or not is_vouched_for or not self._may_serve(entry):
             self._counters.l2_misses += 1

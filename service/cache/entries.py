@@ -8,6 +8,8 @@ where a corrupted key served one user's session to another).
 from __future__ import annotations
 
 import hmac
+import math
+import random
 from collections.abc import Callable
 from hashlib import blake2b
 
@@ -35,10 +37,10 @@ class Entry:
 
     good_until: seconds since 1970; past it the entry is never served. confirmed_at: this process's monotonic clock just
     before the issuer confirmed the session to this very process; -inf where another process did. verify_lines: what /verify
-    says of this token, as lines on the wire.
+    says of this token, as lines on the wire. refresh_at: seconds since 1970; a hit from then on has it confirmed anew.
     """
 
-    __slots__ = ("confirmed_at", "good_until", "identity", "user_json", "verify_lines")
+    __slots__ = ("confirmed_at", "good_until", "identity", "refresh_at", "user_json", "verify_lines")
 
     def __init__(
         self,
@@ -47,12 +49,14 @@ class Entry:
         good_until: float,
         confirmed_at: float,
         verify_lines: bytes,
+        refresh_at: float = math.inf,
     ) -> None:
         self.identity = identity
         self.user_json = user_json
         self.good_until = good_until
         self.confirmed_at = confirmed_at
         self.verify_lines = verify_lines
+        self.refresh_at = refresh_at
 
     @property
     def size_bytes(self) -> int:
@@ -73,6 +77,14 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 def good_until(identity: Identity, confirmed_at: float, ttl_s: float) -> float:
     """Until when (seconds since 1970) a verification confirmed at `confirmed_at` may be served; never past `exp`."""
     return min(confirmed_at + ttl_s, identity.expires_at, identity.issued_at + TOKEN_LIFE_MAX_S)
+
+
+def refresh_time(identity: Identity, until: float, ttl_s: float, share: float) -> float:
+    """When an entry that is good until `until` is to be confirmed anew: after `share` less of its time, a little scattered so
+    that replicas do not all ask at once. Never where the token ends then anyway."""
+    if share <= 0.0 or until >= good_until(identity, until, math.inf):
+        return math.inf
+    return until - ttl_s * share * random.uniform(0.75, 1.0)  # noqa: S311 - spreads load, protects nothing
 
 
 class Sealer:

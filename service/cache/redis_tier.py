@@ -18,6 +18,9 @@ from service.clocks import Clock
 from service.metrics.counters import Counters
 
 L2_PREFIX = b"cached-auth:v2:"
+LEASE_PREFIX = b"cached-auth:lease:"
+# As long as the issuer usually takes, from afar too. A replica that dies with a lease holds up its neighbours for no longer.
+LEASE_S = 0.250
 READ_TIMEOUT_S = 0.010
 WRITE_TIMEOUT_S = 0.100
 CONNECT_TIMEOUT_S = 0.250
@@ -64,6 +67,21 @@ class RedisTier:
             self._counters.l2_corrupt += 1
         return record
 
+    async def lease(self, name: bytes) -> bool:
+        """True where the issuer is for the caller to ask: nobody else in the region does, or that cannot be told.
+
+        Who has just waited for Redis in vain (or would, the breaker being open) does not wait again.
+        """
+        if self._breaker.has_failed or self._breaker.is_open:
+            return True
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                taken = await self._redis.set(LEASE_PREFIX + name.hex().encode(), b"", nx=True, px=int(LEASE_S * 1000))
+        except (RedisError, OSError, TimeoutError):
+            self._fail()
+            return True
+        return taken is not None
+
     def put_soon(self, name: bytes, record: Record) -> None:
         """Writes in the background: no request waits for it. Dropped where WRITES_MAX are under way already."""
         if len(self._writes) >= WRITES_MAX or self._breaker.is_open:
@@ -77,9 +95,17 @@ class RedisTier:
 
     def drop_soon(self, name: bytes) -> None:
         """Forgets a record in the background; the revocation set refuses it meanwhile."""
+        key = name.hex().encode()
+        self._drop_in_background(L2_PREFIX + key, LEASE_PREFIX + key)
+
+    def release_soon(self, name: bytes) -> None:
+        """Gives a lease back early, where nothing was put that others could find."""
+        self._drop_in_background(LEASE_PREFIX + name.hex().encode())
+
+    def _drop_in_background(self, *keys: bytes) -> None:
         if len(self._writes) >= WRITES_MAX or self._breaker.is_open:
             return
-        task = asyncio.create_task(self._drop(name))
+        task = asyncio.create_task(self._drop(*keys))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
@@ -112,10 +138,10 @@ class RedisTier:
         else:
             self._breaker.succeeded()
 
-    async def _drop(self, name: bytes) -> None:
+    async def _drop(self, *keys: bytes) -> None:
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
-                await self._redis.delete(L2_PREFIX + name.hex().encode())
+                await self._redis.delete(*keys)
         except (RedisError, OSError, TimeoutError):
             self._fail()
 

@@ -55,6 +55,7 @@ class Counters:
         self.l2_corrupt = 0
         self.l2_failures = 0
         self.issuer_confirmations = 0
+        self.early_refreshes = 0
         self.rejections_remembered = 0
         self.revocation_notices = 0
         self.feed_losses = 0

@@ -74,6 +74,7 @@ class Exposition(Collector):
             ("l2", "corrupt", counters.l2_corrupt),
             ("l2", "failure", counters.l2_failures),
             ("issuer", "confirmed", counters.issuer_confirmations),
+            ("issuer", "early", counters.early_refreshes),
             ("rejections", "hit", counters.rejections_remembered),
         ):
             family.add_metric([tier, outcome], value)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from service.cache.authenticator import Authenticator, Limits
 from service.cache.entries import Record, Sealer
+from service.cache.redis_tier import RedisTier
 from service.clocks import Clock
 from service.errors import ServiceError
 from service.metrics.counters import Counters
@@ -61,6 +62,7 @@ class MemoryTier:
     def __init__(self, sealer: Sealer, sealed: dict[bytes, bytes] | None = None) -> None:
         self._sealer = sealer
         self.sealed = {} if sealed is None else sealed
+        self.leases: set[bytes] = set()  # one that died is taken out by hand: here no time passes
 
     async def get(self, name: bytes) -> Record | None:
         found = self.sealed.get(name)
@@ -68,9 +70,19 @@ class MemoryTier:
 
     def put_soon(self, name: bytes, record: Record) -> None:
         self.sealed[name] = self._sealer.seal(name, record)
+        self.leases.discard(name)
 
     def drop_soon(self, name: bytes) -> None:
         self.sealed.pop(name, None)
+        self.release_soon(name)
+
+    async def lease(self, name: bytes) -> bool:
+        is_free = name not in self.leases
+        self.leases.add(name)
+        return is_free
+
+    def release_soon(self, name: bytes) -> None:
+        self.leases.discard(name)
 
 
 class Issuer:
@@ -105,6 +117,9 @@ class Parts:
         sealed: dict[bytes, bytes] | None = None,
         ttl_s: float = 300.0,
         jwt_secret: str | None = None,
+        *,
+        shared: RedisTier | None = None,
+        early_share: float = 0.0,
     ) -> None:
         self.hands = hands or Hands()
         self.clock = self.hands.clock
@@ -113,18 +128,18 @@ class Parts:
         self.revocations = Revocations()
         self.feed = Feed(self.clock)
         self.sealer = Sealer(CACHE_KEY)
-        self.shared = MemoryTier(self.sealer, sealed)
+        self.shared = MemoryTier(self.sealer, sealed)  # unless another is given, which is not looked into
         self.key_document = issuing.jwks()
         own = None if jwt_secret is None else secret_key(jwt_secret, CACHE_KEY)
         self.jwks = Jwks(self._fetch, self.clock, lambda gone: self.authenticator.forget_keys(gone), own)
         self.authenticator = Authenticator(
-            limits=Limits(ttl_s=ttl_s, entries_max=100, bytes_max=1_000_000, staleness_max_s=2.0),
+            limits=Limits(ttl_s=ttl_s, entries_max=100, bytes_max=1_000_000, staleness_max_s=2.0, early_share=early_share),
             policy=Policy(issuing.ISSUER, issuing.AUDIENCE),
             sealer=self.sealer,
             jwks=self.jwks,
             revocations=self.revocations,
             feed=self.feed,
-            shared=self.shared,
+            shared=shared or self.shared,
             ask_issuer=self.issuer.user,
             lines_for=verify_lines,
             clock=self.clock,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from loadtests.bench.link import linked
 from service.cache import authenticator
 from service.cache.authenticator import FLIGHT_DEADLINE_S
 from service.cache.entries import Sealer
@@ -23,7 +24,6 @@ from service.upstream.pass_through import PassThrough
 from service.web import front, protocol
 from tests.service import issuing
 from tests.service.conftest import settings_with
-from tests.service.link import linked
 from tests.service.parts import CACHE_KEY, Parts, outcome_of
 from tests.service.test_front import ME, ORIGIN, VERIFY, Web, bearer
 from tests.service.test_slow_heads import GET, Served, answer, ended, served  # noqa: F401 - a fixture

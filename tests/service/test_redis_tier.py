@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from service.cache.authenticator import SharedTier
 from service.cache.entries import Record, Sealer
-from service.cache.redis_tier import FAILURES_MAX, L2_PREFIX, RedisTier
+from service.cache.redis_tier import FAILURES_MAX, L2_PREFIX, LEASE_PREFIX, LEASE_S, RedisTier
 from service.clocks import Clock
 from service.metrics.counters import Counters
 from service.tokens.identity import Identity
@@ -62,6 +62,19 @@ async def test_what_was_dropped_is_gone(tier: SharedTier):
     assert await tier.get(NAME) is None
 
 
+async def test_one_of_many_gets_the_lease_until_it_is_given_back(tier: SharedTier):
+    tier.put_soon(b"o" * 16, record())  # a connection is made in the background, in more than a read's time
+    await settled(tier)
+    assert [await tier.lease(NAME) for _ in range(3)] == [True, False, False]
+    assert await tier.lease(b"m" * 16)
+    tier.release_soon(NAME)
+    await settled(tier)
+    assert await tier.lease(NAME)
+    tier.drop_soon(NAME)
+    await settled(tier)
+    assert await tier.lease(NAME), "who drops a record wants it asked for anew"
+
+
 @pytest.fixture
 async def real(valkey_url: str, anyio_backend: str) -> AsyncIterator[tuple[RedisTier, Redis, Counters]]:
     counters = Counters()
@@ -81,6 +94,14 @@ async def test_redis_lets_go_at_the_records_end(real: tuple[RedisTier, Redis, Co
     tier.put_soon(b"expired-already!", record(-1.0))
     await settled(tier)
     assert await client.exists(L2_PREFIX + b"expired-already!".hex().encode()) == 0
+
+
+async def test_lease_ends_by_itself(real: tuple[RedisTier, Redis, Counters]):
+    tier, client, _ = real
+    tier.put_soon(NAME, record())
+    await settled(tier)
+    assert await tier.lease(b"held by the dead")
+    assert 0 < await client.pttl(LEASE_PREFIX + b"held by the dead".hex().encode()) <= LEASE_S * 1000
 
 
 async def test_damaged_record_is_a_counted_miss(real: tuple[RedisTier, Redis, Counters]):
@@ -108,6 +129,7 @@ async def test_redis_that_is_away_is_a_quick_miss_and_soon_not_even_tried(anyio_
     tier = RedisTier("redis://127.0.0.1:9/0", Sealer(CACHE_KEY), CLOCK, counters)
     for _ in range(FAILURES_MAX + 20):
         assert await tier.get(NAME) is None
+        assert await tier.lease(NAME), "one failure is waited for, not two; and without Redis each asks for itself"
     assert counters.l2_failures == FAILURES_MAX
     tier.put_soon(NAME, record())
     assert not tier._writes
