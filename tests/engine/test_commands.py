@@ -122,6 +122,23 @@ def test_short_flags_mean_what_they_mean_to_each_command() -> None:
         assert set(parse(line.split()).flags) == {flag}
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "up --clear-pending-creates",
+        "up --remove",
+        "preview --yes",
+        "refresh --replace a",
+        "destroy --expect-no-changes",
+        "import --target a",
+    ],
+)
+def test_flags_of_other_commands_are_refused(line: str) -> None:
+    """As the CLI does: a script that works here works there."""
+    with pytest.raises(UsageError, match="unknown or unsupported flag"):
+        parse(line.split())
+
+
 def test_tree_has_children_below_parents_and_both_lives_of_a_urn() -> None:
     """A replaced resource that waits for its deletion is a line of its own, without the children."""
     stack, group, thing = "s::p::pulumi:pulumi:Stack::p-s", "s::p::g::g", "s::p::t::t"

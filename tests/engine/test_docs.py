@@ -27,9 +27,10 @@ def test_every_flag_told_of_exists() -> None:
     told = set(re.findall(r"--[a-z][a-z-]+", WORKS))
     assert told <= known
     assert not told & set(WITHOUT_MEANING)
-    everyday = {"--yes", "--skip-preview", "--message", "--config", "--config-path", "--config-file", "--client"}
+    everyday = {"--yes", "--skip-preview", "--message", "--config", "--config-path", "--config-file", "--client", "--remove"}
     synonyms = {"--target-replace", "--suppress-outputs"}
-    assert {*COMMANDS["up"], *COMMANDS["preview"]} - told == everyday | synonyms
+    steering = {flag for command in ("up", "preview", "refresh", "destroy") for flag in COMMANDS[command]}
+    assert steering - told == everyday | synonyms
 
 
 # `install` has nothing to do, dates are always full, and `login` knows files alone.

@@ -57,6 +57,7 @@ def test_replace_and_target_flags(world: World) -> None:
     world.up("--replace", URN + "b", V="2")
     assert world.calls() == [["create", "b"], ["delete", "b"], ["update", "c"]]
     assert "no resource named" in world.up("--target", URN + "nobody", code=1)
+    assert "no resource named" in world.run("refresh", "--yes", "-f", "-s", "dev", "--target", URN + "nobody", code=1)
     world.run("destroy", "--yes", "--skip-preview", "-s", "dev", "--target", "**Thing::c")
     assert world.calls() == [["delete", "c"]]
 

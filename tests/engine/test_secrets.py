@@ -25,11 +25,13 @@ token.apply(lambda t: print("leak", t))
 @pytest.mark.story
 @pytest.mark.parametrize("environment", [{}, {"NO_SECRETS": "1"}], ids=["provider-keeps-secrets", "provider-knows-none"])
 def test_canary_is_nowhere(world: World, tmp_path: Path, environment: dict[str, str]) -> None:
-    """State, backups, history, event log, --diff, --json, stack export and outputs: grep finds nothing."""
+    """State, backups, history, event log, plan, --diff, --json, stack export and outputs: grep finds nothing."""
     world.program(PROGRAM)
     world.run("config", "set", "--secret", "token", CANARY, "-s", "dev")
     log = tmp_path / "events"
-    text = world.run("preview", "--diff", "-s", "dev", **environment)
+    files = [tmp_path / "plan", tmp_path / "imports"]
+    writing = ("--save-plan", str(files[0]), "--import-file", str(files[1]))
+    text = world.run("preview", "--diff", "--show-config", "-s", "dev", *writing, **environment)
     text += world.run("preview", "--json", "-s", "dev", **environment)
     text += world.up("--diff", "--event-log", str(log), **environment)
     world.run("config", "set", "--secret", "token", CANARY + "2", "-s", "dev")
@@ -46,6 +48,7 @@ def test_canary_is_nowhere(world: World, tmp_path: Path, environment: dict[str, 
     assert CANARY not in text
     for path in [
         log,
+        *files,
         *(p for p in (world.folder / "state").rglob("*") if p.is_file()),
         *(world.folder / "program").glob("*.yaml"),
     ]:

@@ -69,36 +69,34 @@ WITHOUT_MEANING: Final = {
     "--skip-plugin-pre-install": False,  # nothing is installed
     "--no-color": False,
 }
-UPDATE: Final = {
-    "--yes": False,
-    "--skip-preview": False,
-    "--preview-only": False,
+# Of the commands that run an update, each has what pkg/cmd/pulumi/operations gives it, and no more.
+EVERY_UPDATE: Final = {
     "--event-log": True,
     "--client": True,
     "--config-file": True,
+    "--config": True,
+    "--config-path": False,
     "--message": True,
     "--parallel": True,
     "--target": True,
     "--target-dependents": False,
-    "--target-replace": True,
     "--exclude": True,
     "--exclude-dependents": False,
-    "--replace": True,
-    "--refresh": False,
     "--diff": False,
     "--json": False,
-    "--expect-no-changes": False,
     "--suppress-outputs": False,
-    "--show-config": False,
-    "--show-reads": False,
     "--show-sames": False,
     "--urns": False,
-    "--continue-on-error": False,
-    "--clear-pending-creates": False,
-    "--exclude-protected": False,
     "--run-program": False,
-    "--config": True,
-    "--config-path": False,
+}
+ASKS_FIRST: Final = {"--yes": False, "--skip-preview": False}
+BY_PROGRAM: Final = {
+    "--replace": True,
+    "--target-replace": True,
+    "--refresh": False,
+    "--expect-no-changes": False,
+    "--show-config": False,
+    "--show-reads": False,
 }
 
 # Commands of Pulumi's CLI that people try, and what to do instead; each is refused with one line.
@@ -121,8 +119,11 @@ UNSUPPORTED: Final = {
 }
 
 IMPORT: Final = {
-    **{flag: UPDATE[flag] for flag in ("--yes", "--skip-preview", "--preview-only", "--event-log", "--message", "--parallel")},
-    **{flag: UPDATE[flag] for flag in ("--json", "--diff", "--suppress-outputs", "--config-file")},
+    **ASKS_FIRST,
+    **{flag: EVERY_UPDATE[flag] for flag in ("--event-log", "--message", "--parallel", "--json", "--diff", "--config-file")},
+    "--suppress-outputs": False,
+    "--urns": False,
+    "--preview-only": False,
     "--file": True,
     "--protect": False,
     "--parent": True,
@@ -132,11 +133,26 @@ IMPORT: Final = {
     "--out": True,
     "--from": True,
 }
+REFRESH: Final = {
+    "--preview-only": False,
+    "--expect-no-changes": False,
+    "--clear-pending-creates": False,
+    "--skip-pending-creates": False,
+    "--import-pending-creates": True,
+}
+DESTROY: Final = {
+    "--preview-only": False,
+    "--refresh": False,
+    "--remove": False,
+    "--exclude-protected": False,
+    "--continue-on-error": False,
+    "--show-config": False,
+}
 COMMANDS: Final[dict[str, dict[str, bool]]] = {
-    "up": {**UPDATE, "--plan": True},
-    "preview": {**UPDATE, "--save-plan": True, "--import-file": True},
-    "refresh": {**UPDATE, "--skip-pending-creates": False, "--import-pending-creates": True},
-    "destroy": {**UPDATE, "--remove": False},
+    "up": {**EVERY_UPDATE, **ASKS_FIRST, **BY_PROGRAM, "--continue-on-error": False, "--plan": True},
+    "preview": {**EVERY_UPDATE, **BY_PROGRAM, "--save-plan": True, "--import-file": True},
+    "refresh": {**EVERY_UPDATE, **ASKS_FIRST, **REFRESH},
+    "destroy": {**EVERY_UPDATE, **ASKS_FIRST, **DESTROY},
     "import": IMPORT,
     "version": {},
     "about": {"--json": False, "--transitive": False},

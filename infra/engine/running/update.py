@@ -159,6 +159,8 @@ class Update:
         prepared.port_holder.close()
         try:
             with _signals(lambda: self._cancel(providers)):
+                if self._kind == "refresh":
+                    deployment.targets.check({state.urn for state in self.snapshot.olds})
                 if deployment.options.is_refresh and not deployment.options.is_refresh_by_program:
                     await refresh.run()
                 if self._kind == "import":
