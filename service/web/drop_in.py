@@ -63,7 +63,7 @@ WHOLE_BYTES_MAX = 1_048_576
 DOCUMENTS_MAX = 256
 VARIANTS_MAX = 4
 FLIGHTS_MAX = 256
-FLIGHT_DEADLINE_S = 5.0
+FLIGHT_DEADLINE_S = 1.0
 VERSION_2024 = b"2024-01-01"
 LOGOUT_SCOPES: dict[str, LogoutScope] = {"global": "global", "local": "local", "others": "others"}
 
