@@ -155,6 +155,10 @@ class Resource(ABC, Generic[ClientT, InputsT]):
     @abstractmethod
     async def create(self, call: Call[ClientT], inputs: InputsT) -> Made: ...
 
+    async def located(self, call: Call[ClientT], identity: str) -> str:
+        """What an import gave as id -> what `read` finds the resource by."""
+        return identity
+
     @abstractmethod
     async def read(self, call: Call[ClientT], recorded: Recorded[InputsT]) -> Found | None:
         """None: it is gone."""

@@ -234,8 +234,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
         resource = self._resource(request.urn)
         outputs = from_struct(request.properties)
         inputs = _inputs_of(resource, from_struct(request.inputs), outputs)
-        recorded = Recorded(request.id, resource.typed_or_none(inputs), plain(outputs))
-        found = await resource.read(self._call(request.urn, request.timeout), recorded)
+        call, known = self._call(request.urn, request.timeout), resource.typed_or_none(inputs)
+        identity = request.id if inputs else await resource.located(call, request.id)
+        found = await resource.read(call, Recorded(identity, known, plain(outputs)))
         if found is None:
             return provider_pb2.ReadResponse()
         marked = _marked(resource, inputs, found.inputs)

@@ -17,6 +17,7 @@ from msgspec.structs import fields
 from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import InvalidInput
 from infra.provider.waiting import until
+from infra.railway.addresses import Addressed, located
 from infra.railway.client import Data, RailwayClient, only
 from infra.railway.operations import Operation
 from infra.railway.removal import remove
@@ -26,7 +27,7 @@ APPEAR_DEADLINE_S = 60.0
 InputsT = TypeVar("InputsT", bound=Struct)
 
 
-class Listed(Resource[RailwayClient, InputsT], Generic[InputsT]):
+class Listed(Addressed, Resource[RailwayClient, InputsT], Generic[InputsT]):
     """`place` are the wire names of the inputs that say where, in the order in which an import's id gives them."""
 
     place: ClassVar[tuple[str, ...]] = ("projectId", "environmentId", "serviceId")
@@ -61,6 +62,9 @@ class Listed(Resource[RailwayClient, InputsT], Generic[InputsT]):
         raise AssertionError(f"every input of {self.called} replaces it")
 
     # The same for all.
+
+    async def located(self, call: Call[RailwayClient], identity: str) -> str:
+        return await located(call, identity, self.place)
 
     def where(self, inputs: InputsT) -> dict[str, str]:
         wire = {field.encode_name: str(getattr(inputs, field.name)) for field in fields(inputs)}

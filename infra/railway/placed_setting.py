@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, TypeVar
 from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import InvalidInput, NotFound
 from infra.provider.waiting import until
+from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient
 from infra.railway.operations import Operation
 from infra.railway.placed import PlacedInputs, place_of
@@ -22,7 +23,7 @@ InputsT = TypeVar("InputsT", bound=PlacedInputs)
 Step = tuple[Operation, Data]
 
 
-class PlacedSetting(Resource[RailwayClient, InputsT], Generic[InputsT]):
+class PlacedSetting(Addressed, Resource[RailwayClient, InputsT], Generic[InputsT]):
     called: ClassVar[str]
     """The setting in words, for messages."""
 

@@ -93,6 +93,15 @@ async def with_password(ground: Ground, at: Ids) -> Ids:
     return at
 
 
+def named(rest: Callable[[Kept], str] | None = None) -> Callable[[Ids, Kept], str]:
+    """The place as a person calls it, and then `rest`. The ground's project has a name of its own."""
+
+    def path(at: Ids, made: Kept) -> str:
+        return "/".join([at["projectName"], "production", "cache", *([rest(made)] if rest else [])])
+
+    return path
+
+
 CASES: tuple[Case, ...] = (
     Case(
         "Project",
@@ -106,7 +115,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "Environment",
         lambda at: {"projectId": at["projectId"], "name": "staging"},
-        imports=(own_id, lambda at, made: f"{at['projectId']}/staging"),
+        imports=(own_id, lambda at, made: f"{at['projectName']}/staging"),
         changed={"name": "rehearsal"},
         service=False,
         creates="environmentCreate",
@@ -131,7 +140,7 @@ CASES: tuple[Case, ...] = (
         imports=(
             own_id,
             lambda at, made: f"{at['projectId']}/{at['environmentId']}/life",
-            lambda at, made: f"{at['projectId']}/production/life",
+            lambda at, made: f"{at['projectName']}/production/life",
         ),
         changed={"healthcheckPath": "/health", "multiRegionConfig": {"us-west2": 2}, "vcpus": 1},
         paths=("healthcheckPath", "multiRegionConfig.us-west2", "vcpus"),
@@ -142,7 +151,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "Variables",
         lambda at: {**service_place(at), "variables": {"A": Secret("one"), "B": "${{shared.X}}"}},
-        imports=(place_path,),
+        imports=(place_path, named()),
         changed={"variables": {"A": Secret("two"), "C": "three"}},
         paths=("variables.A", "variables.B", "variables.C"),
         mutations=("environmentStageChanges", "environmentPatchCommitStaged"),
@@ -150,14 +159,14 @@ CASES: tuple[Case, ...] = (
     Case(
         "Variable",
         lambda at: {**service_place(at), "name": "ONE", "value": Secret("one"), "sealed": False},
-        imports=(lambda at, made: f"{place_path(at, made)}/ONE",),
+        imports=(lambda at, made: f"{place_path(at, made)}/ONE", named(lambda made: "ONE")),
         changed={"value": Secret("two")},
         mutations=("environmentStageChanges", "environmentPatchCommitStaged"),
     ),
     Case(
         "SharedVariables",
         lambda at: {"projectId": at["projectId"], "environmentId": at["environmentId"], "variables": {"S": Secret("one")}},
-        imports=(lambda at, made: f"{at['projectId']}/{at['environmentId']}",),
+        imports=(lambda at, made: f"{at['projectId']}/{at['environmentId']}", lambda at, made: f"{at['projectName']}/production"),
         changed={"variables": {"S": Secret("two"), "T": "three"}},
         paths=("variables.S", "variables.T"),
         service=False,
@@ -166,10 +175,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "ServiceDomain",
         lambda at: {**service_place(at), "targetPort": 8080},
-        imports=(
-            path_of("projectId", "environmentId", "serviceId"),
-            lambda at, made: f"{place_path(at, made)}/{made.outputs['domain']}",
-        ),
+        imports=(path_of("projectId", "environmentId", "serviceId"), named(lambda made: str(made.outputs["domain"]))),
         changed={"targetPort": 8081},
         creates="serviceDomainCreate",
         mutations=("serviceDomainCreate",),
@@ -191,6 +197,7 @@ CASES: tuple[Case, ...] = (
         imports=(
             path_of("projectId", "environmentId", "serviceId"),
             lambda at, made: f"{place_path(at, made)}/6379",
+            named(lambda made: "6379"),
         ),
         creates="environmentPatchCommit",
         mutations=("environmentPatchCommit",),
@@ -198,28 +205,28 @@ CASES: tuple[Case, ...] = (
     Case(
         "ProjectToken",
         lambda at: {"projectId": at["projectId"], "environmentId": at["environmentId"], "name": "life"},
-        imports=(path_of("projectId"), lambda at, made: f"{at['projectId']}/life"),
+        imports=(path_of("projectId"), lambda at, made: f"{at['projectName']}/life"),
         service=False,
         mutations=("projectTokenCreate",),
     ),
     Case(
         "PrivateNetworkEndpoint",
         lambda at: {**service_place(at), "dnsName": "inner"},
-        imports=(place_path,),
+        imports=(place_path, named()),
         changed={"dnsName": "elsewhere"},
         mutations=("privateNetworkEndpointRename",),
     ),
     Case(
         "EgressGateway",
         lambda at: {**service_place(at), "region": "us-west2"},
-        imports=(place_path,),
+        imports=(place_path, named()),
         creates="egressGatewayAssociationCreate",
         mutations=("egressGatewayAssociationCreate",),
     ),
     Case(
         "ServiceCdn",
         lambda at: {**service_place(at), "defaultTtlSeconds": 7200, "htmlCaching": "never"},
-        imports=(place_path,),
+        imports=(place_path, named()),
         changed={"defaultTtlSeconds": 14_400, "htmlCaching": "force"},
         before=with_domain,
         creates="enableServiceCdn",
@@ -257,7 +264,7 @@ CASES: tuple[Case, ...] = (
     Case(
         "Deployment",
         service_place,
-        imports=(place_path,),
+        imports=(place_path, named()),
         changed={"triggers": {"version": "2"}},
         untold=("triggers",),
         before=with_password,
@@ -273,9 +280,10 @@ async def made(ground: Ground, case: Case) -> tuple[Ids, Kept]:
 
 
 async def place(ground: Ground, case: Case) -> Ids:
-    at: Ids = dict(ground.at)
+    at: Ids = {**ground.at, "projectName": str(ground.project.inputs["name"])}
     if case.service:
-        _, at = await ground.service()
+        service, _ = await ground.service()
+        at = {**at, "serviceId": service.identity}
     return await case.before(ground, at)
 
 

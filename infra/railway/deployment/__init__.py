@@ -19,6 +19,7 @@ from infra.provider.fields import Field, Output
 from infra.provider.properties import Properties
 from infra.provider.rules import Anything, MapOf, Problem, Text, Whole
 from infra.provider.waiting import until
+from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient, nodes
 from infra.railway.deployment.progress import NotReady, last_lines, status_of, until_ready
 from infra.railway.deployment.statuses import AWAY, BROKEN, READY, UNDER_WAY
@@ -44,7 +45,7 @@ class DeploymentInputs(PlacedInputs, frozen=True):
     timeout_s: int = 300
 
 
-class Deployment(Resource[RailwayClient, DeploymentInputs]):
+class Deployment(Addressed, Resource[RailwayClient, DeploymentInputs]):
     """A deployment: of an uploaded bundle, or of the service's image. Where the bundle's file lies changes nothing.
 
     Its id is the place's, not one deployment's: an update brings a new deployment, and an id cannot change in an update.

@@ -11,6 +11,7 @@ from infra.provider.errors import Conflict, HalfMade, NotFound, ProviderError
 from infra.provider.fields import Field
 from infra.provider.rules import Truth
 from infra.provider.waiting import until
+from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient, nodes, only
 from infra.railway.names import ENVIRONMENT_NAME, ID
 from infra.railway.operations import load
@@ -34,13 +35,14 @@ class EnvironmentInputs(Struct, frozen=True, rename="camel"):
     skip_initial_deploys: bool = True
 
 
-class Environment(Resource[RailwayClient, EnvironmentInputs]):
+class Environment(Addressed, Resource[RailwayClient, EnvironmentInputs]):
     """An environment; what a copy of another one holds is history, and only its making looks at it.
 
     Nothing is deployed by its creation unless `skipInitialDeploys` is false.
     """
 
     resource_type: ClassVar = "railway:index:Environment"
+    address: ClassVar = ("projectId",)
     collection: ClassVar = "environments"
     inputs_type: ClassVar = EnvironmentInputs
     deletes_before_replace: ClassVar = True  # names are unique in a project

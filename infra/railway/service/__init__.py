@@ -19,6 +19,7 @@ from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, plain
 from infra.provider.rules import Anything, Choice, ListOf, MapOf, Number, Problem, Text, Truth, Whole
 from infra.provider.waiting import until
+from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient, nodes
 from infra.railway.edits import Edited, check_unedited
 from infra.railway.environment import LIST as ENVIRONMENTS
@@ -53,10 +54,11 @@ DELETE = load(__file__, "delete.graphql")
 APPEAR_DEADLINE_S = 60.0
 
 
-class Service(Resource[RailwayClient, ServiceInputs]):
+class Service(Addressed, Resource[RailwayClient, ServiceInputs]):
     """A service with everything that says how it runs. It is deployed by a Deployment, never by a change here."""
 
     resource_type: ClassVar = "railway:index:Service"
+    address: ClassVar = ("projectId", "environmentId")
     collection: ClassVar = "services"
     inputs_type: ClassVar = ServiceInputs
     deletes_before_replace: ClassVar = True  # names are unique in a project

@@ -12,6 +12,7 @@ from infra.provider.errors import InvalidInput, NotFound
 from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, Secret, has_unknown, plain
 from infra.provider.rules import MapOf, Text
+from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient
 from infra.railway.edits import check_unedited
 from infra.railway.names import ID, VARIABLE_NAME
@@ -36,10 +37,11 @@ class SharedVariablesInputs(Struct, frozen=True, rename="camel"):
         return f"{self.project_id}/{self.environment_id}"
 
 
-class SharedVariables(Resource[RailwayClient, SharedVariablesInputs]):
+class SharedVariables(Addressed, Resource[RailwayClient, SharedVariablesInputs]):
     """Setting them deploys nothing: deployments are explicit here."""
 
     resource_type: ClassVar = "railway:index:SharedVariables"
+    address: ClassVar = ("projectId", "environmentId")
     collection: ClassVar = "shared_variables"
     inputs_type: ClassVar = SharedVariablesInputs
     fields: ClassVar = (

@@ -18,6 +18,7 @@ from infra.provider.errors import Conflict, InvalidInput, NotFound
 from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, has_unknown, plain
 from infra.provider.rules import Text, Truth
+from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient, nodes
 from infra.railway.edits import check_unedited
 from infra.railway.names import ID, VARIABLE_NAME
@@ -56,7 +57,7 @@ SHARED = "shared"
 """In ids, in place of a service."""
 
 
-class Variable(Resource[RailwayClient, VariableInputs]):
+class Variable(Addressed, Resource[RailwayClient, VariableInputs]):
     """Setting or sealing one deploys nothing: deployments are explicit here."""
 
     resource_type: ClassVar = "railway:index:Variable"

@@ -12,6 +12,7 @@ from infra.provider.errors import NotFound
 from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, Secret, has_unknown, plain
 from infra.provider.rules import MapOf, Text
+from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient
 from infra.railway.edits import check_unedited
 from infra.railway.names import VARIABLE_NAME
@@ -29,7 +30,7 @@ class VariablesInputs(PlacedInputs, frozen=True):
     variables: dict[str, str]
 
 
-class Variables(Resource[RailwayClient, VariablesInputs]):
+class Variables(Addressed, Resource[RailwayClient, VariablesInputs]):
     """Variables as a whole. Setting them deploys nothing: deployments are explicit here."""
 
     resource_type: ClassVar = "railway:index:Variables"

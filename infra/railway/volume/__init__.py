@@ -11,6 +11,7 @@ from infra.provider.errors import HalfMade, ProviderError
 from infra.provider.fields import Field, Output
 from infra.provider.rules import Choice
 from infra.provider.waiting import until
+from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient, nodes, only
 from infra.railway.names import ID, MOUNT_PATH
 from infra.railway.operations import load
@@ -35,10 +36,11 @@ class VolumeInputs(Struct, frozen=True, rename="camel"):
     backup_schedules: list[str] | None = None
 
 
-class Volume(Resource[RailwayClient, VolumeInputs]):
+class Volume(Addressed, Resource[RailwayClient, VolumeInputs]):
     """A volume and its one instance in the given environment; its data goes with it."""
 
     resource_type: ClassVar = "railway:index:Volume"
+    address: ClassVar = ("projectId", "environmentId")
     collection: ClassVar = "volumes"
     inputs_type: ClassVar = VolumeInputs
     deletes_before_replace: ClassVar = True  # a service has room for one volume
