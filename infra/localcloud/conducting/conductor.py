@@ -201,9 +201,17 @@ class Conductor:
                 elif found.status in UNDER_WAY:
                     self.build_logs.add(found.id, "the local cloud was restarted; starting over")
                     await self._keeper.apply(Interrupted(new_stamp(), found.id))
-            self.router.touch()
+            await self._show_routes()
         finally:
             self.is_restoring = False
+
+    async def _show_routes(self) -> None:
+        """Whoever waited for everything to be back asks the edges next: they have to listen by then."""
+        try:
+            await self.router.settle()
+        except (PlaneError, OSError) as exc:
+            _logger.warning("routes: %s; trying again", exc)
+            self.router.touch()
 
     async def _restore_supabase(self, ref: str) -> None:
         await self.databases.bring_up(ref)

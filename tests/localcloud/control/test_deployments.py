@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from infra.localcloud.conducting.store import StoreFull
+from infra.localcloud.plane.interface import Route
 from infra.localcloud.world.model import World
 from tests.localcloud.control.harness import BUNDLE, ApiError, Harness, running
 from tests.localcloud.control.recording_plane import RecordingPlane
@@ -324,6 +326,30 @@ async def test_what_ran_comes_back_after_a_restart(tmp_path: Path):
         await cloud.until(lambda: not cloud.conductor.is_restoring)
         assert {key: spec.environment for key, spec in plane.running.items()} == before
         assert cloud.status(deployment_id) == "SUCCESS"
+
+
+async def test_nothing_counts_as_back_before_the_edges_show_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whoever waited for the start asks the edge next."""
+    plane = RecordingPlane()
+    async with running(tmp_path, plane) as cloud:
+        place, service_id, _ = await cloud.web()
+        query = "mutation ($i: ServiceDomainCreateInput!) { serviceDomainCreate(input: $i) { domain } }"
+        await cloud.gql(query, i={"serviceId": service_id, "environmentId": place[1]})
+    plane.running.clear()
+    plane.routes.clear()
+    may_show, show = asyncio.Event(), plane.set_routes
+
+    async def slow(region: str, routes: Sequence[Route]) -> None:
+        await may_show.wait()
+        await show(region, routes)
+
+    monkeypatch.setattr(plane, "set_routes", slow)
+    async with running(tmp_path, plane) as cloud:
+        await cloud.until(lambda: len(plane.running) == 1)
+        assert cloud.conductor.is_restoring
+        may_show.set()
+        await cloud.until(lambda: not cloud.conductor.is_restoring)
+        assert any(route.upstreams for route in plane.routes["us-west2"])
 
 
 async def test_interrupted_deployment_starts_over_after_a_restart(tmp_path: Path):

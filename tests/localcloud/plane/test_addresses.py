@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from infra.localcloud.plane import addresses
 from infra.localcloud.plane.addresses import HOSTS, OCTETS, AddressBook
-from infra.localcloud.plane.interface import REGIONS, PlaneError
+from infra.localcloud.plane.claim import claim_octet, reclaim_octet
+from infra.localcloud.plane.interface import REGIONS, AddressInUse, PlaneError
 
 WEST, EUROPE = REGIONS[0], REGIONS[2]
 
@@ -155,3 +156,15 @@ def test_an_unknown_region_is_refused() -> None:
 
 def test_every_octet_is_probed_once() -> None:
     assert sorted(addresses.octets_to_probe(Path("/somewhere"))) == list(OCTETS)
+
+
+def test_homes_whose_hashes_collide_get_networks_of_their_own() -> None:
+    """There are 63 networks, so two of nine homes share a first choice more often than not."""
+    candidates = list(reversed(OCTETS))
+    first, one = claim_octet(candidates)
+    with one:
+        second, other = claim_octet(candidates)
+        with other:
+            assert first != second
+            with pytest.raises(AddressInUse, match="is held by"):
+                reclaim_octet(first)
