@@ -85,7 +85,7 @@ async def answer(request: Request, cloud: Cloud, principal: Principal | None, fa
 async def with_faults(asked: GraphQLRequest, call: Call, faults: Faults) -> Response:
     """`run`, with what is switched on. A limit refuses before the dice are thrown, as a gateway in front would."""
     clock = call.cloud.keeper.clock
-    who = call.principal.project_token_id or "account"
+    who = call.principal.token_id
     is_creating_project = PROJECT_CREATE.search(asked.query) is not None
     response = faults.limited(who, is_creating_project, clock.monotonic())
     if response is None:

@@ -10,6 +10,7 @@ from graphql import GraphQLResolveInfo, GraphQLSchema, build_schema
 
 from infra.localcloud.railway_api import (
     resolvers_account,
+    resolvers_api_tokens,
     resolvers_backup,
     resolvers_clients,
     resolvers_deployment,
@@ -25,6 +26,7 @@ from infra.localcloud.railway_api import (
 
 MODULES = (
     resolvers_account,
+    resolvers_api_tokens,
     resolvers_backup,
     resolvers_service,
     resolvers_limits,

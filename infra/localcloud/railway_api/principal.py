@@ -1,4 +1,5 @@
-"""Who asks, and what they may touch. Account tokens may do all; a project token only its project's one environment."""
+"""Who asks, and what they may touch. Account tokens may do all, a workspace's all but what is the user's own (`me`, API tokens);
+a project token only its project's one environment."""
 
 from __future__ import annotations
 
@@ -18,15 +19,29 @@ TOKEN_CHARACTERS_MAX = 512
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`project_token_id` None means the account."""
+    """`project_token_id` None means the account or, with `workspace_id`, that workspace of it."""
 
     project_token_id: str | None = None
     project_id: str | None = None
     environment_id: str | None = None
+    api_token_id: str | None = None
+    workspace_id: str | None = None
+
+    @property
+    def token_id(self) -> str:
+        """By whom requests are counted."""
+        return self.project_token_id or self.api_token_id or "account"
 
     @property
     def is_account(self) -> bool:
         return self.project_token_id is None
+
+
+def is_valid(principal: Principal, world: World) -> bool:
+    """Whether the token is there still: a stream outlives the request that it began with."""
+    if principal.project_token_id is not None:
+        return principal.project_token_id in world.tokens
+    return principal.api_token_id is None or principal.api_token_id in world.api_tokens
 
 
 def fingerprint(token: str) -> str:
@@ -42,7 +57,11 @@ def identify(headers: Mapping[str, str], account_token: str, world: World) -> Pr
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         given = fingerprint(bearer.strip()[:TOKEN_CHARACTERS_MAX])
-        return Principal() if hmac.compare_digest(given, fingerprint(account_token)) else None
+        who = Principal() if hmac.compare_digest(given, fingerprint(account_token)) else None
+        for own in world.api_tokens.values():
+            if hmac.compare_digest(given, own.sha256):
+                who = Principal(api_token_id=own.id, workspace_id=own.workspace_id)
+        return who
     project_token = headers.get("project-access-token", "")[:TOKEN_CHARACTERS_MAX]
     found = None
     for token in world.tokens.values():
@@ -59,6 +78,12 @@ class Access:
 
     def require_account(self) -> None:
         if not self.principal.is_account:
+            raise NotAuthorized
+
+    def require_user(self) -> None:
+        """What is the user's own is none of a workspace token's business, nor of a project token's."""
+        self.require_account()
+        if self.principal.workspace_id is not None:
             raise NotAuthorized
 
     def _require(self, project_id: str, environment_id: str | None) -> None:

@@ -40,7 +40,7 @@ def refuse_given(input: Input, *names: str) -> None:
 
 def me(_: None, info: Info) -> views.View:
     call = call_of(info)
-    call.access.require_account()  # `me` fails for a project token
+    call.access.require_user()  # `me` fails for a project token
     return {
         **views.user_view(call),
         "createdAt": views.CLOUD_SINCE,

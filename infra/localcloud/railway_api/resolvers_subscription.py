@@ -17,6 +17,7 @@ from infra.localcloud.railway_api import views
 from infra.localcloud.railway_api.call import Call, Info
 from infra.localcloud.railway_api.log_filter import Predicate, log_filter
 from infra.localcloud.railway_api.paging import connection
+from infra.localcloud.railway_api.principal import is_valid
 from infra.localcloud.railway_api.resolvers_account import call_of
 from infra.localcloud.railway_api.resolvers_deployment import build_lines, checked_limit, replica_lines
 from infra.localcloud.world.deployments import ENDED, UNDER_WAY
@@ -28,9 +29,7 @@ Lines = list[views.View]
 
 def _found(call: Call, deployment_id: str) -> Deployment | None:
     """None once it is deleted, or once the token that asked is: then the stream ends."""
-    token_id = call.principal.project_token_id
-    is_let_in = token_id is None or token_id in call.world.tokens
-    return call.world.deployments.get(deployment_id) if is_let_in else None
+    return call.world.deployments.get(deployment_id) if is_valid(call.principal, call.world) else None
 
 
 class Tail:
@@ -119,8 +118,7 @@ def environment_logs(
     call.access.environment(environmentId)
 
     def read(count: int) -> Lines | None:
-        token_id = call.principal.project_token_id
-        if environmentId not in call.world.environments or (token_id is not None and token_id not in call.world.tokens):
+        if environmentId not in call.world.environments or not is_valid(call.principal, call.world):
             return None
         own = [found for found in call.world.deployments.values() if found.environment_id == environmentId]
         return replica_lines(call, [found for found in own if found.status not in ENDED], count)

@@ -296,6 +296,17 @@ class Workflow(Struct, frozen=True):
     error: str | None = None
 
 
+class ApiToken(Struct, frozen=True):
+    """The account's, or with a workspace that workspace's. As with a project token only its SHA-256 is kept."""
+
+    id: str
+    name: str
+    workspace_id: str | None
+    sha256: str
+    display: str
+    created_at: str
+
+
 class ProjectToken(Struct, frozen=True):
     """The token itself is shown once; here is only its SHA-256 (it is random and long, so it needs no slow hash)."""
 
@@ -376,6 +387,7 @@ class World(Struct, frozen=True):
     backup_schedules: dict[str, dict[str, str]] = field(default_factory=dict)  # volume instance -> kind -> since when
     workflows: dict[str, Workflow] = field(default_factory=dict)
     tokens: dict[str, ProjectToken] = field(default_factory=dict)
+    api_tokens: dict[str, ApiToken] = field(default_factory=dict)
     supabase: dict[str, SupabaseProject] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)
     patches: dict[str, Patch] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from infra.localcloud.world import (
+    api_tokens,
     auth_config,
     deployments,
     endings,
@@ -46,6 +47,8 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     projects.RenameEnvironment: projects.rename_environment,
     projects.DeleteEnvironment: projects.delete_environment,
     projects.CreateToken: projects.create_token,
+    api_tokens.CreateApiToken: api_tokens.create_api_token,
+    api_tokens.DeleteApiToken: api_tokens.delete_api_token,
     projects.DeleteToken: projects.delete_token,
     services.CreateService: services.create_service,
     services.UpdateService: services.update_service,

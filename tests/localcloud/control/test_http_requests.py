@@ -95,6 +95,21 @@ async def test_durations_are_percentiles_per_step(cloud: Harness) -> None:
         await samples(step=0)
 
 
+async def test_requests_are_counted_by_their_status(cloud: Harness) -> None:
+    place, service_id, _, domain = await served(cloud)
+    found = [line(domain, "u:1", 1), line(domain, "u:1", 2), line(domain, "u:1", 70), line(domain, "u:1", 3, status=502)]
+    cloud.plane.lines["edge-us-west2"] = [*found, line("somebody-else:80", "u:1", 4)]
+    query = """query ($e: String!, $s: String!, $m: String) {
+        httpMetricsGroupedByStatus(environmentId: $e, serviceId: $s, method: $m,
+            startDate: "2026-01-01T00:00:00Z", endDate: "2026-01-01T01:00:00Z") { statusCode samples { ts value } } }"""
+    at = AT_MS // 1000
+    assert (await cloud.gql(query, e=place[1], s=service_id))["httpMetricsGroupedByStatus"] == [
+        {"statusCode": 200, "samples": [{"ts": at, "value": 2.0}, {"ts": at + 60, "value": 1.0}]},
+        {"statusCode": 502, "samples": [{"ts": at, "value": 1.0}]},
+    ]
+    assert (await cloud.gql(query, e=place[1], s=service_id, m="POST"))["httpMetricsGroupedByStatus"] == []
+
+
 async def test_an_environments_logs_hold_all_its_services(cloud: Harness) -> None:
     place, _, _ = await cloud.web()
     query = "query ($e: String!, $f: String) { environmentLogs(environmentId: $e, filter: $f) { message } }"
