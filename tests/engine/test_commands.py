@@ -8,7 +8,7 @@ import pytest
 
 from infra.engine.commands.arguments import parse
 from infra.engine.commands.logs import since_when
-from infra.engine.commands.stacks import resource_tree
+from infra.engine.commands.stack_contents import resource_tree
 from infra.engine.commands.updating import adopt_pending
 from infra.engine.display.import_document import import_document
 from infra.engine.errors import UsageError
