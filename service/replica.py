@@ -159,9 +159,10 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
                 "issuer_drop_in": upstream.breaker.is_tripped,
                 **{f"database_{pool.name}": pool.is_given_up for pool in database.pools},
                 **({} if shared is None else {"redis": shared.is_given_up}),
+                **({} if limits is None else {"redis_limits": limits.breaker.is_tripped}),
             },
         )
-        gate = _gate(settings, clock, counters, stack)
+        gate, limits = _gate(settings, clock, counters, stack)
         app = build_app(
             settings,
             endpoints,
@@ -175,8 +176,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(part.run()) for part in (jwks, feed, worker)]
             background.append(group.create_task(database.warm()))
-            if exporter is not None:
-                background.append(group.create_task(exporter.run()))
+            background += [group.create_task(part.run()) for part in (exporter, limits) if part is not None]
             yield Front(
                 framework=app,
                 drop_in=LimitedDropIn(drop_in, gate),
@@ -191,16 +191,16 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
                 task.cancel()
 
 
-def _gate(settings: Settings, clock: Clock, counters: Counters, stack: AsyncExitStack) -> Gate:
+def _gate(settings: Settings, clock: Clock, counters: Counters, stack: AsyncExitStack) -> tuple[Gate, RedisStore | None]:
     """The rate limits: the cell's where there is a Redis, this process's own where there is none."""
     rules = read_rules(settings)
     alone = LocalStore(rules.divided(settings.rate_limit_replicas), lambda: int(clock.wall() * 1_000_000))
     key = settings.cache_key.get_secret_value()
     if settings.redis_url is None:
-        return Gate(alone, rules, key, counters)
+        return Gate(alone, rules, key, counters), None
     shared = RedisStore(settings.redis_url.get_secret_value(), rules, alone, clock, counters)
     stack.push_async_callback(shared.close)
-    return Gate(shared, rules, key, counters)
+    return Gate(shared, rules, key, counters), shared
 
 
 def _secret(settings: Settings) -> VerificationKey | None:

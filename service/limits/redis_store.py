@@ -1,5 +1,8 @@
 """Limits in the cell's Redis: one script, one round trip, ROUND_TRIP_S at most; without Redis, this process's share.
 
+Ten milliseconds are enough for a question and too few for a connection (TCP, TLS, AUTH), so none is made on a request's time
+while one can be had before: `run` opens some, and has the scripts loaded, at start and after every failure.
+
 A limit that failed open would be none for whoever can slow Redis down, and one that failed closed would log everybody out of
 logging in. So each process goes on alone with its part of the rates (RATE_LIMIT_REPLICAS).
 """
@@ -26,6 +29,9 @@ PREFIX = "cached-auth:limits:"
 ROUND_TRIP_S = 0.010
 CONNECT_TIMEOUT_S = 0.250
 CONNECTIONS_MAX = 16
+CONNECTIONS_WARM = 4
+WARM_TIMEOUT_S = 1.0
+WARM_EVERY_S = 1.0
 FAILURES_MAX = 5
 PAUSE_S = 1.0
 SERVER_TIME = 0
@@ -54,6 +60,8 @@ class RedisStore:
         self._counters = counters
         self._round_trip_s = round_trip_s
         self.breaker = Breaker(FAILURES_MAX, PAUSE_S, clock.monotonic)
+        self._is_cold = asyncio.Event()
+        self._is_cold.set()
 
     async def take(self, name: str, rate: Rate, now_us: int = SERVER_TIME) -> Verdict:
         answer = await self._run(self._take, [_bucket(name)], [now_us, *_rate(rate)])
@@ -81,6 +89,26 @@ class RedisStore:
         await self._run(self._settle, keys, [*arguments, *_lockout(self._rules.address_lockout)])
         return None
 
+    async def run(self) -> None:
+        """Keeps connections open and scripts loaded until cancelled."""
+        while True:
+            await self._is_cold.wait()
+            await self.warm()
+            await asyncio.sleep(WARM_EVERY_S)
+
+    async def warm(self) -> bool:
+        """Opens connections and loads the scripts; False where Redis does not answer."""
+        try:
+            async with asyncio.timeout(WARM_TIMEOUT_S):
+                for script in (self._take, self._attempt, self._settle):
+                    await self._redis.script_load(script.script)
+                await asyncio.gather(*(self._redis.ping() for _ in range(CONNECTIONS_WARM)))
+        except (RedisError, OSError, TimeoutError):
+            return False
+        self._is_cold.clear()
+        self.breaker.succeeded()
+        return True
+
     async def close(self) -> None:
         await self._redis.aclose()
 
@@ -94,6 +122,7 @@ class RedisStore:
         except (RedisError, OSError, TimeoutError):
             self._counters.limit_failures += 1
             self.breaker.failed()
+            self._is_cold.set()
             return None
         self.breaker.succeeded()
         return answer

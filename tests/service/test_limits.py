@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from service.errors import TooManyRequests, Unavailable
 from service.limits.arithmetic import SECOND_US, Lockout, Strikes, left, pardoned, per, struck, taken, wait_us
 from service.limits.gate import Gate, limit_headers, network_of, normal_account, outcome_of
 from service.limits.local_store import LocalStore
-from service.limits.redis_store import FAILURES_MAX, RedisStore
+from service.limits.redis_store import CONNECTIONS_WARM, FAILURES_MAX, RedisStore
 from service.limits.rules import Names, Outcome, Rules, Verdict, read_rules
 from service.metrics.counters import Counters
 from tests.service.conftest import settings_with
@@ -338,3 +339,39 @@ def test_spellings_of_one_account_are_one_account():
 )
 def test_only_a_definite_wrong_is_a_failure(status: int, code: str, outcome: Outcome):
     assert outcome_of(status, code) == outcome
+
+
+async def test_connections_and_scripts_are_there_before_they_are_needed(valkey_url: str, redis_store: RedisStore):
+    """A connection does not fit into a request's ten milliseconds; without this a cold pool would stay cold for ever."""
+    async with Redis.from_url(valkey_url) as client:
+        await client.script_flush()
+        before = len(await client.client_list())
+        assert await redis_store.warm()
+        assert len(await client.client_list()) - before >= CONNECTIONS_WARM
+        loaded = await client.script_exists(
+            *(script.sha for script in (redis_store._take, redis_store._attempt, redis_store._settle))
+        )
+    assert loaded == [True, True, True]
+
+
+async def test_failure_makes_it_warm_up_again_and_close_the_breaker():
+    store = RedisStore("redis://127.0.0.1:9/0", TIGHT, LocalStore(TIGHT, lambda: 0), Clock(), Counters())
+    for _ in range(FAILURES_MAX):
+        await store.take("a", TIGHT.address)
+    assert store.breaker.is_tripped
+    assert store._is_cold.is_set()
+    assert not await store.warm()
+    assert store.breaker.is_tripped
+    await store.close()
+
+
+async def test_redis_that_comes_back_is_used_again(valkey_url: str, redis_store: RedisStore):
+    for _ in range(FAILURES_MAX):
+        redis_store.breaker.failed()
+    running = asyncio.create_task(redis_store.run())
+    async with asyncio.timeout(10):
+        while redis_store.breaker.is_tripped:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert (await redis_store.take("a", TIGHT.address)).is_shared
