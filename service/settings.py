@@ -88,7 +88,9 @@ class Settings(BaseModel):
     database_replica_url: Secret | None = None
     redis_url: Secret | None = None
     pool_size_min: Annotated[int, Field(ge=0, le=100)] = 2
-    pool_size_max: Annotated[int, Field(ge=1, le=100)] = 10
+    pool_size_max: Annotated[int, Field(ge=1, le=100)] = 50
+    pool_timeout_s: Annotated[float, Field(gt=0.0, le=60.0)] = 30.0
+    pool_recycle_s: Annotated[float, Field(ge=1.0, le=86_400.0)] = 3600.0
 
     cache_key: Secret
     cache_ttl_s: Annotated[int, Field(ge=1, le=CACHE_TTL_S_MAX)] = 300

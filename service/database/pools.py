@@ -7,6 +7,9 @@ Unavailable on the request that needed it and as `not ready` in /health/ready.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
@@ -20,9 +23,11 @@ from service.settings import Settings, is_loopback
 from service.tracing.tracer import asking
 
 STATEMENT_TIMEOUT_S = 5.0
-ACQUIRE_TIMEOUT_S = 1.0
 CONNECT_TIMEOUT_S = 3.0
 IDLE_S_MAX = 600.0
+# A connection that was idle this long is asked first whether it still lives: after a failover a pool is full of dead ones.
+CHECK_AFTER_S = 5.0
+CHECK_TIMEOUT_S = 0.5
 FAILURES_MAX = 3
 PAUSE_S = 2.0
 
@@ -58,6 +63,17 @@ async def _keep_session(_connection: object) -> None:
     """asyncpg would reset the session on every release: a round trip for nothing, as no statement here leaves anything behind."""
 
 
+async def _answers(connection: Any) -> bool:
+    """True where the connection was in use just now, or says so when asked."""
+    if time.monotonic() - connection.used_at < CHECK_AFTER_S:
+        return True
+    try:
+        await connection.fetchval("SELECT 1", timeout=CHECK_TIMEOUT_S)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return False
+    return True
+
+
 async def _rows(connection: Any, statement: str, arguments: tuple[object, ...]) -> list[asyncpg.Record]:
     try:
         rows: list[asyncpg.Record] = await connection.fetch(statement, *arguments)
@@ -69,14 +85,31 @@ async def _rows(connection: Any, statement: str, arguments: tuple[object, ...]) 
     return rows
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """asyncpg's, with its age."""
+
+    __slots__ = ("born_at", "used_at")
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.born_at = self.used_at = time.monotonic()
+
+    def touch(self) -> float:
+        """Notes that it was used just now; its age in seconds."""
+        self.used_at = time.monotonic()
+        return self.used_at - self.born_at
+
+
 class Pool:
-    """One server's connections, opened on demand, with a breaker in front."""
+    """One server's connections, opened on demand, checked after idling, closed when old, with a breaker in front."""
 
     def __init__(self, name: str, url: str, settings: Settings, clock: Clock, counters: Counters) -> None:
         self.name = name
         self._url = url
         self._warm = settings.pool_size_min
         self._size_max = settings.pool_size_max
+        self._timeout_s = settings.pool_timeout_s
+        self._recycle_s = settings.pool_recycle_s
         self._clock = clock
         self._counters = counters
         self._breaker = Breaker(FAILURES_MAX, PAUSE_S, clock.monotonic)
@@ -91,6 +124,7 @@ class Pool:
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=STATEMENT_TIMEOUT_S,
             reset=_keep_session,
+            connection_class=_Connection,
             **connect_arguments(self._url),
         )
 
@@ -109,7 +143,7 @@ class Pool:
         try:
             async with asyncio.timeout(timeout_s):
                 with asking(f"database {self.name}"):
-                    async with self._pool.acquire(timeout=min(ACQUIRE_TIMEOUT_S, timeout_s)) as connection:
+                    async with self._connection(timeout_s) as connection:
                         rows = await _rows(connection, statement, arguments)
         except _AWAY as exc:
             self._breaker.failed()
@@ -118,6 +152,21 @@ class Pool:
         self._breaker.succeeded()
         self._counters.database_latency.observe(self._clock.monotonic() - began)
         return rows
+
+    @asynccontextmanager
+    async def _connection(self, timeout_s: float) -> AsyncIterator[_Connection]:
+        """A connection that answers. A dead one is closed and the next one taken: each costs the pool a place less to try."""
+        assert self._pool is not None
+        for _ in range(self._size_max + 1):
+            async with self._pool.acquire(timeout=min(self._timeout_s, timeout_s)) as connection:
+                if not await _answers(connection):
+                    connection.terminate()  # given back closed, so its place is opened anew
+                    continue
+                yield connection
+                if connection.touch() > self._recycle_s:
+                    connection.terminate()
+                return
+        raise TimeoutError
 
     @property
     def connections(self) -> tuple[int, int]:

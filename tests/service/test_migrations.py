@@ -10,8 +10,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from service.accounts.profiles import _SELECT
 from service.cache.entries import ENDED_LIFE_S, TOKEN_LIFE_MAX_S
 from service.database.migrate import MIGRATIONS, MigrationFailed, dbmate_url, migrate
+from service.revocation.feed import _POLL
 from service.revocation.records import WATERMARK_GREY_S
 from tests.service import issuing
 
@@ -153,6 +155,45 @@ async def test_line_of_a_session_that_lives_on_at_auth_is_kept_for_a_tokens_whol
     await migrate(empty_database)
     await run(empty_database, f"SELECT cached_auth.revoke('user', '{issuing.USER}')")
     assert await lives_s(empty_database) == {"user": TOKEN_LIFE_MAX_S + 60}
+
+
+FILL = """
+INSERT INTO cached_auth.profiles (id, email, is_active)
+SELECT md5(n::text)::uuid, 'user' || n || '@example.com', n % 20 <> 0 FROM generate_series(1, 5000) AS n
+"""
+LOOK_UPS = [
+    (_SELECT.replace("$1", f"'{issuing.USER}'"), {"profiles_auth_lookup", "profiles_pkey"}),
+    (
+        "SELECT id FROM cached_auth.profiles WHERE lower(email) = 'user7@example.com' AND email IS NOT NULL AND is_active",
+        {"profiles_email"},
+    ),
+    (_POLL.replace("$1", "'5'"), {"revocations_transaction", "revocations_expires_at"}),
+    ("SELECT id FROM cached_auth.outbox WHERE done_at IS NULL AND dead_at IS NULL AND run_at <= now() LIMIT 4", {"outbox_due"}),
+]
+
+
+async def test_look_ups_go_by_their_indexes(empty_database: str):
+    await migrate(empty_database)
+    await run(
+        empty_database,
+        FILL,
+        "INSERT INTO cached_auth.revocations (kind, subject) SELECT 'session', n::text FROM generate_series(1, 2000) AS n",
+        "INSERT INTO cached_auth.outbox (user_id, kind, done_at) SELECT id, 'welcome_mail', now() FROM cached_auth.profiles",
+        "VACUUM ANALYZE cached_auth.profiles",
+        "VACUUM ANALYZE cached_auth.revocations",
+        "VACUUM ANALYZE cached_auth.outbox",
+        "INSERT INTO cached_auth.revocations (kind, subject) VALUES ('session', 'new')",
+    )
+    connection = await asyncpg.connect(empty_database)
+    try:
+        floor = await connection.fetchval("SELECT max(transaction)::text FROM cached_auth.revocations")
+        for statement, expected in LOOK_UPS:
+            asked = statement.replace("'5'", f"'{floor}'")
+            plan = str(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {asked}"))
+            assert set(re.findall(r'"Index Name": "(\w+)"', plan)) & expected, statement
+            assert '"Node Type": "Seq Scan"' not in plan, statement
+    finally:
+        await connection.close()
 
 
 async def test_broken_migration_is_one_error_and_hides_the_password(
