@@ -9,9 +9,10 @@ An attacker who guesses passwords comes in three shapes, and each meets another 
 - one account from many addresses: what *strangers* may try on an account is limited by the hour.
 
 The owner must not be locked out by any of them. A pair that has logged in is known for two weeks: neither the account's limit nor
-the address's lock count for it, only its own failures. So whoever hammers on an account from elsewhere, or shares an office's
-address with its owner, keeps the owner out of nothing but first log-ins from new places, and those may still use a magic link or
-a reset, which are limited by address alone. (Compare "device cookies" in OWASP's cheat sheets; an address needs no cookie.)
+the address's lock count for it, only its own failures. So whoever hammers on an account from elsewhere, or on other accounts from
+the owner's office, keeps the owner out of nothing but first log-ins from new places, and those may still use a magic link or a
+reset, which are limited by address alone. (Compare "device cookies" in OWASP's cheat sheets; an address needs no cookie.)
+What is left: who guesses this very account from behind this very address locks the pair for both, LOCKOUT_MAX_S at a time.
 
 Nothing here tells whether an account exists: what counts is the name that was typed and the issuer's `invalid_credentials`,
 which it says of unknown names too.
