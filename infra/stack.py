@@ -164,7 +164,7 @@ def declare_cell(name: str, ground: Ground, regions: tuple[Region, ...]) -> Cell
         variables=variables(ground, first if len(regions) == 1 else None, release, cache),
         others={"cache": cache.fingerprint},
     )
-    return Cell(name, ground.place, arguments, after=[ground.database.project, cache.deployment])
+    return Cell(name, ground.place, arguments, after=[ground.database.project, ground.database.auth, cache.deployment])
 
 
 def variables(ground: Ground, region: Region | None, release: Release, cache: Cache) -> dict[str, pulumi.Input[str]]:

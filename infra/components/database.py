@@ -46,6 +46,10 @@ class Database(pulumi.ComponentResource):
             instance_size=arguments.instance_size or None,
             opts=pulumi.ResourceOptions(parent=self, protect=arguments.is_protected),
         )
+        # The service tells Auth whose request it passes on; without this all log-ins of a replica count as one client's.
+        self.auth = supabase.AuthConfiguration(
+            f"{name}-auth", project_ref=self.project.ref, security_sb_forwarded_for_enabled=True, opts=inside
+        )
         replicas = {
             region: supabase.ReadReplica(f"{name}-{region}", project_ref=self.project.ref, region=place, opts=inside)
             for region, place in arguments.replica_regions.items()

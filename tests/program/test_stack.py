@@ -55,6 +55,7 @@ def test_cells_are_one_service_with_its_own_cache_in_each_region(root: Path) -> 
         "railway:index:ServiceDomain": CELLS,
         "railway:index:Deployment": CELLS | CACHES,
         "supabase:index:Project": {"database"},
+        "supabase:index:AuthConfiguration": {"database-auth"},
         "supabase:index:ReadReplica": {f"database-{EUROPE}"},
     }
 

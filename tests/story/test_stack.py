@@ -82,7 +82,7 @@ def slow_release(folder: Path, releases: Path) -> str:
     front = folder / "slow" / "service" / "web" / "front.py"
     text = front.read_text()
     quick, entrance = (
-        "        began = perf_counter()\n        authorization",
+        "        began = perf_counter()\n        headers = self._read_plain(data)\n",
         '        method, path = scope["method"], scope["path"]\n',
     )
     assert quick in text
