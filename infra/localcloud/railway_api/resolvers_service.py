@@ -273,9 +273,10 @@ def volume_instance(_: None, info: Info, id: str) -> views.View:
 
 async def volume_create(_: None, info: Info, input: Input) -> views.View:
     call = call_of(info)
-    call.access.project(input["projectId"])
-    environment_id = input.get("environmentId")
-    if environment_id is None:
+    project = call.access.project(input["projectId"])
+    # The schema tells null (no instance anywhere) from an environmentId that is left out (an instance in each).
+    environment_id = input.get("environmentId", project.base_environment_id)
+    if input.get("environmentId") is None:
         call.access.require_account()
     else:
         call.access.environment(environment_id)

@@ -111,6 +111,20 @@ async def test_instances_are_found_from_the_service_and_the_volume(cloud: Harnes
     }
 
 
+async def test_volume_without_an_environment_is_told_from_one_for_none(cloud: Harness):
+    """Terraform's provider leaves it out and looks for the instance at once."""
+    place = await cloud.project()
+    service_id = await cloud.service(place)
+    create = """mutation ($i: VolumeCreateInput!) { volumeCreate(input: $i) {
+        volumeInstances { edges { node { environmentId serviceId } } } } }"""
+    wanted = {"projectId": place[0], "serviceId": service_id, "mountPath": "/data"}
+    for_none = await cloud.gql(create, i={**wanted, "environmentId": None})
+    assert for_none["volumeCreate"]["volumeInstances"]["edges"] == []
+    left_out = await cloud.gql(create, i=wanted)
+    node = {"environmentId": place[1], "serviceId": service_id}
+    assert left_out["volumeCreate"]["volumeInstances"]["edges"] == [{"node": node}]
+
+
 async def test_size_of_a_volume_is_what_its_files_take(cloud: Harness):
     place = await cloud.project()
     service_id = await cloud.service(place)
