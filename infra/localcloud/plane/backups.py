@@ -22,7 +22,7 @@ import msgspec
 
 from infra.localcloud.plane.databases import PORT, QUERY_TIMEOUT_S, REPLICATOR, Databases, slot_of
 from infra.localcloud.plane.documents import read_document, write_document
-from infra.localcloud.plane.interface import Backup, PlaneError
+from infra.localcloud.plane.interface import Backup, PlaneError, StartFailed
 
 BACKUPS_KEPT = 5
 RESTORE_TIMEOUT_S = 120.0
@@ -105,11 +105,24 @@ class Backups:
             raise
         await asyncio.to_thread(shutil.rmtree, before, ignore_errors=True)
 
-    async def resume(self, key: str) -> None:
-        """After a promotion: the new primary's settings are those of the time when it was cloned."""
-        if self.completed(key):
-            async with self._primary(key) as connection:
-                await self._archive(key, connection)
+    async def hand_over(self, primary_key: str, standby_key: str) -> None:
+        """Before a promotion, so that the archive goes on without a gap: the standby's settings are those of the time when it was
+        cloned, and the history of its new timeline is the first thing it archives; what a killed primary had not archived yet
+        still lies in its log."""
+        if not self.completed(primary_key):
+            return
+        connection = await self._databases.connect(self._databases.book.databases[standby_key].address)
+        try:
+            await self._archive(primary_key, connection)
+        except (asyncpg.PostgresError, OSError) as exc:
+            raise PlaneError(f"{standby_key}: {exc}") from exc
+        finally:
+            await connection.close(timeout=QUERY_TIMEOUT_S)
+        log = self._databases.data_of(primary_key) / "pg_wal"
+        ready = [str(log / found.stem) for found in sorted((log / "archive_status").glob("*.ready"))]
+        if ready:
+            command = ("/bin/cp", "-n", "-t", str(self._archive_directory(primary_key)), *ready)
+            await self._databases.run_tool(f"{primary_key}.salvage", command, ())
 
     async def forget(self, key: str) -> None:
         """Deletes all backups of a primary that is removed."""
@@ -122,20 +135,23 @@ class Backups:
     async def _recover(self, key: str) -> None:
         databases = self._databases
         spec = databases.spec_of(key)
-        await databases.run(spec)
-        connection = await databases.connect(spec.address)
         try:
-            async with asyncio.timeout(RESTORE_TIMEOUT_S):
-                # The server offers nothing to wait for.
-                while await connection.fetchval("SELECT pg_is_in_recovery()"):  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
-            for name in RECOVERY_SETTINGS:
-                await connection.execute(f"ALTER SYSTEM RESET {name}")
-            await self._archive(key, connection)
-        except (asyncpg.PostgresError, OSError, TimeoutError) as exc:
-            raise PlaneError(f"{key}: could not be restored ({exc or type(exc).__name__}); its data are as they were") from exc
-        finally:
-            await connection.close(timeout=QUERY_TIMEOUT_S)
+            await databases.run(spec)
+            connection = await databases.connect(spec.address)
+            try:
+                async with asyncio.timeout(RESTORE_TIMEOUT_S):
+                    # The server offers nothing to wait for.
+                    while await connection.fetchval("SELECT pg_is_in_recovery()"):  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+                for name in RECOVERY_SETTINGS:
+                    await connection.execute(f"ALTER SYSTEM RESET {name}")
+                await self._archive(key, connection)
+            finally:
+                await connection.close(timeout=QUERY_TIMEOUT_S)
+        except (StartFailed, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
+            said = [line.text for line in databases.supervisor.logs(key, 50) if "FATAL" in line.text]
+            reason = said[-1].partition("FATAL:")[2].strip() if said else exc or type(exc).__name__
+            raise PlaneError(f"{key}: could not be restored ({reason}); its data are as they were") from exc
 
     def _write_recovery(self, key: str, data: Path, at_s: float | None) -> None:
         settings = [f'restore_command = \'cp "{self._archive_directory(key)}/%f" "%p"\'']

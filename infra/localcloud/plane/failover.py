@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
@@ -33,14 +34,12 @@ _logger = logging.getLogger("localcloud")
 
 
 class Failover:
-    def __init__(self, databases: Databases) -> None:
-        self._databases = databases
+    def __init__(self, databases: Databases, hand_over: Callable[[str, str], Awaitable[None]]) -> None:
+        """`hand_over(primary, standby)` is called while the one has ended and the other is not yet promoted."""
+        self._databases, self._hand_over = databases, hand_over
 
-    async def promote(self, key: str) -> str:
-        """The standby `key` becomes the primary of its cluster, the old primary its standby. The primary's key.
-
-        PlaneError, StartFailed.
-        """
+    async def promote(self, key: str) -> None:
+        """The standby `key` becomes the primary of its cluster, the old primary its standby. PlaneError, StartFailed."""
         databases = self._databases
         known = databases.book.databases.get(key)
         if known is None or known.primary_key is None:
@@ -52,12 +51,12 @@ class Failover:
             if databases.is_running(primary_key):
                 await self._await_caught_up(databases.book.databases[primary_key].address, key)
             await databases.stop(primary_key)
+            await self._hand_over(primary_key, key)
             await self._become_primary(key, known.address, [*databases.standbys_of(primary_key)])
             await databases.stop(key)
             databases.exchange(primary_key, key)
             await databases.run(databases.spec_of(primary_key))
             await self._rejoin(key)
-        return primary_key
 
     async def _await_caught_up(self, primary_address: str, key: str) -> None:
         """A standby that is connected gets the rest while the primary ends (PostgreSQL's fast shutdown waits for it)."""

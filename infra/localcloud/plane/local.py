@@ -63,8 +63,8 @@ class LocalPlane:
         self._bundles = Bundles(self._directory)
         self._mail = MailSink(self._directory / "mail")
         self._databases = Databases(self._directory, self._supervisor, self._database_near_end)
-        self._failover = Failover(self._databases)
         self._backups = Backups(self._databases, self._directory)
+        self._failover = Failover(self._databases, self._backups.hand_over)
 
     async def start(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -176,8 +176,7 @@ class LocalPlane:
         await self._backups.forget(key)
 
     async def promote_database(self, standby_key: str) -> None:
-        primary_key = await self._failover.promote(standby_key)
-        await self._backups.resume(primary_key)
+        await self._failover.promote(standby_key)
 
     async def back_up_database(self, key: str) -> Backup:
         return await self._backups.create(key)

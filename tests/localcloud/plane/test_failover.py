@@ -129,6 +129,24 @@ async def test_data_return_to_the_moment_before_a_mistake(plane: LocalPlane) -> 
     assert await read(primary.address) == [1, 2, 4], "the newest that is archived, on the history that was chosen"
 
 
+@pytest.mark.story
+async def test_a_moment_before_a_failover_can_be_restored_after_it(plane: LocalPlane) -> None:
+    """The archive must not have a gap where one primary was killed and the next one began its own history."""
+    primary, (standby,) = await cluster(plane, EUROPE)
+    await plane.back_up_database("primary")
+    await written(primary.address, 2)
+    moment = await _moment(primary.address)
+    await written(primary.address, 3)
+    await replayed(standby.address, 3)
+    kill(plane, "primary")
+    async with asyncio.timeout(DEADLINE_S):
+        assert (await anext(plane.events())).key == "primary"
+    await plane.promote_database("standby-0")
+    await written(primary.address, 4)
+    await plane.restore_database("primary", moment)
+    assert await read(primary.address) == [1, 2]
+
+
 async def _moment(address: str) -> float:
     """A time of the server's after all that was committed and before all that will be."""
     connection = await connect(address)
