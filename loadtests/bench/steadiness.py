@@ -1,0 +1,174 @@
+"""`python -m loadtests.bench.steadiness`: cached validation at half of saturation, undisturbed and while something is wrong.
+
+One replica, one cached token, open loop (latency counts from the moment a request was *due*), in turn: undisturbed; with Redis
+stopped (SIGSTOP: it takes connections and answers nothing); with the issuer stopped; during a storm of log-ins (bcrypt in the
+issuer, which shares the machine). Where there are two processors, the replica has one and the client another, which others may
+use too: `late` says by how much the client itself was (p99), a lower bound of what the machine adds.
+
+Then: how much longer a log-in through the replica takes than the same one asked of the issuer directly, in pairs.
+
+Exit code 0 if p99 and p99.9 are within their targets in all of them, 10 if not, 12 if it could not be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvloop
+from redis import Redis
+
+from loadtests.bench.peers import closed_loop
+from loadtests.bench.processes import pin
+from loadtests.bench.replica_stack import ROOT, ReplicaStack, StackFailed, running_stack
+from loadtests.bench.validate import PATH, Load, log_in, percentile_ms
+
+P99_TARGET_MS, P999_TARGET_MS = 1.0, 3.0
+LOGIN_TARGET_MS = 5.0
+BCRYPT_COST = 10
+STORM_CALLERS = 4
+PASSWORD = "a long enough one 1"  # noqa: S105 - of a user made for this
+
+
+@contextmanager
+def stopped(process_id: int) -> Iterator[None]:
+    os.kill(process_id, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process_id, signal.SIGCONT)
+
+
+def timed_login_ms(url: str, anon_key: str = "") -> float:
+    """One log-in of the benchmark's user, by the replica's path or the issuer's own."""
+    path = "/auth/v1/token?grant_type=password" if anon_key else "/api/v1/auth/login"
+    body = json.dumps({"email": "bench@example.com", "password": PASSWORD}).encode()
+    headers = {"content-type": "application/json", **({"apikey": anon_key} if anon_key else {})}
+    began = time.perf_counter()
+    with urllib.request.urlopen(urllib.request.Request(url + path, body, headers), timeout=10) as response:  # noqa: S310 - loopback
+        response.read()
+    return (time.perf_counter() - began) * 1000
+
+
+@contextmanager
+def storm(url: str) -> Iterator[None]:
+    """Log-ins from a process of its own, so that our own clock is not disturbed, until the block is left."""
+    command = [sys.executable, "-m", "loadtests.bench.steadiness", "--storm-at", url]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield
+        finally:
+            told, _ = process.communicate(timeout=30)
+            print(f"{'':18} {told.strip()}")
+
+
+def log_in_until_told_to_stop(url: str) -> None:
+    """STORM_CALLERS callers, one log-in after another each, until standard input ends."""
+    is_over = threading.Event()
+    took: list[float] = []
+
+    def call() -> None:
+        while not is_over.is_set():
+            took.append(timed_login_ms(url))
+
+    callers = [threading.Thread(target=call, daemon=True) for _ in range(STORM_CALLERS)]
+    began = time.monotonic()
+    for caller in callers:
+        caller.start()
+    sys.stdin.read()
+    is_over.set()
+    for caller in callers:
+        caller.join(20)
+    print(f"{len(took) / (time.monotonic() - began):.0f} log-ins/s in the storm, bcrypt cost {BCRYPT_COST}")
+
+
+def open_loop(name: str, url: str, token: str, rate: float, connections: int, duration_s: float) -> bool:
+    """Prints a line; whether it is within the targets."""
+    address = urlsplit(url)
+    request = f"GET {PATH} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    load = Load(request, is_open=True)
+    uvloop.run(load.run(str(address.hostname), int(address.port or 80), connections, duration_s, rate))
+    p50, p99, p999 = (percentile_ms(load.latencies_s, share) for share in (0.5, 0.99, 0.999))
+    late = percentile_ms(load.lateness_s, 0.99)
+    figures = f"p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   p99.9 {p999:6.2f} ms   late {late:5.2f} ms   failures {load.failures}"
+    print(f"{name:18} {figures}")
+    return p99 < P99_TARGET_MS and p999 < P999_TARGET_MS and load.failures == 0
+
+
+def logins(stack: ReplicaStack, url: str, pairs: int) -> float:
+    """Milliseconds that a log-in takes longer here than there: the median of pairs, which take turns at being first."""
+    ways: list[Callable[[], float]] = [
+        lambda: timed_login_ms(url),
+        lambda: timed_login_ms(stack.supabase_url, stack.environment["SUPABASE_ANON_KEY"]),
+    ]
+    differences, own = [], []
+    for number in range(pairs):
+        order = (0, 1) if number % 2 else (1, 0)
+        took = {way: ways[way]() for way in order}
+        own.append(took[0])
+        differences.append(took[0] - took[1])
+    added = statistics.median(differences)
+    figures = f"{statistics.median(own):6.1f} ms, {added:+.1f} ms beside the issuer alone"
+    print(f"{'log-in':18} {figures}   (target {LOGIN_TARGET_MS:g} ms)")
+    return added
+
+
+def measure(stack: ReplicaStack, connections: int, duration_s: float, pairs: int) -> bool:
+    # The storm comes from one address and one account, which the limits would rightly stop.
+    replica = stack.start_replica(RATE_LIMIT_ADDRESS_PER_MINUTE="1000000", RATE_LIMIT_ACCOUNT_PER_HOUR="1000000")
+    token = log_in(replica.url)
+    added = logins(stack, replica.url, pairs)
+    is_pinned = pin(replica.program.process.pid, 0) and pin(os.getpid(), 1)
+    rate = closed_loop(replica.url, token, connections, min(duration_s, 3.0)) / 2
+    place = "replica and client on one processor each" if is_pinned else "one processor for all"
+    print(f"open loop at {rate:,.0f} requests/s, half of saturation; {connections} connections; {place}")
+    with Redis.from_url(stack.redis_url) as valkey:
+        valkey_process_id = int(valkey.info("server")["process_id"])
+    disturbances: dict[str, AbstractContextManager[None]] = {
+        "undisturbed": nullcontext(),
+        "Redis stopped": stopped(valkey_process_id),
+        "issuer stopped": stopped(stack.supabase.process.pid),
+        "log-in storm": storm(replica.url),
+    }
+    is_met = added < LOGIN_TARGET_MS
+    for name, disturbance in disturbances.items():
+        with disturbance:
+            is_met = open_loop(name, replica.url, token, rate, connections, duration_s) and is_met
+    print(f"targets: p99 < {P99_TARGET_MS:g} ms, p99.9 < {P999_TARGET_MS:g} ms")
+    return is_met
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench.steadiness", description="Latency while something is wrong.")
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--duration-s", type=float, default=5.0, help="of each of the four")
+    parser.add_argument("--pairs", type=int, default=20, help="of log-ins")
+    parser.add_argument("--storm-at", help="only send log-ins to this replica, until standard input ends")
+    options = parser.parse_args(arguments)
+    if options.storm_at:
+        log_in_until_told_to_stop(options.storm_at)
+        return 0
+    try:
+        with tempfile.TemporaryDirectory() as name, running_stack(Path(name), bcrypt_cost=BCRYPT_COST) as stack:
+            is_met = measure(stack, options.connections, options.duration_s, options.pairs)
+    except (StackFailed, OSError) as error:
+        print(f"could not measure: {error}", file=sys.stderr)
+        return 12
+    return 0 if is_met else 10
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
