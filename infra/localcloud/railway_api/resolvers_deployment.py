@@ -147,12 +147,14 @@ async def service_instance_deploy(
 
 
 async def service_instance_redeploy(_: None, info: Info, serviceId: str, environmentId: str) -> bool:
+    """Yes also where nothing was ever deployed: Terraform's provider asks for it after each change, of empty services too."""
     call = call_of(info)
     instance = call.access.instance(serviceId, environmentId)
     latest = lookup.latest_deployment(call.world, instance.id)
-    if latest is None:
-        raise BadInput("No deployment to redeploy")
-    await call.apply(deployments.RepeatDeployment(new_stamp(), latest.id))
+    if latest is not None:
+        await call.apply(deployments.RepeatDeployment(new_stamp(), latest.id))
+    elif instance.settings.image is not None or instance.release is not None:
+        await call.apply(deployments.CreateDeployment(new_stamp(), serviceId, environmentId))
     return True
 
 

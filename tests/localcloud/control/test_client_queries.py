@@ -149,6 +149,18 @@ async def test_older_deploy_mutation_deploys_and_says_yes(cloud: Harness):
     assert len(cloud.world.deployments) == 2
 
 
+async def test_redeploy_of_a_service_that_never_ran_says_yes(cloud: Harness):
+    """Terraform's provider redeploys after each change, of empty services too, and takes an error for a failed apply."""
+    place = await cloud.project()
+    redeploy = "mutation ($e: String!, $s: String!) { serviceInstanceRedeploy(environmentId: $e, serviceId: $s) }"
+    empty = await cloud.service(place, "empty")
+    assert await cloud.gql(redeploy, e=place[1], s=empty) == {"serviceInstanceRedeploy": True}
+    assert cloud.world.deployments == {}
+    cache = await cloud.service(place, "cache", source={"image": "valkey/valkey:9"})
+    await cloud.gql(redeploy, e=place[1], s=cache)
+    assert [one.service_id for one in cloud.world.deployments.values()] == [cache]
+
+
 async def test_variables_for_a_deployment_are_the_rendered_ones(cloud: Harness):
     place = await cloud.project()
     service_id = await cloud.service(place, variables={"A": "1", "B": "${{A}}2"})
