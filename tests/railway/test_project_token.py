@@ -29,6 +29,7 @@ async def test_token_whose_answer_was_lost_is_taken_back(driver: Driver, fake: F
 
 
 async def test_import_names_it_and_knows_no_token(driver: Driver, fake: FakeRailway) -> None:
+    await driver.create("Project", "p", name="p")
     await driver.create("ProjectToken", "other", **{**INPUTS, "name": "other"})
     made = await driver.create("ProjectToken", "t", **INPUTS)
     found = Kept(made.urn, "project-0001/deployer")
@@ -38,6 +39,7 @@ async def test_import_names_it_and_knows_no_token(driver: Driver, fake: FakeRail
 
 
 async def test_name_that_two_tokens_have_imports_neither(driver: Driver, fake: FakeRailway) -> None:
+    await driver.create("Project", "p", name="p")
     made = await driver.create("ProjectToken", "one", **INPUTS)
     await driver.create("ProjectToken", "two", **INPUTS)
     assert not await driver.refresh(Kept(made.urn, "project-0001/deployer"))

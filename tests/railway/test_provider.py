@@ -442,8 +442,10 @@ async def test_what_railway_chose_stays_when_the_program_is_silent(driver: Drive
 
 
 async def test_import_of_nothing_is_nothing(driver: Driver) -> None:
-    for kind in ("Project", "Environment", "Service", "ServiceDomain", "Volume", "Deployment"):
+    for kind in ("Project", "Environment", "Service", "Volume", "Deployment"):
         assert not await driver.refresh(Kept(driver.urn(kind, "x"), "no-such-id"))
+    with pytest.raises(grpc.aio.AioRpcError, match=r"expected project/environment/service/id .*, got 'no-such-id'"):
+        await driver.refresh(Kept(driver.urn("ServiceDomain", "x"), "no-such-id"))
 
 
 async def test_preview_of_a_move_does_not_promise_the_old_private_name(driver: Driver) -> None:
