@@ -245,6 +245,32 @@ def test_path_with_two_readings_is_handed_to_nobody(pair: Pair, token: str, path
     assert answer.startswith(b"HTTP/1.1 404 ")
 
 
+TWO_READINGS = {
+    "both framings": b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
+    "a length with a sign": b"Content-Length: +2\r\n\r\n{}",
+    "a coding that nobody knows": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a blank before the colon": b"Content-Length : 4\r\n\r\nabcd",
+    "a folded line": b"X-A: b\r\n Content-Length: 4\r\n\r\nabcd",
+    "a bare carriage return": b"X-A: b\rContent-Length: 4\r\n\r\nabcd",
+    "a chunk longer than it says": b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("rest", TWO_READINGS.values(), ids=TWO_READINGS.keys())
+def test_request_with_two_readings_is_refused_and_nothing_after_it_is_read(pair: Pair, rest: bytes):
+    """Request smuggling: what one server takes for a body, the next takes for somebody else's request."""
+    host, port = pair.replica.url.removeprefix("http://").split(":")
+    smuggled = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"POST /auth/v1/signup HTTP/1.1\r\nHost: x\r\n" + rest + smuggled)
+        received = b""
+        while data := connection.recv(65_536):
+            received += data
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
 def test_silent_issuer_is_503_and_memory_goes_on(tmp_path_factory: pytest.TempPathFactory):
     with running_stack(tmp_path_factory.mktemp("silent")) as stack:
         pair = Pair(stack, stack.start_replica())
