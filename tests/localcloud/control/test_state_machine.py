@@ -431,7 +431,7 @@ class CloudMachine(RuleBasedStateMachine):
 
 TestCloud = CloudMachine.TestCase
 TestCloud.settings = settings(
-    max_examples=12,
+    max_examples=8,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
