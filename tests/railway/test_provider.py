@@ -68,39 +68,6 @@ async def unchanged(driver: Driver, kept: Kept) -> None:
     assert await driver.up(kept, **inputs) == []
 
 
-async def test_every_resource_settles(driver: Driver, fake: FakeRailway) -> None:
-    """A plan that never converges is what users of today's tools complain about most."""
-    ground = await grounded(driver)
-    environment = await driver.create("Environment", "e", projectId=ground.project.identity, name="staging")
-    variables = await driver.create("Variables", "v", **ground.at, variables={"A": Secret("s3cret"), "B": "${{other.B}}"})
-    domain = await driver.create("ServiceDomain", "d", **ground.at)
-    volume = await driver.create("Volume", "w", **ground.at, mountPath="/data")
-    deployment = await driver.create("Deployment", "x", **ground.at, triggers={"digest": variables.outputs["digest"]})
-    for kept in (ground.project, ground.service, environment, variables, domain, volume, deployment):
-        await unchanged(driver, kept)
-    assert deployment.outputs["status"] == "SUCCESS"
-    assert domain.outputs["url"].startswith("https://")
-
-
-async def test_everything_can_be_deleted_twice(driver: Driver, fake: FakeRailway) -> None:
-    """A destroy that was interrupted must be able to go on."""
-    ground = await grounded(driver)
-    kept = [
-        await driver.create("Deployment", "x", **ground.at),
-        await driver.create("Volume", "w", **ground.at, mountPath="/data"),
-        await driver.create("ServiceDomain", "d", **ground.at),
-        await driver.create("Variables", "v", **ground.at, variables={"A": "1"}),
-        ground.service,
-        await driver.create("Environment", "e", projectId=ground.project.identity, name="staging"),
-        ground.project,
-    ]
-    for each in kept:
-        await driver.delete(each)
-        await driver.delete(each)
-    assert not fake.services
-    assert all(each["deletedAt"] for each in fake.projects.values())
-
-
 async def test_placement_leaves_no_region_behind(driver: Driver, fake: FakeRailway) -> None:
     """Railway places a new service in a region of its own choice; without a null it stays there for ever."""
     ground = await grounded(driver)
