@@ -102,6 +102,7 @@ class Front:
         self._recent = counters.recent_s
         self._under_way = 0
         self._read_plain = PlainHeads(frozenset({b"authorization", b"origin"})).read
+        self._cors_without_origin = cors.rendered_for(None)
         self._server_headers: Headers = []
         self._status_lines = _STATUS_LINE
 
@@ -125,7 +126,7 @@ class Front:
             return None
         if server_headers is not self._server_headers:
             self._server_headers, self._status_lines = server_headers, _STATUS_LINE + rendered(server_headers)
-        cors = self._cors.rendered_for(headers.get(b"origin"))
+        cors = self._cors.rendered_for(headers[b"origin"]) if b"origin" in headers else self._cors_without_origin
         elapsed = perf_counter() - began
         self._verify_counters.count(200, elapsed)
         self._recent.append(elapsed)

@@ -30,9 +30,6 @@ class _Noted:
 
     def __init__(self, told: frozenset[bytes]) -> None:
         self.told = told | _ODD
-        self.reset()
-
-    def reset(self) -> None:
         self.begun = self.ended = 0
         self.found: Found = {}
         self.is_odd = False
@@ -69,7 +66,9 @@ class PlainHeads:
         if len(data) > HEAD_BYTES_MAX or not data.endswith(b"\r\n\r\n"):
             return None
         noted, parser = self._noted, self._parser
-        noted.reset()
+        noted.begun = noted.ended = 0
+        noted.found = {}
+        noted.is_odd = False
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
