@@ -20,6 +20,7 @@ from pulumi.runtime.config import CONFIG, get_config_env, get_config_secret_keys
 
 from infra.places import DATABASE_REGIONS, REGION_ALIASES, REGIONS, REPLICAS_MAX
 from infra.rules import Findings, Rule, Secret, Wrong, decoded, integer, one_of, secret, shown, text, unknown
+from infra.service_settings import service_secrets, service_settings
 
 T = TypeVar("T")
 
@@ -78,6 +79,8 @@ class Settings:
     database_password: Secret
     cache_key: Secret
     smtp_url: Secret | None
+    service_settings: Mapping[str, str]
+    service_secrets: Mapping[str, Secret]
     notes: tuple[str, ...] = ()
 
     @property
@@ -192,6 +195,10 @@ def address_of_mail(path: str, given: object) -> Secret | None:
     return None if given == "" else secret(r"smtps?://[\x21-\x7e]+", "smtp:// or smtps:// and a host")(path, given)
 
 
+def optional_secrets(path: str, given: object) -> Mapping[str, Secret]:
+    return MappingProxyType({}) if given == "" else service_secrets(path, given)
+
+
 IDENTIFIER = text(r"[A-Za-z0-9-]*", "letters, digits and dashes")
 
 CLOUD = Key("cloud", one_of("local", "railway"))
@@ -221,11 +228,15 @@ CACHE_PASSWORD = Key("cachePassword", secret(r"[A-Za-z0-9_-]{16,128}", "16 to 12
 DATABASE_PASSWORD = Key("databasePassword", secret(r"[\x21-\x7e]{16,128}", "16 to 128 visible ASCII characters"), is_secret=True)
 CACHE_KEY = Key("cacheKey", secret(r"[\x21-\x7e]{32,256}", "32 to 256 visible ASCII characters"), is_secret=True)
 SMTP_URL = Key("smtpUrl", address_of_mail, "", is_secret=True)
+SERVICE_SETTINGS = Key("serviceSettings", service_settings, "{}")
+# Its default is empty text, not {}: whoever reads the plain default must not be asked for a secret.
+SERVICE_SECRETS = Key("serviceSecrets", optional_secrets, "", is_secret=True)
 
 KEYS: tuple[Key[Any], ...] = (
     CLOUD, ENVIRONMENT, REGION_LIST, TOPOLOGY, RELEASE, RELEASES, CORS_ORIGINS, CACHE_TTL, CACHE_ENTRIES, OVERLAP, DRAINING,
     HEALTHCHECK_TIMEOUT, RESTART_TYPE, RESTART_RETRIES, SUPABASE_ORGANIZATION, RAILWAY_WORKSPACE, INSTANCE_SIZE, SESSIONS,
     POOL_SIZE, CACHE_IMAGE, IMAGE, LOG_LEVEL, CACHE_PASSWORD, DATABASE_PASSWORD, CACHE_KEY, SMTP_URL,
+    SERVICE_SETTINGS, SERVICE_SECRETS,
 )  # fmt: skip
 
 
@@ -287,6 +298,8 @@ def parse_settings(values: Mapping[str, str], secret_keys: Collection[str]) -> S
         database_password=source.read(DATABASE_PASSWORD, findings, hidden),
         cache_key=source.read(CACHE_KEY, findings, hidden),
         smtp_url=source.read(SMTP_URL, findings, None),
+        service_settings=source.read(SERVICE_SETTINGS, findings, {}),
+        service_secrets=source.read(SERVICE_SECRETS, findings, {}),
     )
     findings.add(contradictions(settings))
     if findings.problems:

@@ -161,14 +161,14 @@ def declare_cell(name: str, ground: Ground, regions: tuple[Region, ...]) -> Cell
         release=release.digest,
         bundle=release.path if shape.is_bundle else None,
         image=ground.images.get(release.digest),
-        variables=variables(ground, first if len(regions) == 1 else None, release, cache),
+        variables=variables(ground, regions, release, cache),
         others={"cache": cache.fingerprint},
     )
     return Cell(name, ground.place, arguments, after=[ground.database.project, ground.database.auth, cache.deployment])
 
 
-def variables(ground: Ground, region: Region | None, release: Release, cache: Cache) -> dict[str, pulumi.Input[str]]:
-    """The service's environment (its names: docs/service.md). `region` None: the platform tells each replica its own."""
+def variables(ground: Ground, regions: tuple[Region, ...], release: Release, cache: Cache) -> dict[str, pulumi.Input[str]]:
+    """The service's environment (its names: docs/service.md). Of several regions the platform tells each replica its own."""
     settings, database, project = ground.settings, ground.database, ground.database.project
     found: dict[str, pulumi.Input[str]] = {
         "PORT": str(PORT),
@@ -195,12 +195,14 @@ def variables(ground: Ground, region: Region | None, release: Release, cache: Ca
         found["CORS_ORIGINS"] = ",".join(settings.cors_origins)
     if not settings.is_local:
         found["HOST"] = "0.0.0.0"  # noqa: S104 - the container's own network; the local cloud gives each replica its address
-    if region is not None:
-        found["REGION"] = region.name
-        if replica := database.replica_urls.get(region.name):
+    if len(regions) == 1:
+        found["REGION"] = regions[0].name
+        if replica := database.replica_urls.get(regions[0].name):
             found["DATABASE_REPLICA_URL"] = replica
     if settings.smtp_url is not None:
         found["SMTP_URL"] = pulumi.Output.secret(settings.smtp_url.text)
+    found.update(settings.service_settings)
+    found.update({name: pulumi.Output.secret(value.text) for name, value in settings.service_secrets.items()})
     return found
 
 

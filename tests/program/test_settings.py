@@ -15,7 +15,7 @@ DIGEST = "sha256:" + "a" * 64
 
 
 def parsed(**changes: Any) -> Settings:
-    return parse_settings(values(**changes), {*SECRETS, "smtpUrl"})
+    return parse_settings(values(**changes), {*SECRETS, "smtpUrl", "serviceSecrets"})
 
 
 def problems(**changes: Any) -> tuple[str, ...]:
@@ -140,6 +140,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"cacheKey": "x" * 31}, "cached-auth:cacheKey: expected 32 to 256 visible ASCII characters, got something else of 31 characters"),
     ({"cachePassword": "with@sign-in-a-long-text"}, "cached-auth:cachePassword: expected 16 to 128 letters, digits, _ and -, got something else of 24 characters"),
     ({"smtpUrl": "mail.example.com"}, "cached-auth:smtpUrl: expected smtp:// or smtps:// and a host, got something else of 16 characters"),
+    ({"serviceSettings": "fast"}, "cached-auth:serviceSettings: expected an object of setting names and values, got 'fast'"),
+    ({"serviceSettings": {"RATE_LIMIT": 1}}, "cached-auth:serviceSettings.RATE_LIMIT: unknown key; "),
+    ({"serviceSettings": {"POOL_SIZE_MAX": 1}}, "cached-auth:serviceSettings.POOL_SIZE_MAX: unknown key; "),
+    ({"serviceSettings": {"GZIP_LEVEL": True}}, "cached-auth:serviceSettings.GZIP_LEVEL: expected a number or 1 to 1000 printable characters, got true"),
+    ({"serviceSettings": {"OTEL_SERVICE_NAME": "a\nb"}}, "cached-auth:serviceSettings.OTEL_SERVICE_NAME: expected a number or 1 to 1000 printable characters, got 'a\\nb'"),
+    ({"serviceSettings": {"JWT_SECRET": "x" * 32}}, "cached-auth:serviceSettings.JWT_SECRET: expected in serviceSecrets, which is stored encrypted"),
+    ({"serviceSecrets": "hunter2"}, "cached-auth:serviceSecrets: expected an object of setting names and values as JSON, got something else"),
+    ({"serviceSecrets": {"JWT_SECRET": ""}}, "cached-auth:serviceSecrets.JWT_SECRET: expected 1 to 1000 visible ASCII characters, got something else of 0 characters"),
+    ({"serviceSecrets": {"CACHE_KEY": "x"}}, "cached-auth:serviceSecrets.CACHE_KEY: unknown key; "),
     ({"region": "us-west2"}, "cached-auth:region: unknown key; did you mean regions?"),
 ]  # fmt: skip
 

@@ -9,8 +9,10 @@ import pytest
 
 from infra import railwaytoml
 from infra.release import ReleaseMissing, build_release
+from infra.service_settings import PASSED_ON, SECRETS_PASSED_ON
 from infra.settings import Settings, parse_settings
 from infra.stack import railway_files
+from service.settings import Settings as ServiceSettings
 from tests.program.graph import Graph, graph, is_secret, plain
 from tests.program.stack_values import REGIONS, SECRETS, values
 
@@ -27,7 +29,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def settings(**changes: Any) -> Settings:
-    return parse_settings(values(**changes), {*SECRETS, "smtpUrl"})
+    return parse_settings(values(**changes), {*SECRETS, "smtpUrl", "serviceSecrets"})
 
 
 def kinds(found: Graph) -> dict[str, set[str]]:
@@ -124,6 +126,24 @@ def test_a_cell_gets_the_variables_that_the_service_reads(root: Path) -> None:
         "LOG_LEVEL": "info",
         "RAILWAY_DOCKERFILE_PATH": "service/Dockerfile",
     }
+
+
+def test_more_settings_reach_the_service_and_its_secrets_stay_secret(root: Path) -> None:
+    secrets = json.dumps({"SUPABASE_SECRET_KEY": "sb_secret_canary"})
+    found = graph(settings(serviceSettings={"RATE_LIMIT_ADDRESS_PER_MINUTE": 600}, serviceSecrets=secrets), root)
+    variables = found.variables(f"auth-{US}")
+    assert variables["RATE_LIMIT_ADDRESS_PER_MINUTE"] == "600"
+    assert variables["SUPABASE_SECRET_KEY"] != "sb_secret_canary"  # wrapped: a secret on the wire
+    assert plain(variables["SUPABASE_SECRET_KEY"]) == "sb_secret_canary"
+
+
+def test_every_setting_of_the_service_is_made_by_the_program_or_passed_on(root: Path) -> None:
+    """A new setting that nobody can set would only be found in production."""
+    everything = settings(cloud="railway", supabaseOrganizationId="acme", corsOrigins=["https://a.example"], smtpUrl="smtp://m:1")
+    made = set(graph(everything, root).variables(f"auth-{EUROPE}")) - {"RAILWAY_DOCKERFILE_PATH"}
+    platform = {"REPLICA_ID"}  # from RAILWAY_REPLICA_ID
+    assert made.isdisjoint(PASSED_ON | SECRETS_PASSED_ON)
+    assert made | PASSED_ON | SECRETS_PASSED_ON | platform == {name.upper() for name in ServiceSettings.model_fields}
 
 
 def test_the_primary_reads_from_the_primary(root: Path) -> None:
