@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import tempfile
 import time
 from hashlib import md5
@@ -68,8 +69,8 @@ async def measure(url: str, users: int, rounds: int) -> None:
             began = time.perf_counter()
             await prepared.fetch(*given)
             taken_ms.append((time.perf_counter() - began) * 1000)
-        plan = json.dumps(await connection.fetchval(f"EXPLAIN (FORMAT JSON, GENERIC_PLAN) {statement}"))
-        indexes = sorted({part.split('\\"')[0] for part in plan.split('Index Name\\": \\"')[1:]})
+        plan = json.dumps(await prepared.explain(*given))
+        indexes = sorted(set(re.findall(r'"Index Name": "(\w+)"', plan)))
         print(
             f"{name:20} p50 {percentile(taken_ms, 0.5):.2f}  p99 {percentile(taken_ms, 0.99):.2f}  max {max(taken_ms):.2f} ms"
             f"   (target {TARGET_MS:g} ms)   {', '.join(indexes)}",
