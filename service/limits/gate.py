@@ -24,7 +24,6 @@ out at any other refusal.
 from __future__ import annotations
 
 import math
-import re
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
 
@@ -35,7 +34,6 @@ from service.metrics.counters import Counters
 NAME_BYTES = 12
 ACCOUNT_CHARACTERS_MAX = 1024
 _SECOND_US = 1_000_000
-_NOT_IN_PHONE = re.compile(r"[\s+]")
 
 # GoTrue's word for a wrong password and an unknown account alike; older versions say invalid_grant.
 FAILED_CODES = frozenset({"invalid_credentials", "invalid_grant"})
@@ -114,8 +112,15 @@ def outcome_of(status: int, code: str) -> Outcome:
 
 def normal_account(account: str) -> str:
     """One spelling of what the issuer takes for the same account: it lower-cases addresses, ignores + and blanks in numbers."""
-    folded = account[:ACCOUNT_CHARACTERS_MAX].strip().lower()
-    return folded if "@" in folded else _NOT_IN_PHONE.sub("", folded)
+    if "@" in account:
+        return _lower(account[:ACCOUNT_CHARACTERS_MAX].strip())
+    # Cut after the blanks are out: before, a thousand of them would leave a part of the number, and each part another account.
+    return _lower("".join(account.replace("+", "").replace(" ", "")[:ACCOUNT_CHARACTERS_MAX].split()))
+
+
+def _lower(text: str) -> str:
+    """Letter by letter as Go's strings.ToLower does: Python's knows two letters for a dotted I, and two ends for a sigma."""
+    return "".join("i" if letter == "\u0130" else letter.lower() for letter in text)
 
 
 def network_of(address: str) -> str:

@@ -2,7 +2,8 @@
 
 What is let through goes on as it came, and its answer is the issuer's, without headers of ours. To know whose log-in it is, the
 body of POST /token is read first, as the issuer will read it: Go's decoder takes member names in any case and the last of
-several, so a body that names the account twice is refused, lest we count one account while the issuer tries another.
+several, so a body that names the account twice is refused, lest we count one account while the issuer tries another. So is one
+that we cannot read: Go's decoder skips members it does not know, however deep or long, at which Python's gives up.
 """
 
 from __future__ import annotations
@@ -26,12 +27,17 @@ class _Ambiguous(Exception):
     """The caller's mistake: the body names more than one account."""
 
 
+class _Unreadable(Exception):
+    """The body is no JSON that we can read. Whose log-in it is cannot be told, so it must not reach the issuer."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Body:
     """A body that was read: `messages` are what to hand on."""
 
     content: bytes
     messages: list[Message]
+    is_whole: bool  # and no longer than it may be
 
 
 class LimitedDropIn:
@@ -55,6 +61,8 @@ class LimitedDropIn:
             answer = error_answer(asked, 503, "temporarily_unavailable", fault.message, extra)
         except _Ambiguous:
             answer = error_answer(asked, 400, "validation_failed", "the account is named more than once", _cors(asked))
+        except _Unreadable:
+            answer = error_answer(asked, 400, "bad_json", "Could not parse request body as JSON", _cors(asked))
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
         return answer.status
@@ -67,7 +75,7 @@ class LimitedDropIn:
             await self._gate.refresh(asked.client_address)
             return await self._drop_in(scope, receive, send)
         body = await _read(receive)
-        account = account_of(body.content)
+        account = account_of(body.content) if body.is_whole else None
         if account is None:
             await self._gate.ask(asked.client_address)
             return await self._drop_in(scope, _replay(body, receive), send)
@@ -94,11 +102,13 @@ class LimitedDropIn:
 
 
 def account_of(body: bytes) -> str | None:
-    """Whom a POST /token tries to log in; None where it names nobody. _Ambiguous."""
+    """Whom a POST /token tries to log in; None where it names nobody. _Ambiguous, _Unreadable."""
+    if not body:
+        return None
     try:
         members = json.loads(body.decode("utf-8", "replace"), object_pairs_hook=list)
-    except (ValueError, RecursionError):
-        return None
+    except (ValueError, RecursionError) as exc:
+        raise _Unreadable from exc
     if not isinstance(members, list) or not all(isinstance(member, tuple) for member in members):
         return None
     named = [value for name, value in members if name.lower() in _ACCOUNT_MEMBERS and value not in (None, "")]
@@ -126,7 +136,8 @@ async def _read(receive: Receive) -> _Body:
         parts.append(part)
         size += len(part)
         is_whole = not message.get("more_body", False)
-    return _Body(b"".join(parts), messages)
+    is_broken_off = messages[-1]["type"] == "http.disconnect"
+    return _Body(b"".join(parts), messages, is_whole and not is_broken_off and size <= BODY_BYTES_MAX)
 
 
 def _replay(body: _Body, receive: Receive) -> Receive:

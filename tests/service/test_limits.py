@@ -323,6 +323,10 @@ def test_one_customer_is_one_caller(address: str, network: str):
 def test_spellings_of_one_account_are_one_account():
     assert {normal_account(text) for text in ("Ann@Example.com", " ann@example.com ", "ANN@EXAMPLE.COM")} == {VICTIM}
     assert normal_account("+49 170 1234") == normal_account("491701234")
+    dotted, greek = "\u0130NES@example.com", "\u03a0\u0391\u03a3@example.com"
+    assert normal_account(dotted) == "ines@example.com", "as Go's ToLower; Python's makes two characters of it"
+    assert normal_account(greek) == normal_account(greek.replace("\u03a3", "\u03c3")), "Go knows one small sigma only"
+    assert {normal_account(" " * count + "+49 170 1234") for count in (0, 1, 1020, 2000)} == {"491701234"}
     assert normal_account("ann+tag@example.com") != VICTIM, "the issuer takes these for two"
 
 
