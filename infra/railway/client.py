@@ -12,8 +12,8 @@ from infra.provider.errors import NotFound
 from infra.provider.transport import Request, Transport
 from infra.railway.faults import data_of, object_of
 from infra.railway.operations import Operation
-from infra.railway.staging import StagedChanges
 from infra.railway.subscriptions import Subscriptions
+from infra.railway.waves import Waves
 
 UPLOAD_TIMEOUT_S = 300.0
 
@@ -27,7 +27,7 @@ class RailwayClient:
     transport: Transport
     endpoint: str
     subscriptions: Subscriptions
-    staged: StagedChanges = field(default_factory=StagedChanges)
+    waves: Waves = field(default_factory=Waves)
 
     async def query(self, operation: Operation, **variables: Any) -> Data:
         return await self.transport.ask(self._request(operation, variables), lambda answer: data_of(answer, operation.name))
@@ -47,7 +47,7 @@ class RailwayClient:
         environment_id = _environment_of(variables)
         if environment_id is None:
             return await self.change(operation, variables, settled)
-        async with self.staged.alone(environment_id):
+        async with self.waves.alone(environment_id):
             return await self.change(operation, variables, settled)
 
     async def change(self, operation: Operation, variables: Data, settled: Callable[[], Awaitable[Data | None]]) -> Data:

@@ -111,7 +111,7 @@ class Deployment(Addressed, Resource[RailwayClient, DeploymentInputs]):
             return {"id": found[0]} if len(found) == 1 else None
 
         await call.tell(f"going back to deployment {target_id}")
-        async with call.client.staged.alone(inputs.environment_id):
+        async with call.client.waves.alone(inputs.environment_id):
             await call.client.change(ROLLBACK, {"id": target_id}, begun)
         fresh = await until(call, begun, deadline_s=APPEAR_DEADLINE_S, what=f"rollback to deployment {target_id}")
         return await self._follow(call, str(fresh["id"]), inputs)

@@ -19,6 +19,7 @@ from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, plain
 from infra.provider.rules import Anything, Choice, ListOf, MapOf, Number, Problem, Text, Truth, Whole
 from infra.provider.waiting import until
+from infra.railway import staging
 from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient, nodes
 from infra.railway.edits import Edited, check_unedited
@@ -187,7 +188,7 @@ class Service(Addressed, Resource[RailwayClient, ServiceInputs]):
                 check_unedited(what, staged, settings_of(remembered), there, wanted)
             return config_patch(identity, update_input(found, inputs))
 
-        await call.client.staged.commit(call, inputs.environment_id, what, decide)
+        await staging.commit(call, inputs.environment_id, what, decide)
 
     async def _disconnect(self, call: Call[RailwayClient], identity: str, inputs: ServiceInputs) -> None:
         async def settled() -> Data | None:

@@ -12,6 +12,7 @@ from infra.provider.errors import InvalidInput, NotFound
 from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, Secret, has_unknown, plain
 from infra.provider.rules import MapOf, Text
+from infra.railway import staging
 from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient
 from infra.railway.edits import check_unedited
@@ -98,7 +99,7 @@ async def _put(call: Call[RailwayClient], inputs: SharedVariablesInputs, remembe
         patch = variables_patch(found, inputs.variables)
         return {"sharedVariables": patch} if patch else {}
 
-    await call.client.staged.commit(call, inputs.environment_id, "shared variables", decide)
+    await staging.commit(call, inputs.environment_id, "shared variables", decide)
     return Made(inputs.identity, {"digest": digest(inputs.variables)})
 
 

@@ -1,9 +1,8 @@
 """All changes of one environment's settings and variables: staged, looked at, and committed together.
 
 Theory of operation. Pulumi calls each resource by itself, and a call must not return before its change is in effect: the
-state would lie. So changes commit as a database's transactions do, in groups. A call hands its change over and waits for the
-environment's lock. Whoever gets it first waits a moment for the rest of its wave (all resources whose dependencies are
-ready), takes along whatever has been handed over by then, and commits it as one patch; the others find theirs done.
+state would lie. So changes commit as a database's transactions do, in groups (infra/railway/waves.py): a wave is all resources
+whose dependencies are ready, and its changes go as one patch.
 
     read the environment -> each change decides its patch -> stage -> read again -> commit, deploying nothing -> applied
 
@@ -20,18 +19,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from infra.provider.definition import Call
-from infra.provider.errors import Conflict, InvalidInput, NotFound, ProviderError, RemoteError, Stopped
+from infra.provider.errors import Conflict, InvalidInput, NotFound, ProviderError, Stopped
 from infra.provider.waiting import until
+from infra.railway.client import Data, RailwayClient
 from infra.railway.operations import load
-from infra.railway.staging.patches import Path, Units, built, changed, foreign, holds, section, told, units
-
-if TYPE_CHECKING:
-    from infra.railway.client import Data, RailwayClient
+from infra.railway.staging.patches import Units, built, changed, foreign, holds, section, told, units
+from infra.railway.waves import Change
 
 STATE = load(__file__, "state.graphql")
 STAGE = load(__file__, "stage.graphql")
@@ -45,30 +43,6 @@ MESSAGE = "cached-auth: {}"
 MESSAGE_CHARS_MAX = 200
 
 
-@dataclass(eq=False, slots=True)
-class Change:
-    """One resource's part. `decide` looks at what there is and returns the patch that is missing; empty: nothing is.
-
-    It is called while nobody else of this process changes the environment, and may refuse.
-    """
-
-    what: str
-    decide: Callable[[], Awaitable[Data]]
-    error: BaseException | None = None
-    is_done: bool = False
-
-    def end(self, error: BaseException | None = None) -> None:
-        self.error, self.is_done = error, True
-
-
-@dataclass(eq=False, slots=True)
-class Place:
-    """One environment."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: list[Change] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class State:
     """An environment at one moment."""
@@ -80,38 +54,18 @@ class State:
     names: Mapping[str, str]
 
 
-class StagedChanges:
-    """One per client: what is under way in each environment."""
+async def commit(
+    call: Call[RailwayClient], environment_id: str, what: str, decide: Callable[[], Awaitable[dict[str, Any]]]
+) -> None:
+    """Returns when the change is in effect, alone or with others of its wave. Raises what stood in its way."""
 
-    def __init__(self) -> None:
-        self._places: dict[str, Place] = {}
+    async def gathered() -> None:
+        await call.sleep(WAVE_S)
 
-    def _place(self, environment_id: str) -> Place:
-        return self._places.setdefault(environment_id, Place())
+    async def lead(group: Sequence[Change]) -> None:
+        await _lead(call, environment_id, group)
 
-    @contextlib.asynccontextmanager
-    async def alone(self, environment_id: str) -> AsyncIterator[None]:
-        """For changes that are not staged: nothing of ours is half way in the meantime."""
-        async with self._place(environment_id).lock:
-            yield
-
-    async def commit(
-        self, call: Call[RailwayClient], environment_id: str, what: str, decide: Callable[[], Awaitable[Data]]
-    ) -> None:
-        """Returns when the change is in effect, alone or with others of its wave. Raises what stood in its way."""
-        place, change = self._place(environment_id), Change(what, decide)
-        place.waiting.append(change)
-        try:
-            async with place.lock:
-                if not change.is_done:
-                    await call.sleep(WAVE_S)
-                    group, place.waiting = place.waiting, []
-                    await _lead(call, environment_id, group)
-        finally:
-            if change in place.waiting:
-                place.waiting.remove(change)
-        if change.error is not None:
-            raise change.error
+    await call.client.waves.join(environment_id, Change(what, decide), gathered, lead)
 
 
 async def _lead(call: Call[RailwayClient], environment_id: str, group: Sequence[Change]) -> None:
@@ -128,8 +82,6 @@ async def _lead(call: Call[RailwayClient], environment_id: str, group: Sequence[
                 await _lead(call, environment_id, [each])
     except ProviderError as error:
         _end(group, error)
-    finally:
-        _end(group, Stopped("cancelled before the change was committed"))
 
 
 def _end(group: Sequence[Change], error: BaseException | None = None) -> None:
@@ -164,7 +116,7 @@ async def _decided(group: Sequence[Change]) -> Units:
     async def decided(change: Change) -> Units:
         try:
             return units(await change.decide())
-        except ProviderError as error:
+        except Exception as error:  # noqa: BLE001  a mistake of ours, too, is told to whose it is, and to nobody else
             change.end(error)
             return {}
 
@@ -223,7 +175,7 @@ async def _stage(call: Call[RailwayClient], environment_id: str, ours: Units) ->
 
 async def _take_back(call: Call[RailwayClient], environment_id: str, ours: Units) -> None:
     """Leaves staged what was never ours. Best effort: what stays behind is found by the next run."""
-    with contextlib.suppress(RemoteError, Stopped):
+    with contextlib.suppress(ProviderError):
         now = await _state(call, environment_id)
         rest = foreign(now.staged, ours)
 
@@ -255,6 +207,3 @@ async def _apply(call: Call[RailwayClient], environment_id: str, staged_id: str,
     variables: dict[str, Any] = {"environmentId": environment_id, "commitMessage": message, "skipDeploys": True}
     await call.client.change(COMMIT, variables, accepted)
     await until(call, applied, deadline_s=APPLIED_DEADLINE_S, what=f"changes of environment {environment_id}")
-
-
-__all__ = ["Path", "StagedChanges"]

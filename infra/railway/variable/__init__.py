@@ -18,6 +18,7 @@ from infra.provider.errors import Conflict, InvalidInput, NotFound
 from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, has_unknown, plain
 from infra.provider.rules import Text, Truth
+from infra.railway import staging
 from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient, nodes
 from infra.railway.edits import check_unedited
@@ -113,7 +114,7 @@ class Variable(Addressed, Resource[RailwayClient, VariableInputs]):
                 check_unedited(what, self.fields, {"value": remembered.value}, there, wish, is_silent=True)
             return _patch(inputs)
 
-        await call.client.staged.commit(call, inputs.environment_id, what, decide)
+        await staging.commit(call, inputs.environment_id, what, decide)
         return Made(inputs.identity, {"digest": _digest(inputs.value)})
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[VariableInputs]) -> Found | None:

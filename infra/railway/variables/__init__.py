@@ -12,6 +12,7 @@ from infra.provider.errors import NotFound
 from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, Secret, has_unknown, plain
 from infra.provider.rules import MapOf, Text
+from infra.railway import staging
 from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient
 from infra.railway.edits import check_unedited
@@ -69,7 +70,7 @@ class Variables(Addressed, Resource[RailwayClient, VariablesInputs]):
             patch = variables_patch(found, inputs.variables)
             return {"services": {inputs.service_id: {"variables": patch}}} if patch else {}
 
-        await call.client.staged.commit(call, inputs.environment_id, what, decide)
+        await staging.commit(call, inputs.environment_id, what, decide)
         return Made(inputs.identity, {"digest": digest(inputs.variables)})
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[VariablesInputs]) -> Found | None:
