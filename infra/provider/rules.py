@@ -32,6 +32,11 @@ class Rule(Protocol):
     def schema(self) -> dict[str, Any]: ...
 
 
+def printable(text: str) -> str:
+    """Without what would break a line or steer a terminal: others' words turn up in messages, too."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
 def shown(value: Any) -> str:
     """How a value appears in a message: short, and never a secret."""
     match value:
@@ -40,7 +45,7 @@ def shown(value: Any) -> str:
         case None:
             return "nothing"
         case str():
-            return f'"{value}"' if len(value) <= 60 else f"{len(value)} characters"
+            return f'"{printable(value)}"' if len(value) <= 60 else f"{len(value)} characters"
         case bool():
             return "true" if value else "false"
         case int() | float():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.provider.definition import Call
 from infra.provider.properties import Secret
+from infra.railway import staging
+from infra.railway.client import RailwayClient
 from infra.railway.provider import RailwayProvider
 from infra.railway.staging.patches import built, changed, foreign, holds, told, units
 from tests.provider.driving import Driver, Kept, driven
@@ -206,8 +210,8 @@ async def test_changes_that_are_not_staged_wait_their_turn(patient: Driver, fake
         wave.create_task(variables(patient, at, A="1"))
         wave.create_task(patient.create("ServiceDomain", "d", **at, targetPort=80))
     calls = fake.calls[start:]
-    staging, committed = calls.index("environmentStageChanges"), calls.index("environmentPatchCommitStaged")
-    assert not staging < calls.index("serviceDomainCreate") < committed
+    staged, committed = calls.index("environmentStageChanges"), calls.index("environmentPatchCommitStaged")
+    assert not staged < calls.index("serviceDomainCreate") < committed
 
 
 @pytest.mark.parametrize(
@@ -221,6 +225,44 @@ async def test_changes_that_are_not_staged_wait_their_turn(patient: Driver, fake
 )
 def test_a_sealed_value_need_not_be_shown(found: dict[str, Any], expected: bool) -> None:
     assert holds(found, {"isSealed": True, "value": "x"}) is expected
+
+
+@pytest.mark.parametrize("theirs", [{"services": {"s": None}}, {"services": None}, {"sharedVariables": None}])
+def test_a_removal_of_a_whole_branch_is_somebodys_change(theirs: dict[str, Any]) -> None:
+    """Unseen, it would be committed along with ours."""
+    ours = units({"services": {"s": {"variables": {"A": {"value": "1"}}}}})
+    assert built(foreign(units(theirs), ours)) == theirs
+
+
+def test_a_difference_stays_on_one_line_and_short() -> None:
+    staged = units({"services": {"s": {"deploy": {f"setting{number}": "a\n\x1b[2Jb" for number in range(500)}}}})
+    line = told(staged, {}, {})
+    assert line.isprintable()
+    assert line.endswith("and 480 more")
+    assert len(line) < 2000
+
+
+@pytest.mark.anyio
+async def test_a_mistake_of_ours_in_one_change_fails_that_one_alone(patient: Driver, fake: FakeRailway) -> None:
+    ground = await grounded(patient)
+    _, at = await ground.service("one")
+    _, other = await ground.service("two")
+    client = patient.servicer._client
+    sleep = patient.servicer.stopper.sleep
+
+    async def quiet(text: str) -> None:
+        return None
+
+    async def mistaken() -> dict[str, Any]:
+        raise KeyError("ours")
+
+    call: Call[RailwayClient] = Call(client, sleep, quiet, quiet, time.monotonic)
+    wrong = asyncio.create_task(staging.commit(call, at["environmentId"], "wrong", mistaken))
+    good = asyncio.create_task(variables(patient, other, A="1"))
+    with pytest.raises(KeyError):
+        await wrong
+    assert (await good).identity
+    assert fake.variables[other["serviceId"], other["environmentId"]] == {"A": "1"}
 
 
 NAMES = st.sampled_from(["a", "b", "c"])

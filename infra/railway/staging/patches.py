@@ -8,13 +8,15 @@ is a value.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from infra.provider.rules import shown
+from infra.provider.rules import printable, shown
 
 Path = tuple[str, ...]
 Units = dict[Path, Any]
 
+TOLD_MAX = 20
 VARIABLES = ("variables", "sharedVariables")
 _MISSING = object()
 
@@ -26,10 +28,12 @@ def units(config: Any) -> Units:
 
 def _units(config: Any) -> Iterator[tuple[Path, Any]]:
     for top, content in _entries(config):
-        if top != "services":
+        if top != "services" or not isinstance(content, dict):
             yield from _leaves((top,), content)
             continue
-        for service_id, service in _entries(content):
+        for service_id, service in content.items():
+            if not isinstance(service, dict):
+                yield (top, service_id), service  # null: somebody wants the whole service gone
             for section, settings in _entries(service):
                 yield from _leaves((top, service_id, section), settings)
 
@@ -88,11 +92,13 @@ def section(path: Path) -> Path:
 
 def told(parts: Mapping[Path, Any], before: Mapping[Path, Any], names: Mapping[str, str]) -> str:
     """Changes as a line for the user: services by name, settings with their values, variables by name alone."""
-    return ", ".join(_told(path, value, before.get(path, _MISSING), names) for path, value in parts.items())
+    lines = [_told(path, value, before.get(path, _MISSING), names) for path, value in islice(parts.items(), TOLD_MAX)]
+    return ", ".join([*lines, *([f"and {len(parts) - TOLD_MAX} more"] if len(parts) > TOLD_MAX else [])])
 
 
 def _told(path: Path, value: Any, before: Any, names: Mapping[str, str]) -> str:
-    place = ".".join(names.get(part, part) if index == 1 and path[0] == "services" else part for index, part in enumerate(path))
+    parts = (names.get(part, part) if index == 1 and path[0] == "services" else part for index, part in enumerate(path))
+    place = printable(".".join(parts))
     if any(part in VARIABLES for part in path):
         return f"{place} {'removed' if value is None else 'set' if before is _MISSING else 'changed'}"
     return f"{place} = {shown(value)}" if before is _MISSING else f"{place}: {shown(before)} -> {shown(value)}"
