@@ -152,7 +152,7 @@ class Authenticator:
         name = self._name(token)
         resolved = await self._flights.run(name, lambda: self._resolve(token, name))
         self._counters.l2_hits += resolved[1] == "l2"  # by caller, as L1's are: several may share a flight
-        self._check_still_good(resolved[0])
+        self.check_still_good(resolved[0])
         return resolved
 
     def remember(self, token: bytes, identity: Identity, user: IssuerUser, confirmed_at: float) -> Entry:
@@ -183,6 +183,17 @@ class Authenticator:
         """The laws hold for `entry` at this moment, wherever it is kept."""
         is_vouched_for = self._jwks.vouches_for(entry.identity.key_thumbprint)
         return self._wall() < entry.good_until and is_vouched_for and self._may_serve(entry)
+
+    def check_still_good(self, entry: Entry) -> None:
+        """The laws hold now or not at all, however long the answer took and its caller was held up after it (a stopped process).
+        TokenRejected, Unavailable."""
+        if self._wall() >= entry.identity.expires_at:
+            raise TokenRejected("bad_jwt", "token is expired")
+        standing = self._standing(entry.identity, entry.confirmed_at)
+        if standing is Standing.REVOKED:
+            raise _revoked()
+        if standing is Standing.DOUBTFUL or not self._is_fresh(entry):
+            raise Unavailable("revocation", "whether the session lives cannot be told at the moment")
 
     def is_revoked(self, identity: Identity) -> bool:
         """The revocation set refuses it, whatever the issuer says."""
@@ -237,16 +248,6 @@ class Authenticator:
     def _is_fresh(self, entry: Entry) -> bool:
         oldest = self._monotonic() - self._staleness_max_s
         return self._feed.heard_at >= oldest or (not self._must_hear and entry.confirmed_at >= oldest)
-
-    def _check_still_good(self, entry: Entry) -> None:
-        """A flight may take long, and its callers be held up after it (a stopped process): the laws hold now or not at all."""
-        if self._wall() >= entry.identity.expires_at:
-            raise TokenRejected("bad_jwt", "token is expired")
-        standing = self._standing(entry.identity, entry.confirmed_at)
-        if standing is Standing.REVOKED:
-            raise _revoked()
-        if standing is Standing.DOUBTFUL or not self._is_fresh(entry):
-            raise Unavailable("revocation", "whether the session lives cannot be told at the moment")
 
     def _refresh_at(self, identity: Identity, until: float) -> float:
         return refresh_time(identity, until, self._limits.ttl_s, self._limits.early_share)

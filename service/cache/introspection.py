@@ -11,6 +11,7 @@ is remembered (RFC 7662 section 4 warns of caches that outlive a token; here the
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable
 
@@ -75,6 +76,7 @@ class Verifier:
     async def _confirmed(self, token: bytes) -> Entry:
         identity = await self._authenticator.identify(token)
         self._refuse_revoked(identity)
+        asked_at = self._clock.monotonic()
         try:
             user = await self._ask(token)
         except TokenRejected:
@@ -82,12 +84,10 @@ class Verifier:
             raise
         if user.user_id != identity.user_id:
             raise Unavailable("upstream", "the issuer answered for another user")
-        self._refuse_revoked(identity)
-        if self._clock.wall() >= identity.expires_at:
-            raise TokenRejected("bad_jwt", "token is expired")
-        return self._entry(identity, user)
+        return self._entry(identity, user, asked_at)
 
     async def _introspected(self, token: bytes, ask: Ask) -> Entry:
+        asked_at = self._clock.monotonic()
         user = await ask(token)
         try:
             claimed = msgspec.json.decode(user.json, type=_User)
@@ -95,18 +95,19 @@ class Verifier:
             raise Unavailable("upstream", "the issuer's answer is not a user") from exc
         if _UUID.fullmatch(claimed.id) is None:
             raise Unavailable("upstream", "the issuer's answer is not a user")
-        now = self._clock.wall()
-        identity = Identity(claimed.id, "", claimed.role or "", claimed.email or "", now, now, "")
-        self._refuse_revoked(identity)
-        return self._entry(identity, user)
+        identity = Identity(claimed.id, "", claimed.role or "", claimed.email or "", self._clock.wall(), math.inf, "")
+        return self._entry(identity, user, asked_at)
 
     def _refuse_revoked(self, identity: Identity) -> None:
         if self._authenticator.is_revoked(identity):
             raise TokenRejected("session_revoked", "the session was ended")
 
-    def _entry(self, identity: Identity, user: IssuerUser) -> Entry:
-        """Good for this answer and no other."""
-        return Entry(identity, user.json, self._clock.wall(), self._clock.monotonic(), self._lines_for(identity))
+    def _entry(self, identity: Identity, user: IssuerUser, asked_at: float) -> Entry:
+        """Good for this answer and no other, and only where the laws hold: a revocation may have overtaken the issuer's word, and
+        where REVOCATION_WHEN_SILENT is `refuse` that word alone is not enough. TokenRejected, Unavailable."""
+        entry = Entry(identity, user.json, self._clock.wall(), asked_at, self._lines_for(identity))
+        self._authenticator.check_still_good(entry)
+        return entry
 
 
 def is_opaque(token: bytes) -> bool:

@@ -165,6 +165,33 @@ async def test_strict_holds_all_other_laws():
     assert parts.issuer.asked == 3, "neither a revoked session nor a forged token is worth a question"
 
 
+async def test_strict_is_no_way_past_a_revocation_that_overtook_the_answer():
+    """A token as young as the revocation: the issuer may have said yes before the session ended."""
+    parts, young = Parts(), issuing.token(iat=NOW)
+    parts.issuer.during = parts.revoke_user
+    assert await outcome_of(verifier(parts).authenticate(young, is_strict=True)) is Unavailable
+    parts.issuer.during = None
+    parts.hands.forward(1.0)
+    assert (await verifier(parts).authenticate(young, is_strict=True))[1] == "miss", "confirmed after it"
+
+
+async def test_neither_strict_nor_opaque_is_a_way_round_refuse(monkeypatch: pytest.MonkeyPatch):
+    """The issuer knows nothing of a key's or everyone's revocation; without the feed its word is not enough."""
+    parts = Parts(when_silent="refuse")
+
+    async def ask(_token: bytes) -> IssuerUser:
+        return IssuerUser(issuing.USER, b'{"id":"%s"}' % issuing.USER.encode())
+
+    monkeypatch.setattr(parts.issuer, "user", ask)
+    checks = verifier(parts, opaque=True)
+    for token, is_strict in ((issuing.token(), True), (OPAQUE, False)):
+        parts.feed.is_alive = True
+        assert (await checks.authenticate(token, is_strict=is_strict))[1] == "miss"
+        parts.feed.is_alive = False
+        parts.hands.forward(2.5)
+        assert await outcome_of(checks.authenticate(token, is_strict=is_strict)) is Unavailable
+
+
 @pytest.mark.parametrize(
     ("token", "is_so"),
     [
