@@ -13,11 +13,13 @@ from pathlib import Path
 
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.conducting.keeper import Keeper
+from infra.localcloud.conducting.store import StoreError
 from infra.localcloud.world.errors import WorldError
 from infra.localcloud.world.model import Workflow
 from infra.localcloud.world.volume_backups import EndWorkflow, directory_of, due
 
 LOOK_S = 30.0
+ERROR_CHARACTERS_MAX = 300
 _logger = logging.getLogger("localcloud")
 
 
@@ -34,13 +36,18 @@ class Volumes:
         try:
             await asyncio.to_thread(self._carry_out, workflow)
         except OSError as exc:
-            error = f"{workflow.kind} failed: {exc.strerror or exc}"
+            # A copy that fails at many files names them all.
+            error = f"{workflow.kind} failed: {exc.strerror or exc}"[:ERROR_CHARACTERS_MAX]
         await self._keeper.apply(EndWorkflow(new_stamp(), workflow_id, error))
 
     async def end_interrupted(self) -> None:
         """What the daemon before this one was at: nobody knows how far it came."""
         for found in list(self._keeper.world.workflows.values()):
             if found.status == "Running":
+                try:
+                    await asyncio.to_thread(put_back, self._directory(found.volume_id))
+                except OSError as exc:
+                    _logger.warning("volume %s: %s", found.volume_id, exc)
                 await self._keeper.apply(EndWorkflow(new_stamp(), found.id, "the local cloud was restarted"))
 
     async def follow(self) -> None:
@@ -50,27 +57,46 @@ class Volumes:
             for command in due(self._keeper.world, now):
                 try:
                     await self._keeper.apply(command(new_stamp()))
-                except WorldError as exc:
+                except (WorldError, StoreError) as exc:  # a full disk does not end the schedule
                     _logger.info("scheduled backup: %s", exc)
             await asyncio.sleep(LOOK_S)
 
+    def _directory(self, volume_id: str) -> Path:
+        return self._cloud / "volumes" / volume_id
+
     def _carry_out(self, workflow: Workflow) -> None:
-        volume = self._cloud / "volumes" / workflow.volume_id
+        volume = self._directory(workflow.volume_id)
         backup = self._cloud / directory_of(workflow.volume_id) / workflow.backup_id
         if workflow.kind == "backup":
             volume.mkdir(parents=True, exist_ok=True, mode=0o700)  # one that no replica has started on yet is empty
             _copied(volume, backup)
         elif workflow.kind == "restore":
-            old = volume.with_name(f"{volume.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
+            put_back(volume)
             fresh = volume.with_name(f"{volume.name}.fresh")
             _copied(backup, fresh)
             if volume.exists():
-                volume.rename(old)
-            fresh.rename(volume)
-            shutil.rmtree(old, ignore_errors=True)
+                volume.rename(_old(volume))
+            try:
+                fresh.rename(volume)
+            finally:
+                put_back(volume)
         elif backup.exists():
-            shutil.rmtree(backup)
+            gone = backup.with_name(f"{backup.name}.gone")  # so that a deletion cut short leaves no half of a backup
+            shutil.rmtree(gone, ignore_errors=True)
+            backup.rename(gone)
+            shutil.rmtree(gone)
+
+
+def _old(volume: Path) -> Path:
+    return volume.with_name(f"{volume.name}.old")
+
+
+def put_back(volume: Path) -> None:
+    """What a restore has put aside: the volume again where nothing came in its place, else no more needed."""
+    if volume.exists():
+        shutil.rmtree(_old(volume), ignore_errors=True)
+    elif _old(volume).exists():
+        _old(volume).rename(volume)
 
 
 def _copied(source: Path, target: Path) -> None:

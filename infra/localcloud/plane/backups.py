@@ -20,7 +20,17 @@ from pathlib import Path
 import asyncpg  # type: ignore[import-untyped]
 import msgspec
 
-from infra.localcloud.plane.databases import PORT, QUERY_TIMEOUT_S, REPLICATOR, Databases, slot_of
+from infra.localcloud.plane.cluster_files import (
+    archive_command,
+    begin_restore,
+    end_restore,
+    own_settings,
+    restore_command,
+    setting_line,
+    slot_of,
+    undo_restore,
+)
+from infra.localcloud.plane.databases import PORT, QUERY_TIMEOUT_S, REPLICATOR, Databases
 from infra.localcloud.plane.documents import read_document, write_document
 from infra.localcloud.plane.interface import Backup, PlaneError, StartFailed
 
@@ -92,18 +102,14 @@ class Backups:
         await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
         await databases.run_tool(f"{key}.copy", ("/bin/cp", "-a", str(self._directory(key) / chosen.id), str(partial)), ())
         self._write_recovery(key, partial, at_s)
-        before = data.with_name(f"{data.name}.before")
-        await asyncio.to_thread(shutil.rmtree, before, ignore_errors=True)
-        data.rename(before)
-        partial.rename(data)
+        begin_restore(data, partial)
         try:
             await self._recover(key)
+            await asyncio.to_thread(end_restore, data)
         except BaseException:
             await databases.stop(key)
-            await asyncio.to_thread(shutil.rmtree, data, ignore_errors=True)
-            before.rename(data)  # nothing is lost by a restore that failed
+            await asyncio.to_thread(undo_restore, data)  # nothing is lost by a restore that failed
             raise
-        await asyncio.to_thread(shutil.rmtree, before, ignore_errors=True)
 
     async def hand_over(self, primary_key: str, standby_key: str) -> None:
         """Before a promotion, so that the archive goes on without a gap: the standby's settings are those of the time when it was
@@ -154,21 +160,21 @@ class Backups:
             raise PlaneError(f"{key}: could not be restored ({reason}); its data are as they were") from exc
 
     def _write_recovery(self, key: str, data: Path, at_s: float | None) -> None:
-        settings = [f'restore_command = \'cp "{self._archive_directory(key)}/%f" "%p"\'']
+        settings = {"restore_command": restore_command(self._archive_directory(key))}
         if at_s is not None:
-            settings.append(f"recovery_target_time = '{datetime.fromtimestamp(at_s, UTC).isoformat()}'")
-            settings.append("recovery_target_action = 'promote'")
-        with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
-            file.write("\n".join(settings) + "\n")
+            settings["recovery_target_time"] = datetime.fromtimestamp(at_s, UTC).isoformat()
+            settings["recovery_target_action"] = "promote"
+        with own_settings(data).open("a", encoding="utf-8") as file:
+            file.writelines(setting_line(name, value) for name, value in settings.items())
         self._databases.write_private(data / "recovery.signal", "")
 
     async def _archive(self, key: str, connection: asyncpg.Connection) -> None:
         archive = self._archive_directory(key)
         await self._make_directory(archive)
-        # To another name first: a copy cut short by a crash must not look like a whole segment.
-        command = f'test ! -f "{archive}/%f" && cp "%p" "{archive}/%f.part" && mv "{archive}/%f.part" "{archive}/%f"'
         await connection.execute(
-            await connection.fetchval("SELECT format('ALTER SYSTEM SET archive_command = %L', $1::text)", command)
+            await connection.fetchval(
+                "SELECT format('ALTER SYSTEM SET archive_command = %L', $1::text)", archive_command(archive)
+            )
         )
         await connection.execute("SELECT pg_reload_conf()")
 

@@ -9,9 +9,7 @@ Passwords never appear on a command line or in the server's log.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -24,6 +22,7 @@ import asyncpg  # type: ignore[import-untyped]
 import msgspec
 
 from infra.localcloud.plane.claim import require_free
+from infra.localcloud.plane.cluster_files import HBA, before_of, decide_archiving, slot_of, undo_restore
 from infra.localcloud.plane.documents import flush_filesystem, read_document, write_document
 from infra.localcloud.plane.health import until_ready
 from infra.localcloud.plane.interface import DatabaseSpec, PlaneError
@@ -63,11 +62,6 @@ SETTINGS = {
     "wal_keep_size": "128MB",  # so that a standby can follow whoever was promoted in the primary's place
     "archive_mode": "on",  # what is done with the log is decided by archive_command, which can change while it runs
 }
-
-# Until the first backup nobody needs the log; without any command it would pile up.
-NO_ARCHIVE = "/bin/true"
-
-HBA = "host all all 127.0.0.0/8 scram-sha-256\nhost replication all 127.0.0.0/8 scram-sha-256\n"
 
 OWNER_STATEMENTS = (
     "CREATE ROLE postgres LOGIN CREATEROLE CREATEDB REPLICATION BYPASSRLS",
@@ -150,6 +144,7 @@ class Databases:
             self.remember(self.book.databases | {spec.key: wanted})
             if self.supervisor.find(spec.key) is None:
                 require_free(spec.address, PORT)
+                await asyncio.to_thread(undo_restore, self.data_of(spec.key))  # a daemon that was killed may have been at one
                 if spec.primary_key is not None and not await self._can_follow(spec.primary_key, spec.key):
                     await asyncio.to_thread(shutil.rmtree, self.data_of(spec.key), ignore_errors=True)
                 is_new = not (self.data_of(spec.key) / "PG_VERSION").exists()
@@ -167,7 +162,7 @@ class Databases:
             await self.locate()
             known = self.book.databases.get(key)
             await self.supervisor.stop(key, STOP_S)
-            for directory in (self.data_of(key), self.former_of(key)):
+            for directory in (self.data_of(key), self.former_of(key), before_of(self.data_of(key))):
                 await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
             if known is not None and known.primary_key is not None:
                 await self._drop_slot(known.primary_key, key)
@@ -395,17 +390,3 @@ class Databases:
         if book != self.book or not self._path.exists():
             self.book = book
             write_document(self._path, book)
-
-
-def decide_archiving(data: Path) -> None:
-    """On the command line the setting could not be changed while the server runs, so it goes to the server's own file."""
-    own = data / "postgresql.auto.conf"
-    if not re.search(r"^archive_command\s*=", own.read_text(encoding="utf-8"), re.MULTILINE):
-        with own.open("a", encoding="utf-8") as file:
-            file.write(f"archive_command = '{NO_ARCHIVE}'\n")
-
-
-def slot_of(key: str) -> str:
-    """A key as a directory and replication slot name: lower case letters, digits, underscores; told apart by a digest."""
-    plain = "".join(character if character.isascii() and character.isalnum() else "_" for character in key.lower())[:40]
-    return f"{plain}_{hashlib.sha256(key.encode()).hexdigest()[:10]}"

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
 
-from infra.localcloud.plane.databases import ADMIN, PORT, QUERY_TIMEOUT_S, REPLICATOR, Databases, slot_of
+from infra.localcloud.plane.cluster_files import slot_of
+from infra.localcloud.plane.databases import ADMIN, PORT, QUERY_TIMEOUT_S, REPLICATOR, Databases
 from infra.localcloud.plane.interface import DatabaseSpec, PlaneError, StartFailed
 
 PROMOTION_TIMEOUT_S = 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -113,3 +114,28 @@ async def test_workflow_that_a_killed_daemon_left_is_an_error_and_no_backup(tmp_
         await cloud.until(lambda: cloud.world.workflows[begun].status == "Error")
         assert (await cloud.gql(LIST, i=instance_id))["volumeInstanceBackupList"] == []
         assert (await done(cloud, await cloud.gql(CREATE, i=instance_id)))["status"] == "Complete"
+
+
+async def test_volume_that_a_killed_daemon_had_put_aside_comes_back(tmp_path: Path) -> None:
+    """Killed between its two renames, a restore has the volume under another name; a replica would begin on an empty one."""
+    async with running(tmp_path) as cloud:
+        instance_id, directory, _ = await volume(cloud)
+        (directory / "file").write_text("mine")
+        await done(cloud, await cloud.gql(CREATE, i=instance_id))
+        ((found),) = (await cloud.gql(LIST, i=instance_id))["volumeInstanceBackupList"]
+        cloud.keeper.on_effects = lambda effects: None
+        begun = (await cloud.gql(on_backup("volumeInstanceBackupRestore"), i=instance_id, b=found["id"])).popitem()[1]
+        directory.rename(directory.with_name(f"{directory.name}.old"))
+    async with running(tmp_path) as cloud:
+        await cloud.until(lambda: cloud.world.workflows[begun["workflowId"]].status == "Error")
+        assert (directory / "file").read_text() == "mine"
+        assert not directory.with_name(f"{directory.name}.old").exists()
+
+
+async def test_a_copy_that_fails_says_so_in_few_words(cloud: Harness) -> None:
+    instance_id, directory, _ = await volume(cloud)
+    for number in range(50):
+        os.mkfifo(directory / f"pipe-{number}")
+    result = await done(cloud, await cloud.gql(CREATE, i=instance_id))
+    assert result["status"] == "Error"
+    assert len(result["error"]) <= 300

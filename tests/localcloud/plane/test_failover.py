@@ -12,6 +12,7 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from infra.localcloud.plane.backups import StoredBackup, first_segment, newest_before
+from infra.localcloud.plane.cluster_files import begin_restore
 from infra.localcloud.plane.databases import Databases
 from infra.localcloud.plane.interface import DatabaseSpec, PlaneError
 from infra.localcloud.plane.local import LocalPlane
@@ -125,6 +126,13 @@ async def test_data_return_to_the_moment_before_a_mistake(plane: LocalPlane) -> 
     await replayed(standby.address, 2)
     await written(primary.address, 4)
     await replayed(standby.address, 3)
+    # The daemon is killed in a restore: what it had put in the place of the data is no cluster yet.
+    await plane.stop("primary")
+    data = plane._databases.data_of("primary")
+    (half := data.with_name("half")).mkdir()
+    begin_restore(data, half)
+    await plane.ensure_database(primary)
+    assert await read(primary.address) == [1, 2, 4]
 
 
 @pytest.mark.story
