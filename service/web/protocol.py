@@ -1,5 +1,5 @@
-"""uvicorn's HTTP/1.1 protocol with four things of our own: bounded headers, a deadline for a request's head, an orderly end of
-kept connections, and a shortcut for the requests that are hot.
+"""uvicorn's HTTP/1.1 protocol with five things of our own: bounded headers, deadlines for a request's head and for reading the
+answer, a bounded queue of pipelined requests, an orderly end of kept connections, and a shortcut for the requests that are hot.
 
 The shortcut: a plain hot request that arrives whole, in one chunk (web/plain_head.py), and whose answer is in memory is answered
 at once, without a task, a scope, an event or a timer. It is taken only where nothing else can be going on: the connection is
@@ -24,7 +24,7 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.web.front import Front
 
@@ -32,6 +32,8 @@ HEADER_BYTES_MAX = 32_768
 HEADERS_MAX = 100
 TARGET_BYTES_MAX = 8_192
 HEAD_TIMEOUT_S = 15.0
+STALL_TIMEOUT_S = 30.0
+PIPELINE_MAX = 64
 SWEEP_S = 1.0
 LINGER_S = 0.25
 CONNECTIONS_MAX = 10_000
@@ -41,6 +43,10 @@ _FULL = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 
 
 class HeadersTooLarge(Exception):
     """The caller's mistake, found while parsing; uvicorn answers 400."""
+
+
+class PipelineTooLong(Exception):
+    """The caller's mistake likewise."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -55,6 +61,9 @@ class Protocol(HttpToolsProtocol):
     _heads_swept = -1
     _heads_timed = 0
     _waiting_since = 0.0
+    _running: RequestResponseCycle | None = None
+    _unsent_swept = 0
+    _stalled_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -65,6 +74,13 @@ class Protocol(HttpToolsProtocol):
         front = self.app
         # Anything else behind us (a middleware, a test's application) has no answers ready.
         self._at_once = front.at_once if isinstance(front, Front) else _never
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.pipeline.clear()
+        if self._running is not None:  # uvicorn tells the last request that came, which may be another
+            self._running.disconnected = not self._running.response_complete
+            self._running.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         cycle = self.cycle
@@ -81,6 +97,8 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINE_MAX:
+            raise PipelineTooLong
         self._is_between = False
         self._heads_begun += 1
         self._header_bytes = 0
@@ -108,6 +126,15 @@ class Protocol(HttpToolsProtocol):
         self._is_between = True
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline and not self.transport.is_closing():
+            self.flow.pause_reading()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def timeout_keep_alive_handler(self) -> None:
         if self._heads == self._heads_timed:
             super().timeout_keep_alive_handler()
@@ -133,6 +160,14 @@ class Protocol(HttpToolsProtocol):
         elif now - self._waiting_since >= timeout_s:
             self.transport.abort()  # close() would first wait for a reader who may never read
 
+    def close_if_stalled(self, now: float, timeout_s: float) -> None:
+        """Ends the connection where something waits to be read and nothing of it was, for `timeout_s`. Call again and again."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent == 0 or unsent != self._unsent_swept:
+            self._unsent_swept, self._stalled_since = unsent, now
+        elif now - self._stalled_since >= timeout_s:
+            self.transport.abort()
+
     def _close_if_idle(self) -> None:
         is_under_way = self.cycle is not None and not self.cycle.response_complete
         if self._heads_begun == self._heads and not is_under_way:
@@ -147,11 +182,18 @@ def _never(_data: bytes, _server_headers: object) -> bytes | None:
     return None
 
 
-async def sweep(connections: Collection[Any], timeout_s: float = HEAD_TIMEOUT_S, every_s: float = SWEEP_S) -> None:
-    """Closes connections whose next head takes longer than `timeout_s`; until cancelled. `connections`: uvicorn's own, live."""
+async def sweep(
+    connections: Collection[Any],
+    timeout_s: float = HEAD_TIMEOUT_S,
+    every_s: float = SWEEP_S,
+    stall_timeout_s: float = STALL_TIMEOUT_S,
+) -> None:
+    """Closes connections whose next head takes longer than `timeout_s`, or whose caller reads nothing for `stall_timeout_s`;
+    until cancelled. `connections`: uvicorn's own, live."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(every_s)
         now = loop.time()
         for connection in list(connections):
             connection.close_if_slow(now, timeout_s)
+            connection.close_if_stalled(now, stall_timeout_s)
