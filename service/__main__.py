@@ -85,6 +85,7 @@ def _dead_letters(settings: Settings, arguments: list[str]) -> int:
 
 def _serve(settings: Settings) -> int:
     gc.disable()  # until `lean.settle`: a start makes much and drops little
+    lean.put_off_the_document()
     from service.logs import configure_logs
     from service.server import serve
 

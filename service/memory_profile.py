@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from service.lean import put_off_the_document
 from service.settings import Settings
 
 TOP_FILES = 20
@@ -47,6 +48,7 @@ def table(steps: list[Step]) -> str:
 
 
 async def _steps(settings: Settings) -> list[Step]:
+    put_off_the_document()
     from service.replica import running
 
     found = [Step("libraries", _resident())]

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
-import uvicorn
+from uvicorn.config import Config
+from uvicorn.server import Server
 
 from service.lean import settle
 from service.replica import running
@@ -27,7 +28,7 @@ KEEP_ALIVE_S = 75
 log = structlog.get_logger("service.server")
 
 
-class DrainingServer(uvicorn.Server):
+class DrainingServer(Server):
     """uvicorn would raise the signal again after serving, which ends the process before our own parts are closed."""
 
     @contextmanager
@@ -44,7 +45,7 @@ async def serve(settings: Settings) -> None:
     server: DrainingServer | None = None
     async with running(settings, lambda: server is not None and server.should_exit) as application:
         server = DrainingServer(
-            uvicorn.Config(
+            Config(
                 application,
                 host=settings.host,
                 port=settings.port,
