@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pulumi
 
+from infra.desired_state.rendering import RenderingError
 from infra.release import ReleaseError
-from infra.rendering import RenderingError
 from infra.settings import NAMESPACE, SettingsError, read_settings
 from infra.stack import declare
 

@@ -21,10 +21,10 @@ from infra.components.cell import PORT, Cell, CellArguments, Serving, desired_st
 from infra.components.database import Database, DatabaseArguments
 from infra.components.image import ReleaseImage, tagged
 from infra.components.place import Place
-from infra.railway_iac import railway_ts
-from infra.railwaytoml import RailwayFile, RestartPolicyType
+from infra.desired_state.railway_iac import railway_ts
+from infra.desired_state.railwaytoml import RailwayFile, RestartPolicyType
+from infra.desired_state.rendering import render_railway_toml
 from infra.release import Release, build_release, find_release
-from infra.rendering import render_railway_toml
 from infra.settings import SOURCE, Region, Settings
 
 LOCAL_ORGANIZATION = "local"

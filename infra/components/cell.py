@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pulumi
 
-from infra import railwaytoml
 from infra.components.place import Place
+from infra.desired_state import railwaytoml
+from infra.desired_state.rendering import render_railway_toml
 from infra.railway import resources as railway
-from infra.rendering import render_railway_toml
 
 PORT = 8080
 START = "python -m service"

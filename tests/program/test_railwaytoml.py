@@ -11,11 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.places import REGIONS
-from infra.railway.service.instance import ServiceInputs
-from infra.railway_iac import file_of as file_of_options
-from infra.railway_iac import railway_ts, service_options
-from infra.railwaytoml import (
+from infra.desired_state.railway_iac import file_of as file_of_options
+from infra.desired_state.railway_iac import railway_ts, service_options
+from infra.desired_state.railwaytoml import (
     Applied,
     Build,
     Deploy,
@@ -30,8 +28,10 @@ from infra.railwaytoml import (
     parse,
     redeploy_fingerprint,
 )
-from infra.railwaytoml_schema import BUILD, DEPLOY, PLACEMENT
-from infra.rendering import render_railway_toml
+from infra.desired_state.railwaytoml_schema import BUILD, DEPLOY, PLACEMENT
+from infra.desired_state.rendering import render_railway_toml
+from infra.places import REGIONS
+from infra.railway.service.instance import ServiceInputs
 
 # Any text that UTF-8 can hold; TOML holds no lone surrogates.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

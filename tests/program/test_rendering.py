@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.rendering import CHECKS, TEMPLATES, RenderingError, render, toml_key, toml_value
+from infra.desired_state.rendering import CHECKS, TEMPLATES, RenderingError, render, toml_key, toml_value
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE_IMAGE = {"python": "3.11", "command": ["python", "-m", "service"]}

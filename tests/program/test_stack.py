@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra import railwaytoml
+from infra.desired_state import railwaytoml
 from infra.release import ReleaseMissing, build_release
 from infra.service_settings import PASSED_ON, SECRETS_PASSED_ON
 from infra.settings import Settings, parse_settings

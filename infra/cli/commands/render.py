@@ -44,7 +44,7 @@ def command(stack: str, wanted: str, form: str, is_json: bool) -> int:
 
 def rendered(file: StackFile, wanted: str) -> dict[str, str]:
     """Name -> text. UsageError with every problem of the stack's configuration."""
-    from infra.rendering import RenderingError, render_dockerfile
+    from infra.desired_state.rendering import RenderingError, render_dockerfile
     from infra.stack import railway_files, railway_iac
 
     try:

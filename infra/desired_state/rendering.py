@@ -17,9 +17,9 @@ from pathlib import Path
 
 import jinja2
 
-from infra import railwaytoml
+from infra.desired_state import railwaytoml
 
-TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 
 
 class RenderingError(Exception):

@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from infra.railwaytoml import RailwayFile, document, merged
-from infra.railwaytoml_schema import PLACEMENT
+from infra.desired_state.railwaytoml import RailwayFile, document, merged
+from infra.desired_state.railwaytoml_schema import PLACEMENT
 
 Options = dict[str, Any]
 

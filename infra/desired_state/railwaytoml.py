@@ -5,7 +5,7 @@ through the API. A key that no argument of the provider's Service stands for is 
 that drop fields are what users of Railway complain about most.
 
     text -> parse -> RailwayFile -> applied -> Service(...) and its variables
-    RailwayFile -> infra.rendering -> text;  RailwayFile -> infra.railway_iac -> .railway/railway.ts
+    RailwayFile -> infra.desired_state.rendering -> text;  RailwayFile -> infra.desired_state.railway_iac -> .railway/railway.ts
     Applied -> file_of -> RailwayFile: nothing is lost on the way, in either direction
 
     RailwayFileError     not TOML, an unknown key, a wrong type or value; the message starts with the key's path
@@ -20,8 +20,8 @@ from typing import Annotated, Literal, TypedDict
 
 import msgspec
 
+from infra.desired_state.railwaytoml_schema import PLACEMENT, problems
 from infra.places import REPLICAS_MAX
-from infra.railwaytoml_schema import PLACEMENT, problems
 
 Builder = Literal["RAILPACK", "DOCKERFILE", "NIXPACKS"]
 RestartPolicyType = Literal["ON_FAILURE", "ALWAYS", "NEVER"]
