@@ -102,7 +102,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
         is_strict = settings.verify_policy == "strict"
         verifier = Verifier(
             authenticator,
-            auth_api.user,
+            auth_api.user if is_strict else auth_api.strict_user,
             auth_api.opaque_user if settings.opaque_tokens == "introspect" else None,
             verify_lines,
             clock,

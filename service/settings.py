@@ -36,6 +36,11 @@ LOOPBACK_PREFIX = "127."
 # Ended sessions stay in the revocation log for as long as any replica may be set to believe a confirmation.
 CACHE_TTL_S_MAX = 3600
 JWT_SECRET_BYTES_MIN = 32
+# The end of what Supabase's CLI and its Docker set-up (with `your-` before it) begin with: everybody can sign with it.
+KNOWN_JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long"  # noqa: S105 - no secret at all
+JWT_SECRET_CHARACTERS_MIN = 8  # different ones; 32 bytes by chance have fewer once in a very long time
+# An anon or service_role key is a JWT, whose header begins with eyJ.
+API_KEY_PREFIXES = ("eyJ", "sb_publishable_", "sb_secret_")
 
 
 class SettingsInvalid(Exception):
@@ -187,6 +192,10 @@ class Settings(BaseModel):
         # A public key used as a secret is one that everybody knows: the root of all algorithm confusion (GHSA-xgmm-8j9v-c9wx).
         if "-----BEGIN" in text or text.startswith("ssh-") or ("{" in text and '"kty"' in text):
             raise ValueError("expected the project's legacy JWT secret, not a key document or a PEM file")
+        if text.startswith(API_KEY_PREFIXES):
+            raise ValueError("expected the project's legacy JWT secret, not an API key: those are given to browsers")
+        if len(set(text)) < JWT_SECRET_CHARACTERS_MIN:
+            raise ValueError("expected a secret that nobody can guess")
         return value
 
     @field_validator("cache_key")
@@ -207,6 +216,9 @@ class Settings(BaseModel):
             raise ValueError("POOL_SIZE_MIN: expected at most POOL_SIZE_MAX")
         if self.environment == "prod" and not (self.supabase_url.startswith("https://") or is_loopback(self.supabase_url)):
             raise ValueError("SUPABASE_URL: expected https:// where ENVIRONMENT is prod")
+        is_known = self.jwt_secret is not None and self.jwt_secret.get_secret_value().endswith(KNOWN_JWT_SECRET)
+        if is_known and self.environment != "dev":
+            raise ValueError("JWT_SECRET: expected a secret of the project's own; this one stands in Supabase's examples")
         return self
 
     @property

@@ -29,8 +29,9 @@ USER_TIMEOUT_S = 0.8
 GRANT_TIMEOUT_S = 10.0
 JWKS_TIMEOUT_S = 3.0
 JWKS_BYTES_MAX = 65_536
-# Opaque tokens have a lane of their own: anybody can make one up, and each costs a question.
-UNDER_WAY_MAX = {"user": 128, "opaque": 16, "grant": 64}
+# Opaque tokens have a lane of their own: anybody can make one up, and each costs a question. So have checks that a caller wants
+# strict: they share no flight, so one token alone could take the place of everybody else's.
+UNDER_WAY_MAX = {"user": 128, "strict": 32, "opaque": 16, "grant": 64}
 # As many as may be under way and a few for the keys: the lanes are the bound, and a storm of log-ins takes no check's connection.
 CONNECTIONS_MAX = sum(UNDER_WAY_MAX.values()) + 4
 FAILURES_MAX = 5
@@ -95,6 +96,10 @@ class AuthApi:
     async def user(self, token: bytes) -> IssuerUser:
         """GET /user: the session lives, and this is its user. TokenRejected if definitely not; Unavailable if it cannot tell."""
         return await self._ask_user(token, "user")
+
+    async def strict_user(self, token: bytes) -> IssuerUser:
+        """The same where a caller asked for more than the setting does."""
+        return await self._ask_user(token, "strict")
 
     async def opaque_user(self, token: bytes) -> IssuerUser:
         """The same for a token that we could not check ourselves."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -62,7 +64,7 @@ async def test_error_reaches_every_caller_and_is_not_remembered():
     assert calls == 2
 
 
-@pytest.mark.parametrize("lane", ["user", "grant"])
+@pytest.mark.parametrize("lane", ["user", "strict", "opaque", "grant"])
 async def test_questions_to_the_issuer_are_bounded(lane: str, monkeypatch: pytest.MonkeyPatch):
     """An issuer that never answers: the bound, not the deadline, must protect us."""
     counters = Counters()
@@ -74,12 +76,19 @@ async def test_questions_to_the_issuer_are_bounded(lane: str, monkeypatch: pytes
     monkeypatch.setattr(api._client, "request", never)
 
     def ask() -> asyncio.Task[object]:
-        return asyncio.create_task(api.user(b"t") if lane == "user" else api.grant("password", {}, ""))  # type: ignore[arg-type]
+        return asyncio.create_task(ways[lane]())
 
+    ways: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+        "user": lambda: api.user(b"t"),
+        "strict": lambda: api.strict_user(b"t"),
+        "opaque": lambda: api.opaque_user(b"t"),
+        "grant": lambda: api.grant("password", {}, ""),
+    }
     asked = [ask() for _ in range(UNDER_WAY_MAX[lane])]
     await asyncio.sleep(0)
     assert await outcome_of(ask()) is Unavailable
     assert counters.sheds == 1
+    assert sum(api._under_way.values()) == UNDER_WAY_MAX[lane], "and nobody else's place is taken"
     for task in asked:
         task.cancel()
     await asyncio.gather(*asked, return_exceptions=True)

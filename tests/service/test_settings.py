@@ -51,6 +51,10 @@ MISTAKES = [
     ("JWT_SECRET", "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----"),
     ("JWT_SECRET", '{"kty":"EC","crv":"P-256","x":"04N0xi21hshyvBp7I167sbE_bXqyqkAPfefdklMO7wY"}'),
     ("JWT_SECRET", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ someone@example.com"),
+    ("JWT_SECRET", "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoiYW5vbiJ9.c2lnbmF0dXJl"),
+    ("JWT_SECRET", "sb_publishable_0123456789abcdefghijklmnop"),
+    ("JWT_SECRET", "a" * 64),
+    ("JWT_SECRET", "changeme" * 4),
     ("JWT_CLOCK_SKEW_S", "61"),
     ("VERIFY_POLICY", "lax"),
     ("OPAQUE_TOKENS", "accept"),
@@ -143,3 +147,12 @@ def test_every_setting_is_documented_and_nothing_else():
         field = Settings.model_fields[name.lower()]
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
             assert default == (f"{field.default:g}" if isinstance(field.default, float) else str(field.default)), name
+
+
+@pytest.mark.parametrize("before", ["", "your-"])
+def test_secret_of_the_examples_is_good_for_development_only(before: str):
+    known = f"{before}super-secret-jwt-token-with-at-least-32-characters-long"
+    assert settings_with(JWT_SECRET=known).jwt_secret is not None
+    for environment in ("staging", "prod"):
+        with pytest.raises(SettingsInvalid, match=r"^JWT_SECRET: "):
+            settings_with(JWT_SECRET=known, ENVIRONMENT=environment, SUPABASE_URL="https://project.example.com")
