@@ -5,6 +5,10 @@ while one can be had before: `run` opens some, and has the scripts loaded, at st
 
 A limit that failed open would be none for whoever can slow Redis down, and one that failed closed would log everybody out of
 logging in. So each process goes on alone with its part of the rates (RATE_LIMIT_REPLICAS).
+
+A script whose answer comes too late has run all the same: the attempt it counted as a failure was then allowed by this process
+alone, and nobody would take it back. A few of those would lock out who logs in often and without a mistake. So a success that
+Redis may not know of is told once more by `run`, which does no harm where it does know: it ends the pair's strikes either way.
 """
 
 from __future__ import annotations
@@ -35,6 +39,8 @@ WARM_EVERY_S = 1.0
 FAILURES_MAX = 5
 PAUSE_S = 1.0
 SERVER_TIME = 0
+OWED_MAX = 1_000
+_UNCOUNTED = Rate(0, 0)
 
 
 class RedisStore:
@@ -62,6 +68,8 @@ class RedisStore:
         self.breaker = Breaker(FAILURES_MAX, PAUSE_S, clock.monotonic)
         self._is_cold = asyncio.Event()
         self._is_cold.set()
+        # By pair: a success that Redis may not know of, and the account's rate that it may have counted for it.
+        self._owed: dict[str, tuple[Names, Rate]] = {}
 
     async def take(self, name: str, rate: Rate, now_us: int = SERVER_TIME) -> Verdict:
         answer = await self._run(self._take, [_bucket(name)], [now_us, *_rate(rate)])
@@ -81,19 +89,29 @@ class RedisStore:
         return await self._alone.attempt(names) if answer is None else _verdict(answer)
 
     async def settle(self, names: Names, verdict: Verdict, outcome: Outcome, now_us: int = SERVER_TIME) -> None:
-        if not verdict.is_shared:
-            return await self._alone.settle(names, verdict, outcome)
+        if verdict.is_shared:
+            account = self._rules.account
+            is_told = await self._run(self._settle, *self._settlement(names, outcome, account, now_us)) is not None
+        else:
+            await self._alone.settle(names, verdict, outcome)
+            account, is_told = _UNCOUNTED, False
+        if outcome == "success" and not is_told and len(self._owed) < OWED_MAX:
+            self._owed[names.pair] = names, account
+            self._is_cold.set()
+
+    def _settlement(self, names: Names, outcome: Outcome, account: Rate, now_us: int) -> tuple[list[str], list[Any]]:
+        """Keys and arguments of SETTLE."""
         pair = self._rules.pair_lockout
         keys = [_bucket(names.account), _strikes(names.pair), _strikes(names.address), _known(names.pair)]
-        arguments = [now_us, outcome, *_rate(self._rules.account), pair.free, pair.leak_us, KNOWN_S]
-        await self._run(self._settle, keys, [*arguments, *_lockout(self._rules.address_lockout)])
-        return None
+        arguments = [now_us, outcome, *_rate(account), pair.free, pair.leak_us, KNOWN_S]
+        return keys, [*arguments, *_lockout(self._rules.address_lockout)]
 
     async def run(self) -> None:
-        """Keeps connections open and scripts loaded until cancelled."""
+        """Keeps connections open and scripts loaded, and tells of successes that were not heard, until cancelled."""
         while True:
             await self._is_cold.wait()
-            await self.warm()
+            if await self.warm():
+                await self._pay()
             await asyncio.sleep(WARM_EVERY_S)
 
     async def warm(self) -> bool:
@@ -108,6 +126,16 @@ class RedisStore:
         self._is_cold.clear()
         self.breaker.succeeded()
         return True
+
+    async def _pay(self) -> None:
+        try:
+            async with asyncio.timeout(WARM_TIMEOUT_S):
+                for pair, (names, account) in list(self._owed.items()):
+                    keys, arguments = self._settlement(names, "success", account, SERVER_TIME)
+                    await self._settle(keys=keys, args=arguments)
+                    self._owed.pop(pair, None)
+        except (RedisError, OSError, TimeoutError):
+            self._is_cold.set()
 
     async def close(self) -> None:
         await self._redis.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from service.errors import TooManyRequests, Unavailable
 from service.limits.arithmetic import SECOND_US, Lockout, Strikes, left, pardoned, per, struck, taken, wait_us
 from service.limits.gate import Gate, limit_headers, network_of, normal_account, outcome_of
 from service.limits.local_store import LocalStore
-from service.limits.redis_store import CONNECTIONS_WARM, FAILURES_MAX, RedisStore
+from service.limits.redis_store import CONNECTIONS_WARM, FAILURES_MAX, PREFIX, RedisStore
 from service.limits.rules import Names, Outcome, Rules, Verdict, read_rules
 from service.metrics.counters import Counters
 from tests.service.conftest import settings_with
@@ -379,3 +380,23 @@ async def test_redis_that_comes_back_is_used_again(valkey_url: str, redis_store:
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert (await redis_store.take("a", TIGHT.address)).is_shared
+
+
+@pytest.mark.parametrize("is_heard", [False, True], ids=["attempt decided alone", "outcome not heard"])
+async def test_success_that_redis_did_not_hear_of_is_told_again(valkey_url: str, redis_store: RedisStore, is_heard: bool):
+    """A script whose answer comes too late has counted a failure all the same; it must not lock out who logs in often."""
+    names = Names("address", "account", "pair")
+    verdicts = [await redis_store.attempt(names) for _ in range(TIGHT.pair_lockout.free + 2)]
+    assert verdicts[-1].reason == "pair_locked"
+    for _ in range(FAILURES_MAX):
+        redis_store.breaker.failed()
+    await redis_store.settle(names, replace(verdicts[0], is_shared=is_heard), "success")
+    running = asyncio.create_task(redis_store.run())
+    async with asyncio.timeout(10), Redis.from_url(valkey_url) as client:
+        while not await client.exists(f"{PREFIX}known:pair"):  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0)
+        assert not await client.exists(f"{PREFIX}strikes:pair")
+    verdict = await redis_store.attempt(names)
+    assert (verdict.is_allowed, verdict.is_shared) == (True, True)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
