@@ -14,6 +14,7 @@ import shutil
 import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -42,11 +43,14 @@ class Bundles:
         name = _hexadecimal(digest)
         target = self._bundles / name
         async with self._lock:
-            if not target.exists():
+            is_new = not target.exists()
+            if is_new:
                 await asyncio.to_thread(_unpack_checked, archive, name, target)
             lock = target / LOCK
             if lock.exists() and not self._is_satisfied(lock):
                 await self._make_venv(lock)
+            if is_new:
+                await _compile(self.python_for(target), target)
         return target
 
     def python_for(self, bundle: Path) -> Path:
@@ -143,6 +147,13 @@ def _checked_member(member: tarfile.TarInfo) -> tarfile.TarInfo:
         # A link inside the tree would be safe, yet our own bundles hold none: the shorter rule is the safer one.
         raise BuildFailed(f"bundle member {member.name[:200]!r}: only files and directories are allowed, no links or devices")
     return member
+
+
+async def _compile(python: Path, tree: Path) -> None:
+    """Once here, as an image's build does, else every replica compiles the release while its health is waited for. In another
+    process: the source is somebody's. What does not compile is not this step's to refuse; the program may never import it."""
+    with suppress(BuildFailed):
+        await _run(str(python), "-I", "-m", "compileall", "-q", str(tree))
 
 
 def missing_pins(lock_text: str) -> list[str]:

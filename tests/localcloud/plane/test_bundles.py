@@ -96,11 +96,13 @@ async def test_a_bundle_is_unpacked_once_and_runs_with_this_interpreter_where_it
     archive = archive_of(
         tmp_path / "bundle.tar.gz",
         (member("service/__main__.py"), b"print('hello')"),
+        (member("service/never_imported.py"), b"this is no Python"),
         (member("service/requirements.lock"), f"msgspec=={version} \\\n    --hash=sha256:00\n".encode()),
     )
     bundles = Bundles(tmp_path / "cloud")
     first = await bundles.prepare(archive, digest_of(archive))
     assert (first / "service" / "__main__.py").read_bytes() == b"print('hello')"
+    assert list(first.glob("service/__pycache__/__main__.*.pyc")), "the first start would have to compile it"
     assert bundles.python_for(first) == Path(sys.executable)
     (first / "mark").touch()
     assert (await bundles.prepare(archive, digest_of(archive)) / "mark").exists()
