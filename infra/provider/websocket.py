@@ -40,6 +40,8 @@ class Socket:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
         self._protocol = WSConnection(ConnectionType.CLIENT)
+        self._early: list[Event] = []
+        """What came in one piece with the answer to the upgrade."""
 
     async def open(self, address: httpx.URL, headers: Mapping[str, str], subprotocol: str) -> None:
         await self._send(
@@ -51,10 +53,12 @@ class Socket:
             )
         )
         while True:
-            for event in await self._events():
+            events = await self._events()
+            for index, event in enumerate(events):
                 if isinstance(event, AcceptConnection):
                     if event.subprotocol != subprotocol:
                         raise SocketLost(f"the server does not speak {subprotocol}")
+                    self._early = events[index + 1 :]
                     return
                 if isinstance(event, RejectConnection):
                     raise SocketLost(f"the server answers {event.status_code} instead of a WebSocket")
@@ -65,16 +69,20 @@ class Socket:
     async def messages(self) -> AsyncGenerator[str, None]:
         """Whole text messages until the other side closes; SocketLost when it goes without a word."""
         pieces: list[str] = []
+        size = 0
+        early, self._early = self._early, []
         while True:
-            for event in await self._events():
+            for event in early or await self._events():
                 match event:
                     case TextMessage():
                         pieces.append(event.data)
-                        if sum(map(len, pieces)) > MESSAGE_CHARS_MAX:
+                        size += len(event.data)
+                        if size > MESSAGE_CHARS_MAX:
                             raise SocketLost(f"a message is longer than {MESSAGE_CHARS_MAX} characters")
                         if event.message_finished:
                             yield "".join(pieces)
                             pieces.clear()
+                            size = 0
                     case Ping():
                         await self._send(event.response())
                     case CloseConnection():
@@ -83,6 +91,7 @@ class Socket:
                         raise SocketLost(f"closed by the server ({int(event.code)} {event.reason or ''})".replace(" )", ")"))
                     case _:
                         continue
+            early = []
 
     async def _send(self, event: Event) -> None:
         try:
