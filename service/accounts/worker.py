@@ -125,7 +125,7 @@ class Worker:
     async def _note(self, statement: str, *arguments: object) -> None:
         try:
             await self._database.write(statement, *arguments)
-        except Unavailable:
+        except (Unavailable, asyncpg.PostgresError):
             log.warning("job_outcome_not_noted")  # the lease runs out and the job comes again
 
     async def _depth(self) -> tuple[int, int]:

@@ -142,7 +142,9 @@ class Revocations:
             return  # a replay must not move applied_at: it would make confirmed tokens doubtful again
         watermark_iat = revocation.watermark_iat if twin is None else max(twin.watermark_iat, revocation.watermark_iat)
         kept_sequences = (*sequences[-(SEQUENCES_MAX - 1) :], revocation.sequence)
-        mark = _Mark(watermark_iat, now, now + revocation.lives_s, revocation.except_session, kept_sequences)
+        # The longer life counts: a line about sessions that live on at the issuer is needed for a day, later ones may not be.
+        expires_at = max(now + revocation.lives_s, -math.inf if twin is None else twin.expires_at)
+        mark = _Mark(watermark_iat, now, expires_at, revocation.except_session, kept_sequences)
         kept = sorted((*(other for other in marks if other is not twin), mark), key=_reach, reverse=True)
         self._users[revocation.subject] = tuple(kept[:MARKS_MAX])
 

@@ -31,7 +31,8 @@ class Exporter:
 
     def __init__(self, endpoint: str, headers: str, resource: dict[str, str], tracer: Tracer) -> None:
         self._url = f"{endpoint.rstrip('/')}/v1/traces"
-        self._headers = {"content-type": "application/json", **read_headers(headers)}
+        texts = {"content-type": "application/json", **read_headers(headers)}
+        self._headers = {name.encode(): value.encode() for name, value in texts.items()}  # httpx would take ASCII alone
         self._resource = resource
         self._tracer = tracer
         self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
@@ -52,7 +53,7 @@ class Exporter:
                     response = await self._client.post(self._url, content=encoded(batch, self._resource), headers=self._headers)
                 is_taken = response.is_success
                 reason = str(response.status_code)
-            except (httpx.HTTPError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with a collector or its address ends no replica
                 is_taken, reason = False, type(error).__name__
             if not is_taken:
                 self.failures += 1

@@ -76,6 +76,8 @@ Variant = tuple[bytes | None, ...]
 # What an answer to GET /user or a document may depend on, besides the token.
 _VARIES_BY = (b"apikey", b"x-jwt-aud", b"x-supabase-api-version", b"origin")
 _FRAMING = (b"content-length", b"transfer-encoding")
+# What would make the answer one for this caller alone: a part, or "you have it already" (RFC 9110 sections 13 and 14).
+_PARTIAL = (b"range", b"if-range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since")
 
 log = structlog.get_logger("service.drop_in")
 
@@ -282,7 +284,7 @@ class DropIn:
     async def _whole(self, asked: Asked, body: bytes | None = None) -> Answer:
         """The issuer's answer, read to its end. Asked for uncompressed: it may be given to others."""
         headers = request_headers(asked.headers, asked.client_address)
-        headers = [(name, value) for name, value in headers if name not in (b"accept-encoding", *_FRAMING)]
+        headers = [(name, value) for name, value in headers if name not in (b"accept-encoding", *_FRAMING, *_PARTIAL)]
         headers = [*headers, (b"accept-encoding", b"identity")]
         async with self._upstream.opened(asked.method, asked.target, headers, body) as response:
             parts: list[bytes] = []

@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from functools import partial
 from time import perf_counter, time
 from typing import Any
+from urllib.parse import parse_qsl
 
 import structlog
 
@@ -262,8 +263,10 @@ def _too_many(counters: Counters) -> Answer:
 
 
 def asks_strictly(query: bytes) -> bool:
-    """`?policy=strict`, however else the query goes on: whoever asks for more care gets it."""
-    return b"strict" in (value for name, _, value in (part.partition(b"=") for part in query.split(b"&")) if name == b"policy")
+    """`?policy=strict`, however it is spelt and however else the query goes on: whoever asks for more care gets it, and
+    whoever asks for something that we do not know gets no less."""
+    asked = parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else ()
+    return any(name == "policy" and value != "cached" for name, value in asked)
 
 
 def _origin(scope: Scope) -> bytes | None:

@@ -116,6 +116,14 @@ async def test_failing_job_is_retried_later_and_given_up_in_the_end(database: Da
     assert (await worked_off(database, table)).jobs_failed == 0
 
 
+async def test_outcome_that_cannot_be_noted_ends_no_worker(database: Database):
+    """PostgreSQL takes no NUL in a text; whatever it refuses must not end the worker, and with it the replica."""
+    await follow_up(database, Counters(), USER)
+    table: Table = {"welcome_mail": failing(JobFailed("no\0")), "default_preferences": nothing, "storage_folders": nothing}
+    counters = await worked_off(database, table)
+    assert (counters.jobs_done, counters.jobs_failed) == (2, 1)
+
+
 async def test_replicas_never_take_the_same_job(database: Database):
     for number in range(10):
         await follow_up(database, Counters(), SignedInUser(f"{number:08d}-1111-4111-8111-111111111111", "a@example.com"))

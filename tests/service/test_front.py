@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -408,3 +409,22 @@ async def test_options_advertises_no_method_that_a_resource_has_not(web: Web):
     answer = await web.client.options(VERIFY)
     assert answer.status_code == 204
     assert "allow" not in answer.headers
+
+
+@pytest.mark.parametrize("name", ["Range", "If-Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since"])
+async def test_what_many_may_be_answered_with_is_asked_for_whole(web: Web, monkeypatch: pytest.MonkeyPatch, name: str):
+    """A 304 to one caller's question would be an empty answer to the others who share it."""
+    asked: list[bytes] = []
+
+    @asynccontextmanager
+    async def opened(
+        _method: str, _target: bytes, headers: list[tuple[bytes, bytes]], _body: object
+    ) -> AsyncIterator[httpx.Response]:
+        asked.extend(name for name, _ in headers)
+        yield httpx.Response(200, stream=httpx.ByteStream(b"{}"))
+
+    monkeypatch.setattr(web.upstream, "opened", opened)
+    answer = await web.client.get("/auth/v1/settings", headers={"apikey": "k", name: "x"})
+    assert answer.status_code == 200
+    assert b"apikey" in asked
+    assert name.lower().encode() not in asked

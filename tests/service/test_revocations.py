@@ -132,6 +132,17 @@ def test_expired_lines_leave():
     assert len(revocations) == 0
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_shorter_line_does_not_cut_a_longer_ones_life(order: tuple[int, int]):
+    """An administrator's revocation of sessions that could not be ended stands for a day, whatever comes after it."""
+    lines = [line("user", "u", 100.0, sequence=1, until=86_460.0), line("user", "u", 200.0, sequence=2, until=3_900.0)]
+    revocations = Revocations()
+    for index in order:
+        revocations.apply(lines[index], 10.0)
+    revocations.expire(4_000.0)
+    assert revocations.standing(identity(issued_at=90.0), 3_999.0) is Standing.REVOKED
+
+
 def test_overfull_set_says_so_instead_of_forgetting():
     revocations = Revocations(subjects_max=2)
     for number in range(3):

@@ -227,6 +227,20 @@ async def test_collector_that_is_away_is_no_fault():
     await exporter.close()
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "headers"),
+    [("http://127.0.0.1:9", "x-team=%C3%A9"), ("http://127.0.0.1:9", "t\u00e9am=a"), ("http://h:99999", "")],
+)
+async def test_collector_that_cannot_be_asked_at_all_ends_no_replica(endpoint: str, headers: str):
+    tracer = Tracer()
+    with tracer.request([], "GET"):
+        pass
+    exporter = Exporter(endpoint, headers, {}, tracer)
+    await exporter.flush()
+    assert exporter.failures == 1
+    await exporter.close()
+
+
 async def test_exporter_runs_until_it_is_cancelled(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("service.tracing.otlp.EVERY_S", 0.0)
     sent = asyncio.Event()

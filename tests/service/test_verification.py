@@ -15,6 +15,7 @@ from service.tokens.keys import secret_key
 from service.tokens.parsing import parse
 from service.tokens.verification import Policy, check_claims
 from service.web.auth_endpoints import verify_lines
+from service.web.front import asks_strictly
 from tests.service import issuing
 from tests.service.issuing import NOW
 from tests.service.parts import CACHE_KEY, Parts, outcome_of
@@ -257,3 +258,22 @@ async def test_callers_may_ask_for_more_care_and_never_for_less(web: Web, reques
     tiers = [(await web.client.get(path + query, headers=headers)).headers["x-cache"] for _ in range(3)]
     is_strict = "strict" in query or "strict" in request.node.callspec.id.replace("?policy=strict", "")
     assert tiers == (["miss"] * 3 if is_strict else ["miss", "l1", "l1"])
+
+
+@pytest.mark.parametrize(
+    ("query", "is_so"),
+    [
+        (b"policy=strict", True),
+        (b"policy=%73trict", True),
+        (b"p%6Flicy=strict", True),
+        (b"policy=Strict", True),
+        (b"policy=strikt", True),
+        (b"policy=", True),
+        (b"policy=cached&policy=strict", True),
+        (b"policy=cached", False),
+        (b"other=strict", False),
+        (b"", False),
+    ],
+)
+def test_policy_that_is_not_understood_is_no_reason_for_less_care(query: bytes, is_so: bool):
+    assert asks_strictly(query) is is_so
