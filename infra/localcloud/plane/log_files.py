@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import deque
 from pathlib import Path
@@ -15,6 +16,7 @@ from infra.localcloud.world_clock import WorldClock
 FILE_BYTES_MAX = 4 * 1024 * 1024  # per file; one older file is kept beside it
 LINE_CHARACTERS_MAX = 16 * 1024
 OLDER = ".older"
+BLOCK_BYTES = 64 * 1024
 LINES_KEPT_MAX = 500  # in memory, for the tail of a process that just failed
 
 
@@ -85,17 +87,44 @@ def prune_logs(directory: Path, keep: int) -> None:
 
 
 def read_tail(path: Path, limit: int) -> list[LogLine]:
-    """The newest `limit` lines, oldest first, over the current and the rotated file. A torn last line is left out."""
-    newest: deque[LogLine] = deque(maxlen=max(limit, 0))
-    for part in (path.with_suffix(OLDER), path):
+    """The newest `limit` lines, oldest first, over the current and the rotated file. A torn line is left out."""
+    if limit <= 0:
+        return []
+    newest, is_whole = _newest(path, limit)
+    if is_whole and len(newest) < limit:
+        newest = _newest(path.with_suffix(OLDER), limit - len(newest))[0] + newest
+    return newest
+
+
+def _newest(path: Path, limit: int) -> tuple[list[LogLine], bool]:
+    """With whether that is all there is. Without a torn last line there are `limit` of them in so many."""
+    found = []
+    lines, is_whole = _last_lines(path, limit + 1)
+    for line in lines:
         try:
-            raw = part.read_bytes()
-        except FileNotFoundError:
+            stored = _decoder.decode(line)
+        except msgspec.DecodeError:
             continue
-        for line in raw.splitlines()[-limit:] if limit > 0 else ():
-            try:
-                stored = _decoder.decode(line)
-            except msgspec.DecodeError:
-                continue
-            newest.append(LogLine(timestamp=stored.timestamp, stream=stored.stream, text=stored.text))
-    return list(newest)
+        found.append(LogLine(timestamp=stored.timestamp, stream=stored.stream, text=stored.text))
+    return found[-limit:], is_whole
+
+
+def _last_lines(path: Path, limit: int) -> tuple[list[bytes], bool]:
+    """Read from the end: whoever looks at a busy process every second must not read megabytes each time."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return [], True
+    with file:
+        start = file.seek(0, os.SEEK_END)
+        blocks: list[bytes] = []
+        line_ends = 0
+        while start > 0 and line_ends <= limit:
+            length = min(BLOCK_BYTES, start)
+            start -= length
+            file.seek(start)
+            blocks.append(file.read(length))
+            line_ends += blocks[-1].count(b"\n")
+    lines = b"".join(reversed(blocks)).split(b"\n")
+    whole = [line for line in (lines[1:] if start > 0 else lines) if line]
+    return whole[-limit:], start == 0 and len(whole) <= limit
