@@ -11,6 +11,7 @@ from typing import Any
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.railway_api import views
 from infra.localcloud.railway_api.call import Call, Info
+from infra.localcloud.railway_api.config_views import edge_config_view
 from infra.localcloud.railway_api.resolvers_account import REGIONS, Input, call_of
 from infra.localcloud.world import instance_network as network
 from infra.localcloud.world import owners
@@ -175,7 +176,7 @@ async def _configured(info: Info, input: Input, *, is_enabled: bool | None) -> W
 
 
 def _config_view(call: Call, input: Input) -> views.View:
-    found = views.edge_config_view(call.world, call.access.instance(input["serviceId"], input["environmentId"]))
+    found = edge_config_view(call.world, call.access.instance(input["serviceId"], input["environmentId"]))
     assert found is not None, "it was set just now"
     return found
 

@@ -8,6 +8,7 @@ import os
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.railway_api import views
 from infra.localcloud.railway_api.call import Info
+from infra.localcloud.railway_api.config_views import limits_view
 from infra.localcloud.railway_api.resolvers_account import Input, call_of
 from infra.localcloud.world.service_settings import ConnectSource, SetLimits
 
@@ -17,13 +18,13 @@ GIGABYTE = 1_000_000_000
 
 def service_instance_limit_override(_: None, info: Info, serviceId: str, environmentId: str) -> views.View | None:
     call = call_of(info)
-    return views.limits_view(call.access.instance(serviceId, environmentId).settings)
+    return limits_view(call.access.instance(serviceId, environmentId).settings)
 
 
 def service_instance_limits(_: None, info: Info, serviceId: str, environmentId: str) -> views.View:
     """What is not limited has this machine's processors and memory, the only plan there is here."""
     call = call_of(info)
-    override = views.limits_view(call.access.instance(serviceId, environmentId).settings)
+    override = limits_view(call.access.instance(serviceId, environmentId).settings)
     memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     plan = {"cpu": os.cpu_count() or 1, "memoryBytes": memory_bytes}
     return {"containers": {**plan, **(override["containers"] if override else {})}}
