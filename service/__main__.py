@@ -16,13 +16,22 @@ from collections.abc import Callable
 from service import lean
 from service.settings import Settings, SettingsInvalid, read_settings
 
+USAGE = """\
+usage: python -m service [migrate | memory-profile [--top] | dead-letters [retry [NUMBER ...]]]
+  (nothing)        serve
+  migrate          bring the database to this release's version
+  memory-profile   what a replica's memory goes into; --top: which files' allocations
+  dead-letters     the jobs that were given up; retry: try all of them, or those NUMBERs, again
+settings come from the environment: docs/service.md"""
 COMMANDS: tuple[list[str], ...] = ([], ["migrate"], ["memory-profile"], ["memory-profile", "--top"])
 
 
 def main(arguments: list[str]) -> int:
+    if arguments in (["--help"], ["-h"]):
+        print(USAGE)
+        return 0
     if arguments not in COMMANDS and not _is_about_dead_letters(arguments):
-        words = "migrate | memory-profile [--top] | dead-letters [retry [NUMBER ...]]"
-        print(f"usage: python -m service [{words}]", file=sys.stderr)
+        print(USAGE, file=sys.stderr)
         return 2
     try:
         settings = read_settings()

@@ -87,7 +87,8 @@ def run(arguments: list[str]) -> int:
         return USAGE
     except click.UsageError as failure:
         context = failure.ctx.command_path if failure.ctx else "cached-auth"
-        error(failure.format_message(), f"./{context} --help")
+        # click spreads the values of a choice over lines.
+        error(" ".join(failure.format_message().split()), f"./{context} --help")
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         error("stopped", None)

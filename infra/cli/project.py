@@ -49,7 +49,7 @@ def read_stack_file(name: str, root: Path = ROOT) -> StackFile:
     path = root / f"Pulumi.{name}.yaml"
     if not path.exists():
         known = ", ".join(stack_names(root)) or "none"
-        raise UsageError(f"stack {name!r}: expected one of {known} (a file {path.name}), found none", "./cached-auth up dev")
+        raise UsageError(f"stack {name!r}: expected one of {known} (a file {path.name}), found none", "./cached-auth --help")
     return StackFile(name, path, read_yaml_mapping(path))
 
 

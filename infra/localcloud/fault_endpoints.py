@@ -116,7 +116,7 @@ async def set_standby_fault(request: Request, cloud: Cloud) -> Response:
     replicas = [found for project in cloud.keeper.world.supabase.values() for found in project.replicas]
     replica = next((found for found in replicas if standby_key(found) == key), None)
     if replica is None:
-        raise NotFound("ReadReplica")
+        raise NotFound(f"Standby {asked.identifier[:80]!r}")
     if not replica.is_ready:
         raise PlaneError(f"{replica.identifier} is not ready yet: wait for it and ask again")
     await cloud.plane.set_replay_delay(standby_key(replica), asked.replay_delay_ms)

@@ -4,19 +4,22 @@
     <project>/primary   <project>/standby/<region>/<id>     a Supabase project's databases
     <project>/api                                           its API gateway
 
-Any of its words in their order will do where only one thing has them: `auth/us-west2/1`, `standby`, `primary`.
+Any of its words in their order will do where only one thing has them: `auth/us-west2/1`, `standby`, `primary`. Where no name
+has them, the beginnings of words up to a hyphen will do too: a stack's services are called `auth-us-west2`.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from infra.localcloud.world.errors import BadInput, NotFound
 from infra.localcloud.world.model import ReplicaStatus, World
 from infra.localcloud.world.supabase import api_key, primary_key, standby_key
 
 SHOWN_MAX = 6
+
+Fits = Callable[[str, str], bool]
 
 
 def process_names(world: World) -> dict[str, str]:
@@ -46,7 +49,7 @@ def key_of(names: Mapping[str, str], asked: str) -> str:
     if asked in names:
         return asked
     words = [word.lower() for word in asked.split("/") if word]
-    found = [key for key, name in names.items() if words and _has_words(words, name.lower().split("/"))]
+    found = _named(names, words, _is_word) or _named(names, words, _is_beginning)
     if len(found) == 1:
         return found[0]
     if found:
@@ -63,7 +66,19 @@ class NoSuchProcess(NotFound):
         self.args = (f"Process not found: {asked[:80]!r}; {f'there is {listed}' if listed else 'nothing runs'}",)
 
 
-def _has_words(words: list[str], name: list[str]) -> bool:
-    """Whether `words` occur in `name` in this order."""
+def _named(names: Mapping[str, str], words: list[str], fits: Fits) -> list[str]:
+    """The keys whose names have `words` in this order."""
+    return [key for key, name in names.items() if words and _has_words(words, name.lower().split("/"), fits)]
+
+
+def _has_words(words: list[str], name: list[str], fits: Fits) -> bool:
     rest = iter(name)
-    return all(word in rest for word in words)
+    return all(any(fits(word, part) for part in rest) for word in words)
+
+
+def _is_word(word: str, part: str) -> bool:
+    return word == part
+
+
+def _is_beginning(word: str, part: str) -> bool:
+    return f"{part}-".startswith(f"{word}-")

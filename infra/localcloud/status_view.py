@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from typing import Any
 
 from infra.localcloud.plane.interface import REGIONS, ProcessStatus
@@ -35,7 +36,7 @@ def status_view(cloud: Cloud, links: list[View], daemon: View) -> View:
         "replicas": [view for deployment, view in replicas if deployment.settings.image is None],
         "caches": [view for deployment, view in replicas if deployment.settings.image is not None],
         "databases": [
-            {"name": names[view["key"]], "is_held": view["key"] in cloud.conductor.databases.held, **view}
+            _named(view, names, cloud.conductor.databases.held)
             for found in world.supabase.values()
             for view in database_views(found, processes)
         ],
@@ -46,7 +47,18 @@ def status_view(cloud: Cloud, links: list[View], daemon: View) -> View:
 
 def _process(processes: Processes, key: str) -> View:
     found = processes.get(key)
-    return {"key": key, "pid": found.pid if found else None, "memory_bytes": found.memory_bytes if found else None}
+    return {
+        "key": key,
+        "pid": found.pid if found else None,
+        "memory_bytes": found.memory_bytes if found else None,
+        "is_paused": found is not None and found.is_paused,
+    }
+
+
+def _named(view: View, names: Mapping[str, str], held: Container[str]) -> View:
+    """A database's view, and within it its gateway's, under the names that can be typed."""
+    named = {"name": names[view["key"]], "is_held": view["key"] in held, **view}
+    return {**named, "api": _named(view["api"], names, held)} if "api" in view else named
 
 
 def service_view(world: World, found: Instance) -> View:

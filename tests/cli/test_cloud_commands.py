@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from infra.cli.__main__ import run
 from infra.cli.cloud import LocalCloud
 from infra.cli.commands import cloud_fault, cloud_time
-from infra.cli.commands.cloud_time import parse_duration
+from infra.cli.durations import duration_text, parse_duration
 from infra.cli.errors import UsageError
 
 Asked = list[tuple[str, str, Any]]
@@ -75,13 +76,14 @@ def test_moving_the_clock_says_what_time_it_is_there(asked: Asked, capsys) -> No
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("2h30m", 9000), ("7d", 604_800), ("0.5h", 1800)])
 def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
+    assert parse_duration(text, "DURATION", "") == seconds
+    assert parse_duration(duration_text(seconds), "DURATION", "") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "90", "2h 30m", "-1h", "1w", "h", "1e9s"])
 def test_a_duration_that_is_none_is_a_mistake(text: str) -> None:
     with pytest.raises(UsageError, match="DURATION: expected"):
-        parse_duration(text)
+        parse_duration(text, "DURATION", "")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,9 @@ def test_a_duration_that_is_none_is_a_mistake(text: str) -> None:
         ("fault api --error-rate 2", "not in the range"),
         ("fault link us-west2 all", "expected what to change"),
         ("fault nosuch", "No such command"),
+        ("fault link us-west2 all --cut --heal", "expected one of --cut"),
+        ("fault overlap", "Choose from: new, old"),
+        ("database restore primary --ago soon", "--ago: expected"),
         ("time advance soon", "DURATION"),
     ],
 )
@@ -98,6 +103,7 @@ def test_a_mistake_is_one_line_with_the_next_command(asked: Asked, line: str, ex
     shown = capsys.readouterr().err
     assert expected in shown
     assert "next:" in shown
+    assert len(shown.splitlines()) == 2
     assert asked == []
 
 
@@ -113,3 +119,40 @@ def test_a_mistake_is_one_line_with_the_next_command(asked: Asked, line: str, ex
 def test_every_command_has_an_example(words: list[str], capsys) -> None:
     assert run(["cloud", *words, "--help"]) == 0
     assert f"./cached-auth cloud {words[0]}" in capsys.readouterr().out
+
+
+def test_a_list_of_commands_says_what_each_does_to_the_end(capsys) -> None:
+    """click cuts a summary that is longer than its line, and three dots explain nothing."""
+    for words in (["cloud"], ["cloud", "fault"], ["cloud", "time"], ["cloud", "database"], ["release"]):
+        assert run([*words, "--help"]) == 0
+        assert not re.search(r"\w\.\.\.$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_what_is_switched_on_names_gateways_pauses_and_the_overlap(monkeypatch, tmp_path, capsys) -> None:
+    replica = {"name": "demo/dev/auth/us-west2/1", "is_paused": True}
+    database = {"name": "demo/primary", "is_held": False, "is_paused": False}
+    gateway = {"name": "demo/api", "is_held": True, "is_paused": False}
+    link = {"from": "a", "to": "b", "cut": False, "partitioned": True, "jitter_ms": 5.0, "loss_rate": 0.0}
+
+    class Answering(LocalCloud):
+        def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+            if path == "/_local/faults":
+                return {"graphql": {"error_rate": 0.5, "delay_ms": 0.0}}
+            return {
+                "replicas": [replica],
+                "caches": [],
+                "databases": [{**database, "api": gateway}],
+                "links": [link],
+                "overlap": {"requests_meet": "old"},
+            }
+
+    monkeypatch.setenv("CACHED_AUTH_HOME", str(tmp_path))
+    monkeypatch.setattr(cloud_fault, "require_cloud", lambda home: Answering("http://127.64.0.1:8700", tmp_path / "token"))
+    assert run(["cloud", "fault", "list"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "api error rate 0.5",
+        "link a -> b: partitioned, jitter 5 ms",
+        "down demo/api",
+        "paused demo/dev/auth/us-west2/1",
+        "during an overlap requests meet the old deployment",
+    ]

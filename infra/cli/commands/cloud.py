@@ -44,7 +44,10 @@ def start(rtt_ms: float | None, is_json: bool) -> int:
 @command.command("page", epilog=example("./cached-auth cloud page"))
 @json_option
 def page(is_json: bool) -> int:
-    """A link to its page: regions, replicas, deployments, logs, traffic and fault switches."""
+    """A link to its page.
+
+    There: regions, replicas, deployments, logs, traffic and the switches of faults. It opens once, within five minutes.
+    """
     screen = Screen(is_json)
     link = require_cloud(open_home()).page_link()
     screen.say(link)
@@ -80,6 +83,7 @@ def status(is_json: bool) -> int:
         return 0
     screen.say(f"local cloud at {document['url']}, its time {document['time']['now']}")
     rows = [_row(found) for kind in ("replicas", "caches", "databases") for found in document[kind]]
+    rows += [_gateway_row(found, found["api"]) for found in document["databases"] if "api" in found]
     if rows:
         screen.table(("NAME", "REGION", "STATUS", "PID", "WHERE"), rows)
     else:
@@ -93,13 +97,16 @@ def status(is_json: bool) -> int:
 
 def _row(found: dict[str, Any]) -> tuple[str, ...]:
     where = found.get("url") if found.get("role") is None else f"{found['address']}:5432"
-    return (
-        found["name"],
-        found["region"],
-        "DOWN" if found.get("is_held") else found["status"],
-        str(found["pid"] or "-"),
-        str(where),
-    )
+    return (found["name"], found["region"], _status(found, found["status"]), str(found["pid"] or "-"), str(where))
+
+
+def _gateway_row(database: dict[str, Any], api: dict[str, Any]) -> tuple[str, ...]:
+    status = _status(api, "RUNNING" if api["pid"] else "STOPPED")
+    return (api["name"], database["region"], status, str(api["pid"] or "-"), database["url"])
+
+
+def _status(found: dict[str, Any], status: str) -> str:
+    return "DOWN" if found.get("is_held") else "PAUSED" if found["is_paused"] else status
 
 
 @command.command("reset", epilog=example("./cached-auth cloud reset --yes"))

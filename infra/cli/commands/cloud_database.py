@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from infra.cli.cloud import require_cloud
-from infra.cli.commands.cloud_time import parse_duration
 from infra.cli.confirm import confirm
+from infra.cli.durations import parse_duration
 from infra.cli.errors import UsageError
 from infra.cli.home import open_home
 from infra.cli.options import example, json_option, yes_option
@@ -21,7 +21,10 @@ PATH = "/_local/databases"
     "database", epilog=example("./cached-auth cloud database promote standby", "./cached-auth cloud database backup primary")
 )
 def database() -> None:
-    """Promote a standby; back up a primary and go back to an earlier moment. NAME as in `cloud status`, or some of its words."""
+    """Promote a standby; back up and restore a primary.
+
+    NAME as in `cloud status`, or some of its words.
+    """
 
 
 @database.command(
@@ -30,9 +33,10 @@ def database() -> None:
 @click.argument("name")
 @json_option
 def promote(name: str, is_json: bool) -> int:
-    """A standby takes the primary's place; the old primary comes back as its standby.
+    """A standby takes the primary's place.
 
-    The primary's address stays. What a primary that is down had committed and not handed on is lost.
+    The old primary comes back as its standby. The primary's address stays. What a primary that is down had committed and not
+    handed on is lost.
     """
     screen = Screen(is_json)
     with screen.step(f"promoting {name}"):
@@ -46,7 +50,10 @@ def promote(name: str, is_json: bool) -> int:
 @click.argument("name")
 @json_option
 def backup(name: str, is_json: bool) -> int:
-    """Make a base backup; from the first one on every moment since can be restored. The newest five are kept."""
+    """Make a base backup.
+
+    From the first one on every moment since can be restored. The newest five are kept.
+    """
     screen = Screen(is_json)
     answer = require_cloud(open_home()).ask("POST", f"{PATH}/backup", {"name": name})
     screen.say(f"backup {answer['id']}, completed {answer['completed_at']}")
@@ -79,10 +86,14 @@ def list_backups(is_json: bool) -> int:
 @yes_option
 @json_option
 def restore(name: str, moment: str | None, ago: str | None, is_sure: bool, is_json: bool) -> int:
-    """Go back to a moment since a backup (without --to and --ago: the newest). Standbys are made anew."""
+    """Go back to a moment since a backup.
+
+    Without --to and --ago: the newest. Standbys are made anew.
+    """
     if moment and ago:
         raise UsageError("expected --to or --ago, got both", "./cached-auth cloud database restore --help")
-    at = (datetime.now(UTC) - timedelta(seconds=parse_duration(ago))).isoformat() if ago else moment
+    back_s = parse_duration(ago, "--ago", "./cached-auth cloud database restore --help") if ago else 0
+    at = (datetime.now(UTC) - timedelta(seconds=back_s)).isoformat() if ago else moment
     screen = Screen(is_json)
     confirm(screen, f"Replace the data of {name} by those of {at or 'the newest backup and log'}?", is_sure, "add --yes")
     with screen.step(f"restoring {name}"):

@@ -20,7 +20,8 @@ name_argument = click.argument("name")
 def fault() -> None:
     """Make things go wrong: the API, a process, a link, a standby.
 
-    NAME is a name that `cloud status` shows, or enough of its words in their order: auth/us-west2/1, standby, primary.
+    NAME is a name that `cloud status` shows, or enough of its words, or of their beginnings, in their order: auth/us-west2/1,
+    standby, primary.
     """
 
 
@@ -43,7 +44,7 @@ def api(is_json: bool, **given: float | None) -> int:
         "rate_limit": {name: value for name, value in asked.items() if name in limits},
     }
     answer = require_cloud(open_home()).ask("POST", "/_local/faults", body)
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asked.items())
+    told = ", ".join(_setting(name, value) for name, value in asked.items())
     return _tell(is_json, answer, f"the API's faults: {told or 'none'}")
 
 
@@ -59,31 +60,39 @@ def _on_process(action: str, summary: str, sample: str, told: str) -> click.Comm
 
 
 _on_process("kill", "End a process at once (SIGKILL). It comes back by its own policy.", "auth/us-west2/1", "killed")
-_on_process("pause", "Stop a process without ending it (SIGSTOP): it keeps its connections and says nothing.", "cache", "paused")
-_on_process("resume", "Let a paused process go on.", "cache", "resumed")
-_on_process("down", "Kill a database or gateway and keep it down, as a machine that is gone.", "primary", "took down")
+_on_process(
+    "pause", "Stop a process without ending it (SIGSTOP). It keeps its connections and says nothing.", "cache/us-west2", "paused"
+)
+_on_process("resume", "Let a paused process go on.", "cache/us-west2", "resumed")
+_on_process("down", "Kill a database or gateway and keep it down. It is gone like a machine until `up`.", "primary", "took down")
 _on_process("up", "Bring back what was taken down.", "primary", "called up")
 
 
 @fault.command("link", epilog=example("./cached-auth cloud fault link us-west2 europe-west4-drams3a --partition"))
 @click.argument("from_region", metavar="FROM")
 @click.argument("to_region", metavar="TO")
-@click.option("--cut", "state", flag_value="cut", help="Reset what is open, refuse what comes.")
-@click.option("--partition", "state", flag_value="partitioned", help="Silence: connecting hangs, open connections wait.")
-@click.option("--heal", "state", flag_value="healed", help="Neither cut nor partitioned, nothing lost, no jitter.")
+@click.option("--cut", "states", flag_value="cut", multiple=True, help="Reset what is open, refuse what comes.")
+@click.option(
+    "--partition", "states", flag_value="partitioned", multiple=True, help="Silence: connecting hangs, open connections wait."
+)
+@click.option(
+    "--heal", "states", flag_value="healed", multiple=True, help="Neither cut nor partitioned, nothing lost, no jitter."
+)
 @click.option("--rtt-ms", type=click.FloatRange(0, 10_000), help="Round trip.")
 @click.option("--jitter-ms", type=click.FloatRange(0, 10_000), help="A round trip takes up to this much longer.")
 @click.option("--loss-rate", type=RATE, help="Share of connections that break.")
 @click.option("--seed", type=int, help="The same order of connections meets the same losses.")
 @click.option("--one-way", is_flag=True, help="Only connections opened in FROM towards TO.")
 @json_option
-def link(from_region: str, to_region: str, state: str | None, one_way: bool, is_json: bool, **given: float | None) -> int:
+def link(from_region: str, to_region: str, states: tuple[str, ...], one_way: bool, is_json: bool, **given: float | None) -> int:
     """Change the link between two regions; what is not named stays. FROM or TO may be `all`."""
+    if len(set(states)) > 1:
+        raise UsageError("expected one of --cut, --partition and --heal, got several", "./cached-auth cloud fault link --help")
     body: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if state == "healed":
+    if "healed" in states:
         body = {"cut": False, "partitioned": False, "jitter_ms": 0, "loss_rate": 0, "seed": None} | body
-    elif state is not None:
-        body[state] = True
+    else:
+        body |= dict.fromkeys(states, True)
     if not body:
         raise UsageError(
             "expected what to change: --cut, --partition, --heal, --rtt-ms, --jitter-ms, --loss-rate or --seed",
@@ -91,12 +100,17 @@ def link(from_region: str, to_region: str, state: str | None, one_way: bool, is_
         )
     body |= {end: region for end, region in (("from", from_region), ("to", to_region)) if region != "all"}
     answer = require_cloud(open_home()).ask("POST", "/_local/links", {**body, "both": not one_way})
-    return _tell(is_json, answer, f"link {from_region} {'->' if one_way else '<->'} {to_region}: {_link_words(state, given)}")
+    return _tell(is_json, answer, f"link {from_region} {'->' if one_way else '<->'} {to_region}: {_link_words(states, given)}")
 
 
-def _link_words(state: str | None, given: dict[str, float | None]) -> str:
-    settings = [f"{name.replace('_', ' ')} {value}" for name, value in given.items() if value is not None]
-    return ", ".join([*([state] if state else []), *settings])
+def _link_words(states: tuple[str, ...], given: dict[str, float | None]) -> str:
+    return ", ".join([*dict.fromkeys(states), *(_setting(name, value) for name, value in given.items() if value is not None)])
+
+
+def _setting(name: str, value: float) -> str:
+    """`rtt 30 ms`, `loss rate 0.1`: the unit behind the number, where people look for it."""
+    word, unit = name.removesuffix("_ms").replace("_", " "), " ms" if name.endswith("_ms") else ""
+    return f"{word} {value:g}{unit}"
 
 
 @fault.command("standby", epilog=example("./cached-auth cloud fault standby standby/eu-central-1 --replay-delay-ms 2000"))
@@ -116,7 +130,10 @@ def standby(name: str, replay_delay_ms: int, is_json: bool) -> int:
 @click.argument("requests_meet", type=click.Choice(["new", "old"]), metavar="new|old")
 @json_option
 def overlap(requests_meet: str, is_json: bool) -> int:
-    """Whether requests meet the new deployment during its overlap (at first) or the old one. `clear` leaves it."""
+    """Which deployment requests meet during an overlap.
+
+    At first the new one. `clear` leaves this as it is.
+    """
     answer = require_cloud(open_home()).ask("POST", "/_local/overlap", {"requests_meet": requests_meet})
     return _tell(is_json, answer, f"during an overlap requests meet the {requests_meet} deployment")
 
@@ -124,16 +141,21 @@ def overlap(requests_meet: str, is_json: bool) -> int:
 @fault.command("list", epilog=example("./cached-auth cloud fault list --json"))
 @json_option
 def list_faults(is_json: bool) -> int:
-    """What is switched on."""
+    """What is switched on, down or paused. Lagging standbys do not show."""
     cloud = require_cloud(open_home())
     api_faults, status = cloud.ask("GET", "/_local/faults"), cloud.status()
     links = [found for found in status["links"] if _is_faulty(found)]
-    held = [found["name"] for found in status["databases"] if found["is_held"]]
+    processes = [found for kind in ("replicas", "caches", "databases") for found in status[kind]]
+    processes += [found["api"] for found in status["databases"] if "api" in found]
+    held = [found["name"] for found in processes if found.get("is_held")]
+    paused = [found["name"] for found in processes if found["is_paused"]]
+    requests_meet = status["overlap"]["requests_meet"]
     if is_json:
-        return _tell(True, {"api": api_faults, "links": links, "down": held}, "")
-    lines = [f"api {name.replace('_', ' ')} {value}" for part in api_faults.values() for name, value in part.items() if value]
+        return _tell(True, {"api": api_faults, "links": links, "down": held, "paused": paused, **status["overlap"]}, "")
+    lines = [f"api {_setting(name, value)}" for part in api_faults.values() for name, value in part.items() if value]
     lines += [f"link {found['from']} -> {found['to']}: {_fault_words(found)}" for found in links]
-    lines += [f"down {name}" for name in held]
+    lines += [f"down {name}" for name in held] + [f"paused {name}" for name in paused]
+    lines += ["during an overlap requests meet the old deployment"] if requests_meet == "old" else []
     return _tell(False, None, "\n".join(lines) or "nothing is switched on")
 
 
@@ -143,13 +165,13 @@ def _is_faulty(found: dict[str, Any]) -> bool:
 
 def _fault_words(found: dict[str, Any]) -> str:
     words = [name for name in ("cut", "partitioned") if found[name]]
-    return ", ".join([*words, *(f"{name.replace('_', ' ')} {found[name]}" for name in ("jitter_ms", "loss_rate") if found[name])])
+    return ", ".join([*words, *(_setting(name, found[name]) for name in ("jitter_ms", "loss_rate") if found[name])])
 
 
 @fault.command("clear", epilog=example("./cached-auth cloud fault clear"))
 @json_option
 def clear(is_json: bool) -> int:
-    """End every fault: API, links, paused and held processes, lagging standbys. Round trips stay."""
+    """End every fault. Round trips and `overlap` stay."""
     answer = require_cloud(open_home()).ask("DELETE", "/_local/faults")
     return _tell(is_json, answer, "all faults are off")
 

@@ -57,7 +57,10 @@ def ls(is_json: bool) -> int:
 @command.command("unpin", epilog=example("./cached-auth release unpin dev"))
 @stack_argument
 def unpin(stack: str) -> int:
-    """Let every region of STACK (default dev) follow its `release` again, instead of what a promotion pinned."""
+    """Let every region of STACK follow its `release` again.
+
+    STACK (default dev) forgets what a promotion pinned.
+    """
     from infra.cli.promotion import PINS
     from infra.cli.session import open_session
 

@@ -33,6 +33,7 @@ def command(stack: str, is_json: bool) -> int:
     show_regions(screen, regions)
     show_local(screen, local)
     if gate:
+        screen.say()
         screen.say(f"last gate: {gate['outcome']}  {gate['report']}")
     return 0
 
@@ -58,17 +59,11 @@ def show_local(screen: Screen, local: dict[str, Any]) -> None:
     if rows:
         screen.heading("replicas")
         screen.table(columns, rows, [TONES.get(row[2].upper()) for row in rows])
-    for kind in ("databases", "caches"):
-        entries = local.get(kind, [])
-        if entries:
+    for kind, shown in (("databases", ("name", "region", "status", "address")), ("caches", ("name", "region", "status", "url"))):
+        rows = [tuple(str(entry.get(key) or "-") for key in shown) for entry in local.get(kind, [])]
+        if rows:
             screen.heading(kind)
-            for entry in entries:
-                screen.say(
-                    "  "
-                    + "  ".join(
-                        str(entry[key]) for key in ("key", "name", "role", "region", "address", "status") if entry.get(key)
-                    )
-                )
+            screen.table(shown, rows)
 
 
 def last_verdict(session: Session) -> dict[str, str] | None:

@@ -124,7 +124,10 @@ class Deployments:
             self._build_logs.add(deployment.id, f"runs by its schedule, {deployment.settings.cron_schedule} (UTC)")
             return
         replicas = await self._replicas.add(deployment, deployment.settings.placement, port)
-        self._build_logs.add(deployment.id, f"starting {len(replicas)} replicas in {', '.join(deployment.settings.placement)}")
+        self._build_logs.add(
+            deployment.id,
+            f"starting {len(replicas)} replica{'' if len(replicas) == 1 else 's'} in {', '.join(deployment.settings.placement)}",
+        )
         with self._build_logs.step(deployment.id, "CREATE_CONTAINER"):
             await self._replicas.start_all(deployment, replicas, workload)
 

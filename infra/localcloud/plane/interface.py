@@ -134,6 +134,7 @@ class ProcessStatus:
     restarts: int
     memory_bytes: int | None
     cpu_s: float | None = None  # user and system time since its start
+    is_paused: bool = False
 
 
 class Plane(Protocol):

@@ -122,12 +122,13 @@ class Supervisor:
         child, restarts = self._children.get(key), self._starts[key] - 1
         if child is None:
             return ProcessStatus(key, None, is_running=False, started=None, restarts=restarts, memory_bytes=None)
-        memory_bytes, cpu_s = None, None
+        memory_bytes, cpu_s, is_paused = None, None, False
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(child.process.pid)
             times = process.cpu_times()
             memory_bytes, cpu_s = process.memory_info().rss, times.user + times.system
-        return ProcessStatus(key, child.process.pid, True, child.started, restarts, memory_bytes, cpu_s)
+            is_paused = process.status() == psutil.STATUS_STOPPED
+        return ProcessStatus(key, child.process.pid, True, child.started, restarts, memory_bytes, cpu_s, is_paused)
 
     def _forget_oldest(self) -> None:
         """Replicas' keys are new with each deployment: of those long ended neither status nor log is kept for ever."""

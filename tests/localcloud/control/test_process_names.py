@@ -34,6 +34,33 @@ def test_enough_words_in_their_order_name_one_thing(asked: str, key: str) -> Non
     assert key_of(NAMES, asked) == key
 
 
+STACK = {
+    "auth-w1": "cached-auth-dev/dev/auth-us-west2/us-west2/1",
+    "auth-w2": "cached-auth-dev/dev/auth-us-west2/us-west2/2",
+    "cache-w": "cached-auth-dev/dev/cache-us-west2/us-west2/1",
+    "cache-e": "cached-auth-dev/dev/cache-europe-west4-drams3a/europe-west4-drams3a/1",
+    "db": "cached-auth-dev/primary",
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "key"),
+    [("auth/us-west2/1", "auth-w1"), ("cache/us-west2", "cache-w"), ("cache/europe", "cache-e"), ("primary", "db")],
+)
+def test_beginnings_of_words_name_a_stacks_services(asked: str, key: str) -> None:
+    """Help texts and documents speak of `auth/us-west2/1`; the program calls the service auth-us-west2."""
+    assert key_of(STACK, asked) == key
+
+
+def test_a_whole_word_goes_before_a_beginning() -> None:
+    assert key_of({"a": "demo/production/auth/us-west2/1", "b": "demo/production/auth-two/us-west2/1"}, "auth") == "a"
+
+
+def test_a_part_that_begins_within_a_word_names_nothing() -> None:
+    with pytest.raises(NotFound):
+        key_of(STACK, "aut/us-west2/1")
+
+
 def test_what_could_be_several_things_lists_them() -> None:
     with pytest.raises(BadInput, match=r"auth/us-west2/1 \(auth-1\), .*auth/us-west2/2 \(auth-2\)"):
         key_of(NAMES, "auth/us-west2")
