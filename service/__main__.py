@@ -1,6 +1,7 @@
 """`python -m service` serves; `python -m service migrate` brings the database to this release's version; `python -m service
 memory-profile [--top]` says what a replica's memory goes into; `python -m service dead-letters` lists the jobs that were given
-up, `... dead-letters retry [NUMBER ...]` tries them again.
+up, `... dead-letters retry [NUMBER ...]` tries them again;
+`python -m service roles` is about who may do what.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings (one line per mistake on stderr).
 """
@@ -17,11 +18,12 @@ from service import lean
 from service.settings import Settings, SettingsInvalid, read_settings
 
 USAGE = """\
-usage: python -m service [migrate | memory-profile [--top] | dead-letters [retry [NUMBER ...]]]
+usage: python -m service [migrate | memory-profile [--top] | dead-letters [retry [NUMBER ...]] | roles ...]
   (nothing)        serve
   migrate          bring the database to this release's version
   memory-profile   what a replica's memory goes into; --top: which files' allocations
   dead-letters     the jobs that were given up; retry: try all of them, or those NUMBERs, again
+  roles            all roles; list USER: a user's; define ROLE [PERMISSION ...], drop ROLE; grant or revoke USER ROLE
 settings come from the environment: docs/service.md"""
 COMMANDS: tuple[list[str], ...] = ([], ["migrate"], ["memory-profile"], ["memory-profile", "--top"])
 
@@ -30,7 +32,7 @@ def main(arguments: list[str]) -> int:
     if arguments in (["--help"], ["-h"]):
         print(USAGE)
         return 0
-    if arguments not in COMMANDS and not _is_about_dead_letters(arguments):
+    if arguments not in COMMANDS and not _is_about_dead_letters(arguments) and not _is_about_roles(arguments):
         print(USAGE, file=sys.stderr)
         return 2
     try:
@@ -42,6 +44,8 @@ def main(arguments: list[str]) -> int:
         return _migrate(settings)
     if arguments[:1] == ["dead-letters"]:
         return _dead_letters(settings, arguments[1:])
+    if arguments[:1] == ["roles"]:
+        return _roles(settings, arguments[1:])
     if arguments:
         return _profile_memory(settings, is_traced="--top" in arguments)
     return _serve(settings)
@@ -89,6 +93,25 @@ def _dead_letters(settings: Settings, arguments: list[str]) -> int:
         print(f"dead-letters: {error}", file=sys.stderr)
         return 1
     print(f"{len(numbers)} will be tried again: {', '.join(map(str, numbers)) or 'none'}")
+    return 0
+
+
+def _is_about_roles(arguments: list[str]) -> bool:
+    if arguments[:1] != ["roles"]:
+        return False
+    from service.accounts.roles import is_usage
+
+    return is_usage(arguments[1:])
+
+
+def _roles(settings: Settings, words: list[str]) -> int:
+    from service.accounts.roles import RolesFailed, carried_out
+
+    try:
+        print("\n".join(asyncio.run(carried_out(settings.database_url.get_secret_value(), words))))
+    except RolesFailed as error:
+        print(f"roles: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -114,6 +114,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             auth_api=auth_api,
             database=database,
             revocations=revocations,
+            position=lambda: feed.position_within(settings.revocation_staleness_max_s),
             worker=worker,
             service_role_key=service_role_key,
             clock=clock,

@@ -3,7 +3,8 @@
 Notifications carry the line itself, so another region's log-out arrives after half a round trip. They can be lost with
 their connection; the poll cannot miss anything, because it does not go by `sequence` (a bigserial's numbers become visible
 out of order) but by transaction: it asks for every line whose transaction was not yet over when the poll before it looked.
-Each poll that succeeds moves `heard_at`; whoever serves from memory compares that with REVOCATION_STALENESS_MAX_S.
+Each poll that succeeds moves `heard_at`; whoever serves from memory compares that with REVOCATION_STALENESS_MAX_S. It also brings
+how far the primary's log has come, which bounds how far behind a replica may be that is read (accounts/account.py).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -37,7 +39,8 @@ ROWS_AT_A_TIME = 5000
 # The xmin of this statement's own snapshot is the next poll's floor: whatever is invisible now has a transaction >= xmin.
 _POLL = """
 SELECT sequence, kind, subject, watermark_iat, except_session, extract(epoch FROM expires_at - now())::float8 AS lives_s,
-       pg_snapshot_xmin(pg_current_snapshot())::text AS xmin
+       pg_snapshot_xmin(pg_current_snapshot())::text AS xmin,
+       CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_lsn() - '0/0')::bigint END AS position
   FROM (SELECT 1) AS always LEFT JOIN cached_auth.revocations
     ON transaction >= $1::text::xid8 AND expires_at > now()
 """
@@ -74,11 +77,20 @@ class RevocationFeed:
         self._polls = 0
         self._loaded_at = -math.inf
         self.heard_at = -math.inf
+        self._positions: deque[tuple[float, int]] = deque(maxlen=2)
 
     @property
     def silent_s(self) -> float:
         """Seconds since the set was last known to be complete."""
         return self._clock.monotonic() - self.heard_at
+
+    def position_within(self, age_s: float) -> int | None:
+        """How far (bytes) the primary's log had come at a moment at most `age_s` ago; None where nothing so young was heard.
+
+        The older of the last two polls where it will do: a healthy replica has replayed that by now, the last one perhaps not.
+        """
+        now = self._clock.monotonic()
+        return next((position for asked_at, position in self._positions if now - asked_at <= age_s), None)
 
     async def run(self) -> None:
         retry_s = 0.1
@@ -127,6 +139,8 @@ class RevocationFeed:
                     self._revocations.apply(as_revocation(row), self._clock.monotonic())
             await asyncio.sleep(0)  # a whole day's lines at once would hold up every request
         self._floor = rows[0]["xmin"]
+        if rows[0]["position"] is not None:
+            self._positions.append((asked_at, rows[0]["position"]))
         self._polls += 1
         if self._polls % EXPIRE_EVERY_POLLS == 0:
             self._revocations.expire(self._clock.monotonic())

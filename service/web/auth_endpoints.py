@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import structlog
 
+from service.accounts.account import Account, read_account
 from service.accounts.follow_up import SignedInUser, follow_up
-from service.accounts.profiles import read_profile
 from service.accounts.worker import Worker
 from service.cache.authenticator import Authenticator, Tier
 from service.cache.entries import ENDED_LIFE_S
@@ -43,7 +43,10 @@ class _TokenResponse(msgspec.Struct):
 
 
 class AuthEndpoints:
-    """Raises TokenRejected and Unavailable; whoever calls turns them into answers."""
+    """Raises TokenRejected and Unavailable; whoever calls turns them into answers.
+
+    position: how far a replica must have come to be believed about roles (accounts/account.py).
+    """
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class AuthEndpoints:
         auth_api: AuthApi,
         database: Database,
         revocations: Revocations,
+        position: Callable[[], int | None],
         worker: Worker,
         service_role_key: str,
         clock: Clock,
@@ -63,6 +67,7 @@ class AuthEndpoints:
         self._auth_api = auth_api
         self._database = database
         self._revocations = revocations
+        self._position = position
         self._worker = worker
         self._service_role_key = service_role_key.encode()
         self._clock = clock
@@ -74,17 +79,21 @@ class AuthEndpoints:
         return Answer(200, [*verify_headers(entry.identity), TIER_HEADERS[tier]])
 
     async def me(self, headers: RawHeaders, *, is_strict: bool = False) -> Answer:
-        """The issuer's user JSON with `profile` added: null where there is none (yet)."""
+        """The issuer's user JSON with `profile` (null where there is none), `roles` and `permissions` added."""
         token = bearer_token(headers)
         entry, tier = await self._verifier.authenticate(token, is_strict=is_strict)
         user_json = entry.user_json or (await self._auth_api.user(token)).json
         extra = [TIER_HEADERS[tier]]
         try:
-            profile = await read_profile(self._database, entry.identity.user_id)
-        except Unavailable:  # who the caller is does not hang on our database
-            profile = None
+            account = await read_account(self._database, entry.identity.user_id, self._position())
+        except Unavailable:  # who the caller is does not hang on our database; what the caller may do does
+            account = Account()
             extra.append((b"x-degraded", b"profile"))
-        body = user_json.rstrip()[:-1] + b',"profile":' + (profile or b"null") + b"}"
+        if account.is_old:
+            extra.append((b"x-degraded", b"roles"))
+        roles, permissions = msgspec.json.encode(account.roles), msgspec.json.encode(account.permissions)
+        added = b',"profile":%b,"roles":%b,"permissions":%b}' % (account.profile_json, roles, permissions)
+        body = user_json.rstrip()[:-1] + added
         return Answer(200, [JSON_TYPE, (b"content-length", b"%d" % len(body)), NO_STORE, *extra], body)
 
     async def log_in(self, email: str, password: str, client_address: str) -> Answer:

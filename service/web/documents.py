@@ -65,7 +65,7 @@ def object_answer(description: str) -> dict[str, Any]:
 
 _ISSUERS = refusals("4XX", 400, 413, 429, 503)
 VERIFY: Responses = {200: {"description": "The token is good", "headers": _IDENTITY}, **refusals(401, 503)}
-ME: Responses = {200: object_answer("The issuer's user, with `profile` added"), **refusals(401, 503)}
+ME: Responses = {200: object_answer("The issuer's user, with `profile`, `roles` and `permissions` added"), **refusals(401, 503)}
 REGISTER: Responses = {
     200: object_answer("The issuer's answer where it gives no session yet"),
     201: object_answer("A token response"),

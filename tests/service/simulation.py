@@ -146,8 +146,8 @@ class Primary:
 
     def poll(self, floor: int) -> list[dict[str, Any]]:
         xmin = str(min(self._open, default=self._next_transaction))
-        found = [{**line, "xmin": xmin} for number, line in self._lines if number >= floor]
-        return found or [{"sequence": None, "xmin": xmin}]
+        found = [{**line, "xmin": xmin, "position": None} for number, line in self._lines if number >= floor]
+        return found or [{"sequence": None, "xmin": xmin, "position": None}]
 
 
 class Connection:

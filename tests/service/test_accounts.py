@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope
 
+from service.accounts.account import Account, read_account
 from service.accounts.follow_up import SignedInUser, follow_up
 from service.accounts.jobs import Job, JobFailed, read_smtp_url, send_welcome_mail, welcome_mail
-from service.accounts.profiles import read_profile
 from service.accounts.worker import ATTEMPTS_MAX, Worker, backoff_s
 from service.clocks import Clock
-from service.database.migrate import migrate
 from service.database.pools import Database
 from service.metrics.counters import Counters
 from tests.service import issuing
@@ -48,10 +45,9 @@ async def test_first_log_in_makes_profile_and_jobs_and_later_ones_nothing(databa
     assert await asyncio.gather(*(follow_up(database, counters, USER) for _ in range(5))) == [True] * 5
     made = await rows(database, "SELECT kind, payload FROM cached_auth.outbox")
     assert sorted(row["kind"] for row in made) == ["default_preferences", "storage_folders", "welcome_mail"]
-    profile = await read_profile(database, issuing.USER)
-    assert profile is not None
-    assert b'"display_name":"Ann"' in profile
-    assert await read_profile(database, issuing.OTHER_USER) is None
+    account = await read_account(database, issuing.USER, None)
+    assert b'"display_name":"Ann"' in account.profile_json
+    assert await read_account(database, issuing.OTHER_USER, None) == Account()
 
 
 async def test_primary_that_is_away_costs_the_log_in_nothing_but_a_count():
@@ -154,32 +150,6 @@ async def test_log_in_wakes_the_worker(database: Database):
     await asyncio.wait_for(done.wait(), 3)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-
-
-async def test_profile_that_the_replica_has_not_got_yet_comes_from_the_primary(
-    database_url: str, empty_database: str, postgres: str
-):
-    """Profiles are only ever inserted, so "not there yet" is the one way for a replica to be behind."""
-    name = f"replica_{secrets.token_hex(6)}"
-    admin = await asyncpg.connect(postgres)
-    await admin.execute(f'create database "{name}"')
-    replica_url = urlsplit(postgres)._replace(path=f"/{name}").geturl()
-    await migrate(replica_url)
-    both = Database(settings_with(DATABASE_URL=database_url, DATABASE_REPLICA_URL=replica_url), Clock(), Counters())
-    await both.open()
-    assert await follow_up(both, Counters(), USER)
-    profile = await read_profile(both, issuing.USER)
-    assert profile is not None
-    assert b"Ann" in profile
-    await both.close()
-    away = Database(
-        settings_with(DATABASE_URL=database_url, DATABASE_REPLICA_URL="postgresql://u:p@127.0.0.1:9/x"), Clock(), Counters()
-    )
-    await away.open()
-    assert await read_profile(away, issuing.USER) == profile
-    await away.close()
-    await admin.execute(f'drop database "{name}" with (force)')
-    await admin.close()
 
 
 class Postbox:

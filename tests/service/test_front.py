@@ -65,6 +65,7 @@ class Web:
             auth_api=self.auth_api,
             database=database,
             revocations=parts.revocations,
+            position=lambda: None,
             worker=worker,
             service_role_key="service-role-key",
             clock=parts.clock,
@@ -241,7 +242,7 @@ async def test_bug_is_503_too_and_says_nothing_of_itself(web: Web):
 
 async def test_me_is_answered_without_a_database(web: Web):
     answer = await web.client.get(ME, headers=bearer())
-    assert answer.json() == {"id": issuing.USER, "profile": None}
+    assert answer.json() == {"id": issuing.USER, "profile": None, "roles": [], "permissions": []}
     assert answer.headers["x-degraded"] == "profile"
 
 

@@ -73,8 +73,8 @@ def poll_from_the_newest_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def broken(self: Primary, floor: int) -> list[dict[str, Any]]:
         newest = str(max((number for number, _ in self._lines), default=0) + 1)
-        found = [{**line, "xmin": newest} for number, line in self._lines if number >= floor]
-        return found or [{"sequence": None, "xmin": newest}]
+        found = [{**line, "xmin": newest, "position": None} for number, line in self._lines if number >= floor]
+        return found or [{"sequence": None, "xmin": newest, "position": None}]
 
     monkeypatch.setattr(Primary, "poll", broken)
 

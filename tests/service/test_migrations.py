@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from service.accounts.profiles import _SELECT
+from service.accounts.account import _SELECT
 from service.cache.entries import ENDED_LIFE_S, TOKEN_LIFE_MAX_S
 from service.database.migrate import MIGRATIONS, MigrationFailed, dbmate_url, migrate
 from service.revocation.feed import _POLL
@@ -161,8 +161,16 @@ FILL = """
 INSERT INTO cached_auth.profiles (id, email, is_active)
 SELECT md5(n::text)::uuid, 'user' || n || '@example.com', n % 20 <> 0 FROM generate_series(1, 5000) AS n
 """
+FILL_ROLES = (
+    "INSERT INTO cached_auth.roles (name) SELECT 'role' || n FROM generate_series(1, 200) AS n",
+    "INSERT INTO cached_auth.role_permissions SELECT name, 'may.' || n FROM cached_auth.roles, generate_series(1, 10) AS n",
+    "INSERT INTO cached_auth.user_roles SELECT id, 'role' || 1 + abs(hashtext(id::text)) % 200 FROM cached_auth.profiles",
+)
 LOOK_UPS = [
     (_SELECT.replace("$1", f"'{issuing.USER}'"), {"profiles_auth_lookup", "profiles_pkey"}),
+    (_SELECT.replace("$1", f"'{issuing.USER}'"), {"user_roles_pkey"}),
+    (_SELECT.replace("$1", f"'{issuing.USER}'"), {"role_permissions_pkey"}),
+    ("SELECT user_id FROM cached_auth.user_roles WHERE role = 'role7'", {"user_roles_role"}),
     (
         "SELECT id FROM cached_auth.profiles WHERE lower(email) = 'user7@example.com' AND email IS NOT NULL AND is_active",
         {"profiles_email"},
@@ -179,6 +187,10 @@ async def test_look_ups_go_by_their_indexes(empty_database: str):
         FILL,
         "INSERT INTO cached_auth.revocations (kind, subject) SELECT 'session', n::text FROM generate_series(1, 2000) AS n",
         "INSERT INTO cached_auth.outbox (user_id, kind, done_at) SELECT id, 'welcome_mail', now() FROM cached_auth.profiles",
+        *FILL_ROLES,
+        "VACUUM ANALYZE cached_auth.roles",
+        "VACUUM ANALYZE cached_auth.role_permissions",
+        "VACUUM ANALYZE cached_auth.user_roles",
         "VACUUM ANALYZE cached_auth.profiles",
         "VACUUM ANALYZE cached_auth.revocations",
         "VACUUM ANALYZE cached_auth.outbox",

@@ -1,0 +1,204 @@
+"""Roles and permissions: written by the command, bounded by the database, read at a real standby where it is not behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+
+from service.__main__ import main
+from service.accounts.account import Account, read_account
+from service.accounts.follow_up import SignedInUser, follow_up
+from service.accounts.roles import RolesFailed, carried_out, is_usage
+from service.clocks import Clock
+from service.database.migrate import migrate
+from service.database.pools import Database
+from service.metrics.counters import Counters
+from service.revocation.feed import RevocationFeed
+from service.revocation.records import Revocations
+from tests.service import issuing
+from tests.service.conftest import settings_with
+from tests.service.standby import running_standby
+
+pytestmark = pytest.mark.anyio
+
+USER = SignedInUser(issuing.USER, "ann@example.com", {"display_name": "Ann"})
+NOWHERE = "postgresql://u:p@127.0.0.1:9/x"
+AHEAD = 2**62  # no log is as long as that
+
+
+@asynccontextmanager
+async def opened(database_url: str, replica_url: str = "") -> AsyncIterator[Database]:
+    database = Database(settings_with(DATABASE_URL=database_url, DATABASE_REPLICA_URL=replica_url), Clock(), Counters())
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def said(url: str, line: str) -> list[str]:
+    words = line.split()
+    assert is_usage(words), line
+    return await carried_out(url, words)
+
+
+async def test_what_the_command_writes_is_what_the_user_has(database_url: str):
+    async with opened(database_url) as database:
+        await follow_up(database, Counters(), USER)
+        await said(database_url, "define editor posts.write posts.read")
+        await said(database_url, "define author posts.write")
+        assert await said(database_url, "list") == ["author  posts.write", "editor  posts.read posts.write"]
+        assert (await read_account(database, issuing.USER, None)).roles == (), "nobody has a role by default"
+        for role in ("editor", "author", "editor"):
+            assert await said(database_url, f"grant {issuing.USER} {role}") == [f"{issuing.USER} has {role}"]
+        account = await read_account(database, issuing.USER, None)
+        assert (account.roles, account.permissions) == (("author", "editor"), ("posts.read", "posts.write"))
+        await said(database_url, "define editor posts.read posts.delete")
+        await said(database_url, f"revoke {issuing.USER} author")
+        account = await read_account(database, issuing.USER, None)
+        assert (account.roles, account.permissions) == (("editor",), ("posts.delete", "posts.read"))
+        await database.write("UPDATE cached_auth.profiles SET is_active = false")
+        assert await read_account(database, issuing.USER, None) == Account()
+        await said(database_url, "drop editor")
+        assert await said(database_url, f"list {issuing.USER}") == ["no role"]
+
+
+async def test_database_bounds_what_one_user_and_one_role_can_have(database_url: str):
+    """Also against several who add at once: each waits for the other and counts anew."""
+    for number in range(20):
+        await said(database_url, f"define role{number}")
+    grants = (said(database_url, f"grant {issuing.USER} role{number}") for number in range(20))
+    results = await asyncio.gather(*grants, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, RolesFailed)]
+    assert [str(refusal) for refusal in refused] == ["expected at most 16 roles for a user"] * 4
+    (first, *_) = await said(database_url, f"list {issuing.USER}")
+    await said(database_url, f"grant {issuing.USER} {first.split()[0]}")
+    await said(database_url, "define wide " + " ".join(f"p{number}" for number in range(64)))
+    with pytest.raises(RolesFailed, match="at most 64 permissions"):
+        await said(database_url, "define wide " + " ".join(f"q{number}" for number in range(65)))
+    assert (await said(database_url, "list"))[-1].count(" p") == 64, "all or nothing"
+
+
+async def test_role_that_is_not_there_cannot_be_granted(database_url: str):
+    with pytest.raises(RolesFailed, match="there is no such role"):
+        await said(database_url, f"grant {issuing.USER} editor")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["grant", "grant ann editor", f"grant {issuing.USER} Editor", "define", "define a b!", "drop", "list ann", "drop a b", "x"],
+)
+def test_wrong_words_are_refused_before_anything_is_asked(line: str, capsys: pytest.CaptureFixture[str]):
+    assert not is_usage(line.split())
+    assert main(["roles", *line.split()]) == 2
+    assert capsys.readouterr().err.startswith("usage: ")
+
+
+async def test_database_that_is_away_is_one_line():
+    with pytest.raises(RolesFailed, match=r"^DATABASE_URL: cannot be asked: \w+$"):
+        await carried_out(NOWHERE, ["list"])
+
+
+async def test_feed_tells_how_far_the_primary_has_come_and_forgets_it_in_time(database_url: str):
+    passed_s = 0.0
+    clock = Clock(lambda: issuing.NOW, lambda: 1000.0 + passed_s)
+    feed = RevocationFeed(database_url, {}, Revocations(), clock, Counters(), {})
+    connection = await asyncpg.connect(database_url)
+    try:
+        assert feed.position_within(2.0) is None
+        await feed._poll(connection, 5.0)
+        first = feed.position_within(2.0)
+        assert first is not None
+        await connection.execute("INSERT INTO cached_auth.roles VALUES ('editor')")
+        passed_s = 1.5
+        await feed._poll(connection, 5.0)
+        assert feed.position_within(2.0) == first, "the older one, which a replica has had time for"
+        passed_s = 2.5
+        assert (feed.position_within(2.0) or 0) > first
+        passed_s = 4.0
+        assert feed.position_within(2.0) is None
+    finally:
+        await connection.close()
+
+
+@dataclass
+class Pair:
+    """A primary and its standby, whose replay is stopped."""
+
+    primary_url: str
+    standby_url: str
+    primary: asyncpg.Connection
+    standby: asyncpg.Connection
+
+    async def position(self) -> int:
+        return int(await self.primary.fetchval("SELECT (pg_current_wal_lsn() - '0/0')::bigint"))
+
+    async def go_on(self) -> None:
+        """Until the standby has replayed all that the primary has written."""
+        await self.standby.execute("SELECT pg_wal_replay_resume()")
+        position = await self.position()
+        async with asyncio.timeout(20):
+            while await self.standby.fetchval("SELECT pg_last_wal_replay_lsn() - '0/0' < $1", position):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        await self.standby.execute("SELECT pg_wal_replay_pause()")
+        async with asyncio.timeout(20):
+            while await self.standby.fetchval("SELECT pg_get_wal_replay_pause_state()") != "paused":  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def pair(empty_database: str, anyio_backend: str) -> AsyncIterator[Pair]:
+    await migrate(empty_database)
+    with running_standby(empty_database) as standby_url:
+        primary, standby = await asyncpg.connect(empty_database), await asyncpg.connect(standby_url)
+        pair = Pair(empty_database, standby_url, primary, standby)
+        await pair.go_on()
+        await pair.stop()
+        try:
+            yield pair
+        finally:
+            await primary.close()
+            await standby.close()
+
+
+async def test_replica_is_believed_only_where_it_has_come_far_enough(pair: Pair):
+    """The law that a role taken away is not seen for as long as a replica lags, on a real standby."""
+    url = pair.primary_url
+    async with opened(url, pair.standby_url) as both, opened(NOWHERE, pair.standby_url) as cut_off:
+        await follow_up(both, Counters(), USER)
+        await said(url, "define editor posts.write")
+        await said(url, f"grant {issuing.USER} editor")
+        before = await pair.position()
+        found = await read_account(both, issuing.USER, 0)
+        assert found.roles == ("editor",), "the standby does not know the user yet, so the primary is asked"
+        assert await read_account(cut_off, issuing.USER, 0) == Account(is_old=True)
+
+        await pair.go_on()
+        assert await read_account(cut_off, issuing.USER, before) == found, "from the standby alone"
+        await pair.stop()
+        await said(url, f"revoke {issuing.USER} editor")
+        after = await pair.position()
+        assert (await read_account(both, issuing.USER, before)).roles == ("editor",), "the standby's own answer, which is old"
+        assert (await read_account(both, issuing.USER, after)).roles == (), "the primary's"
+        assert (await read_account(both, issuing.USER, None)).roles == (), "not known how old: the primary's"
+
+        for position in (after, AHEAD, None):
+            old = await read_account(cut_off, issuing.USER, position)
+            assert (old.roles, old.permissions, old.is_old) == ((), (), True), "cut off and behind: deny"
+            assert b"Ann" in old.profile_json
+        await pair.go_on()
+        assert await read_account(cut_off, issuing.USER, after) == Account(found.profile_json), "nothing is cut off that is known"
+
+
+async def test_replica_that_is_away_or_has_not_migrated_yet_costs_nothing_but_a_try(database_url: str, postgres: str):
+    async with opened(database_url, NOWHERE) as away, opened(database_url, postgres) as unmigrated:
+        await follow_up(away, Counters(), USER)
+        for database in (away, unmigrated):
+            assert b"Ann" in (await read_account(database, issuing.USER, 0)).profile_json
