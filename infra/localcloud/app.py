@@ -68,9 +68,11 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
         return await up(request, Call(cloud, principal), around.directory, around.base_url)
 
     def with_account(handler: management.Handler) -> Callable[[Request], Awaitable[Response]]:
+        """Not with a token of the account's workspace at Railway: it may neither end the cloud nor let anybody at its page."""
+
         async def guarded(request: Request) -> Response:
             principal = who(request)
-            if principal is None or not principal.is_account:
+            if principal is None or not principal.is_account or principal.workspace_id is not None:
                 return JSONResponse({"message": "Unauthorized"}, 401)
             return await management.handled(handler, request, cloud)
 

@@ -266,7 +266,7 @@ def volume_instance(_: None, info: Info, id: str) -> views.View:
     call = call_of(info)
     found = call.world.volume_instances.get(id)
     if found is None:
-        raise NotFound("VolumeInstance")
+        raise NotFound("VolumeInstance") if call.principal.is_account else NotAuthorized
     call.access.environment(found.environment_id)
     return views.volume_instance_view(call, found)
 

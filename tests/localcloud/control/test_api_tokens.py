@@ -55,3 +55,10 @@ async def test_deleted_token_opens_nothing(cloud: Harness):
         await cloud.gql("{ me { id } }", headers)
     with pytest.raises(ApiError, match="ApiToken not found"):
         await cloud.gql(delete, i=token["id"])
+
+
+@pytest.mark.parametrize("path", ["/_local/page", "/_local/shutdown", "/_local/reset", "/_local/faults"])
+async def test_token_of_the_workspace_has_no_say_over_the_cloud_itself(cloud: Harness, path: str):
+    headers = await made(cloud, workspaceId=await workspace_of(cloud))
+    assert (await cloud.client.post(path, json={}, headers=headers)).status_code == 401
+    assert cloud.stopped == []
