@@ -123,6 +123,7 @@ class Authenticator:
         self._entries: BoundedCache[bytes, Entry] = BoundedCache(limits.entries_max, limits.bytes_max, clock.wall)
         self._find = self._entries.get
         self._rejections: LRUCache[bytes, tuple[float, TokenRejected]] = LRUCache(REJECTIONS_MAX)
+        self._forgotten: LRUCache[bytes, float] = LRUCache(REJECTIONS_MAX)
         self._refreshes: set[asyncio.Task[None]] = set()
         self._flights: Flights[tuple[Entry, Tier]] = Flights(FLIGHTS_MAX, FLIGHT_DEADLINE_S)
 
@@ -163,7 +164,7 @@ class Authenticator:
         entry = Entry(identity, user_json, until, confirmed_at, self._lines_for(identity), self._refresh_at(identity, until))
         name = self._name(token)
         is_good = self._standing(identity, confirmed_at) is Standing.GOOD and self._jwks.vouches_for(identity.key_thumbprint)
-        if is_good and self._wall() < until:
+        if is_good and self._wall() < until and not self.was_forgotten(token, confirmed_at):
             self._keep(name, entry)
             if self._shared is not None:
                 self._shared.put_soon(name, Record(identity, user_json, until))
@@ -207,9 +208,14 @@ class Authenticator:
         """The published key's RFC 7638 thumbprint; None where the issuer publishes no such key."""
         return self._jwks.thumbprint_of(key_id)
 
+    def was_forgotten(self, token: bytes, since: float) -> bool:
+        """`forget` was called for it later than `since` (monotonic): what was asked before may not bring it back."""
+        return self._forgotten.get(self._name(token), -math.inf) > since
+
     def forget(self, token: bytes) -> None:
-        """Drops one token from both tiers."""
+        """Drops one token from both tiers, and whatever is on its way into them."""
         name = self._name(token)
+        self._forgotten[name] = self._monotonic()
         self._entries.pop(name)
         if self._shared is not None:
             self._shared.drop_soon(name)

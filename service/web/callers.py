@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 
 def address_of(headers: Iterable[tuple[bytes, bytes]], peer: str) -> str:
@@ -14,6 +14,8 @@ def address_of(headers: Iterable[tuple[bytes, bytes]], peer: str) -> str:
     """
     told = [value for name, value in headers if name == b"x-real-ip"]
     try:
-        return str(ip_address(told[0].decode("latin-1").strip() if len(told) == 1 else ""))
+        address = ip_address(told[0].decode("latin-1").strip() if len(told) == 1 else "")
+        # A zone (fe80::1%eth0) may be any text, which would go on in a header that others read as a list of addresses.
+        return peer if isinstance(address, IPv6Address) and address.scope_id is not None else str(address)
     except ValueError:
         return peer

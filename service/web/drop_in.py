@@ -230,7 +230,8 @@ class DropIn:
                 raise Unavailable("revocation", "the session is being revoked")
             return answer  # good at this moment, and not to be remembered
         self._counters.issuer_confirmations += 1
-        if len(answer.body) <= USER_BYTES_MAX and not _sets_cookie(answer):
+        is_old = self._authenticator.was_forgotten(token, confirmed_at)  # somebody changed the user meanwhile
+        if len(answer.body) <= USER_BYTES_MAX and not _sets_cookie(answer) and not is_old:
             name = self._authenticator.name(token)
             others = list((self._users.get(name) or {}).items())[-(VARIANTS_MAX - 1) :]
             variants = {**dict(others), variant: (entry, answer)}

@@ -342,3 +342,20 @@ async def test_memory_is_bounded_by_entries(parts: Parts):
     for number in range(150):
         await parts.verify(issuing.token(jti=str(number)))
     assert len(parts.authenticator) == 100
+
+
+async def test_answer_that_was_asked_for_before_a_refusal_brings_nothing_back():
+    """Another question learned meanwhile that the session is dead; nobody else may tell us of it."""
+    parts, token = Parts(), issuing.token()
+    parts.issuer.gate = asyncio.Event()
+    early = asyncio.create_task(parts.authenticator.authenticate(token))
+    await parts.issuer.was_asked.wait()
+    parts.hands.forward(0.1)
+    parts.authenticator.forget(token)
+    parts.issuer.gate.set()
+    assert (await early)[1] == "miss"
+    assert parts.authenticator.cached(token) is None
+    assert not parts.shared.sealed
+    parts.hands.forward(0.1)
+    assert await parts.verify(token) == "miss"
+    assert await parts.verify(token) == "l1", "asked for after it"

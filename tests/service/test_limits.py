@@ -20,6 +20,7 @@ from service.limits.local_store import LocalStore
 from service.limits.redis_store import CONNECTIONS_WARM, FAILURES_MAX, PREFIX, RedisStore
 from service.limits.rules import Names, Outcome, Rules, Verdict, read_rules
 from service.metrics.counters import Counters
+from service.web.callers import address_of
 from tests.service.conftest import settings_with
 from tests.service.parts import CACHE_KEY, Hands
 
@@ -400,3 +401,9 @@ async def test_success_that_redis_did_not_hear_of_is_told_again(valkey_url: str,
     assert (verdict.is_allowed, verdict.is_shared) == (True, True)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+def test_address_with_a_zone_is_nobodys_word():
+    """A zone may be any text; it would go on to the issuer in a header that is read as a list."""
+    assert address_of([(b"x-real-ip", b"fe80::1%x, 192.0.2.9")], "198.51.100.1") == "198.51.100.1"
+    assert address_of([(b"x-real-ip", b"2001:db8::1")], "198.51.100.1") == "2001:db8::1"
