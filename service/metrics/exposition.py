@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -12,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from service.metrics.counters import DURATION_BUCKETS_S, Counters, Histogram
 
+SAMPLES_AT_ONCE = 16
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -30,8 +32,16 @@ class Gauges:
     breakers: Callable[[], dict[str, bool]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Only(Collector):
+    family: Metric
+
+    def collect(self) -> Iterable[Metric]:
+        return (self.family,)
+
+
 class Exposition(Collector):
-    """`text` is the whole /metrics answer."""
+    """`text` is the whole /metrics answer, `pieces` the same for whoever has something else to do in between."""
 
     def __init__(self, counters: Counters, gauges: Gauges, release: str, region: str, replica_id: str = "") -> None:
         self._counters = counters
@@ -42,7 +52,16 @@ class Exposition(Collector):
         self._registry.register(self)
 
     def text(self) -> bytes:
-        return bytes(generate_latest(self._registry))
+        return b"".join(self.pieces())
+
+    def pieces(self) -> Iterator[bytes]:
+        """The text in parts of a fraction of a millisecond each; the whole takes 3 ms. A family's values are read at once."""
+        for family in self._registry.collect():
+            for first in range(0, max(1, len(family.samples)), SAMPLES_AT_ONCE):
+                part = copy(family)
+                part.samples = family.samples[first : first + SAMPLES_AT_ONCE]
+                text = generate_latest(_Only(part))
+                yield text if first == 0 else text.split(b"\n", 2)[2]  # HELP and TYPE are said once
 
     def describe(self) -> Iterable[Metric]:
         return ()

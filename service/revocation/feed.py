@@ -34,7 +34,7 @@ RETRY_S_MAX = 2.0
 EXPIRE_EVERY_POLLS = 60
 # While more is revoked than memory holds, everything is read again this often: the primary must not pay for our bound.
 RELOAD_S = 30.0
-ROWS_AT_A_TIME = 5000
+ROWS_AT_A_TIME = 100
 
 # The xmin of this statement's own snapshot is the next poll's floor: whatever is invisible now has a transaction >= xmin.
 _POLL = """
@@ -124,7 +124,7 @@ class RevocationFeed:
         """Reads every line that counts: another server may answer now, with transaction numbers of its own, or there is room."""
         self._loaded_at = self._clock.monotonic()
         self._floor = "0"
-        self._revocations.expire(self._clock.monotonic())
+        await self._expire()
         self._revocations.is_overfull = False
         await self._poll(connection, LOAD_TIMEOUT_S)
         if self._revocations.is_overfull:
@@ -141,11 +141,15 @@ class RevocationFeed:
         self._floor = rows[0]["xmin"]
         if rows[0]["position"] is not None:
             self._positions.append((asked_at, rows[0]["position"]))
-        self._polls += 1
-        if self._polls % EXPIRE_EVERY_POLLS == 0:
-            self._revocations.expire(self._clock.monotonic())
         if not self._revocations.is_overfull:  # else the set is not complete: nothing may be served on its word
             self.heard_at = asked_at
+        self._polls += 1
+        if self._polls % EXPIRE_EVERY_POLLS == 0:
+            await self._expire()
+
+    async def _expire(self) -> None:
+        for _ in self._revocations.expiring(self._clock.monotonic()):
+            await asyncio.sleep(0)
 
     def _on_notice(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         try:

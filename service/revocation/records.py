@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -38,6 +39,7 @@ MARKS_MAX = 8
 # The lines that a mark speaks for. A watermark cannot tell a replay from a second revocation in the same second, which also
 # ends the session that began in between. What is pushed out and replayed costs the user one more confirmation, no more.
 SEQUENCES_MAX = 16
+EXPIRED_AT_ONCE = 200
 
 
 class Standing(enum.Enum):
@@ -115,16 +117,30 @@ class Revocations:
 
     def expire(self, now: float) -> None:
         """Lets go of what no remembered token can need any more."""
+        for _ in self.expiring(now):
+            pass
+
+    def expiring(self, now: float) -> Iterator[None]:
+        """The same in steps of EXPIRED_AT_ONCE, with anything applied in between: a full set takes 130 ms. For one caller at a
+        time."""
+        looked_at = 0
         for known in (self._sessions, self._keys, self._watermarks):
-            for subject in [subject for subject, expires_at in known.items() if expires_at <= now]:
-                del known[subject]
+            for subject in list(known):
+                if known[subject] <= now:  # as it is now: it may have been revoked once more since the list was made
+                    del known[subject]
+                looked_at += 1
+                if looked_at % EXPIRED_AT_ONCE == 0:
+                    yield
         self._widen()
-        for user_id, marks in list(self._users.items()):
-            kept = tuple(mark for mark in marks if mark.expires_at > now)
+        for user_id in list(self._users):
+            kept = tuple(mark for mark in self._users[user_id] if mark.expires_at > now)
             if kept:
                 self._users[user_id] = kept
             else:
                 del self._users[user_id]
+            looked_at += 1
+            if looked_at % EXPIRED_AT_ONCE == 0:
+                yield
 
     def _has_room(self) -> bool:
         self.is_overfull = self.is_overfull or len(self) >= self._subjects_max

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 import structlog
 import yaml
+from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from service.logs import hide_secrets
 from service.memory_profile import Step, table
+from service.metrics import exposition as exposition_module
 from service.metrics.counters import Counters
 from service.metrics.exposition import Exposition, Gauges
 from service.web import front
@@ -52,6 +54,14 @@ def exposed() -> Exposition:
         **{name: (lambda: 0) for name in Gauges.__dataclass_fields__ if name != "breakers"}, breakers=lambda: {"redis": True}
     )
     return Exposition(counters, gauges, "r", "here", "replica-1")
+
+
+def test_pieces_are_what_prometheus_writes_itself(monkeypatch: pytest.MonkeyPatch):
+    """They are cut so that no scrape holds up a hit; nothing may show where."""
+    monkeypatch.setattr(exposition_module, "SAMPLES_AT_ONCE", 3)
+    exposition = exposed()
+    assert len(list(exposition.pieces())) > 20
+    assert exposition.text() == generate_latest(exposition)
 
 
 def labels_by_metric() -> dict[str, set[str]]:

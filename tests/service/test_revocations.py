@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from service.revocation import records
 from service.revocation.records import MARKS_MAX, Revocation, Revocations, Standing
 from service.tokens.identity import Identity
 
@@ -141,6 +142,23 @@ def test_shorter_line_does_not_cut_a_longer_ones_life(order: tuple[int, int]):
         revocations.apply(lines[index], 10.0)
     revocations.expire(4_000.0)
     assert revocations.standing(identity(issued_at=90.0), 3_999.0) is Standing.REVOKED
+
+
+def test_line_that_comes_again_while_expired_ones_leave_stays(monkeypatch: pytest.MonkeyPatch):
+    """The set is looked through in steps, and a log-out may come between any two of them."""
+    monkeypatch.setattr(records, "EXPIRED_AT_ONCE", 1)
+    revocations = Revocations()
+    for number in range(4):
+        revocations.apply(line("session", f"s{number}", until=10.0), 0.0)
+        revocations.apply(line("user", f"u{number}", until=10.0), 0.0)
+    steps = revocations.expiring(10.0)
+    next(steps)
+    revocations.apply(line("session", "s3", until=20.0), 10.0)
+    revocations.apply(line("user", "u3", sequence=2, until=20.0), 10.0)
+    revocations.apply(line("session", "new", until=20.0), 10.0)
+    assert len(list(steps)) == 7
+    assert len(revocations) == 3
+    assert revocations.standing(identity(session="s3"), 0.0) is Standing.REVOKED
 
 
 def test_overfull_set_says_so_instead_of_forgetting():
