@@ -9,6 +9,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 DECIMAL_ADDRESS = re.compile(r"[0-9]+")
 HOST_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?")
+# As Go's net/url refuses them. A browser takes a backslash for a slash: http://evil.com\@site leads to evil.com, while for
+# urlsplit its host is the site.
+CONTROL = re.compile(r"[\x00-\x1f\x7f]|^ ")
+USER_INFO = re.compile(r"[A-Za-z0-9\-._:~!$&'()*+,;=%@]*")
 GLOB_PART = re.compile(r"\*\*|\*|\?|[^*?]+")
 
 
@@ -18,6 +22,8 @@ def chosen(candidates: Iterable[str], site_url: str, allow_list: str) -> str:
 
 
 def is_allowed(url: str, site_url: str, allow_list: str) -> bool:
+    if CONTROL.search(url) or not USER_INFO.fullmatch(_user_info(url)):
+        return False
     try:
         base, given = urlsplit(site_url), urlsplit(url)
         if not url or _is_same_site(base.hostname, given.hostname, base.scheme == given.scheme, base.port == given.port):
@@ -34,6 +40,11 @@ def is_allowed(url: str, site_url: str, allow_list: str) -> bool:
         return False
     wanted = url.partition("#")[0]
     return any(_glob(pattern.strip()).fullmatch(wanted) for pattern in allow_list.split(",") if pattern.strip())
+
+
+def _user_info(url: str) -> str:
+    authority = re.split(r"[/?#]", url.partition("//")[2], maxsplit=1)[0]
+    return authority.rpartition("@")[0]
 
 
 def _is_same_site(base: str | None, given: str | None, has_same_scheme: bool, has_same_port: bool) -> bool:

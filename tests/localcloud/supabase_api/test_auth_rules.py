@@ -48,6 +48,12 @@ def test_clock_may_be_one_step_off_and_no_more():
         ("https://deep.example.org/a/b/c", True),
         ("myapp://login", True),
         ("https://ev[il.example.com/", False),
+        ("https://user:word@app.example.com/", True),
+        ("https://evil.org\\@app.example.com/", False),  # to a browser the host is evil.org
+        ("https://evil\\@one.preview.example.com/a", False),
+        ("https://app.example.com/\nLocation: x", False),
+        (" https://app.example.com/", False),
+        ("https://app.example.com/a b", True),
     ],
 )
 def test_link_may_lead_to_the_site_and_where_it_says(url: str, is_allowed: bool):
