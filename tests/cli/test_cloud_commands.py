@@ -95,6 +95,8 @@ def test_a_duration_that_is_none_is_a_mistake(text: str) -> None:
         ("fault link us-west2 all --cut --heal", "expected one of --cut"),
         ("fault overlap", "Choose from: new, old"),
         ("database restore primary --ago soon", "--ago: expected"),
+        ("database restore primary --to yesterday --yes", "--to: expected"),
+        ("database restore primary --to 2026-01-31T12:00:00 --yes", "--to: expected"),
         ("time advance soon", "DURATION"),
     ],
 )

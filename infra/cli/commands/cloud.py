@@ -83,7 +83,7 @@ def status(is_json: bool) -> int:
         return 0
     screen.say(f"local cloud at {document['url']}, its time {document['time']['now']}")
     rows = [_row(found) for kind in ("replicas", "caches", "databases") for found in document[kind]]
-    rows += [_gateway_row(found, found["api"]) for found in document["databases"] if "api" in found]
+    rows += [_gateway_row(found, found["api"]) for found in document["databases"] if "name" in found.get("api", {})]
     if rows:
         screen.table(("NAME", "REGION", "STATUS", "PID", "WHERE"), rows)
     else:
@@ -106,7 +106,8 @@ def _gateway_row(database: dict[str, Any], api: dict[str, Any]) -> tuple[str, ..
 
 
 def _status(found: dict[str, Any], status: str) -> str:
-    return "DOWN" if found.get("is_held") else "PAUSED" if found["is_paused"] else status
+    # `get`: a daemon that was started before the last update of this clone may know less.
+    return "DOWN" if found.get("is_held") else "PAUSED" if found.get("is_paused") else status
 
 
 @command.command("reset", epilog=example("./cached-auth cloud reset --yes"))

@@ -92,6 +92,8 @@ def restore(name: str, moment: str | None, ago: str | None, is_sure: bool, is_js
     """
     if moment and ago:
         raise UsageError("expected --to or --ago, got both", "./cached-auth cloud database restore --help")
+    if moment is not None:
+        _require_moment(moment)
     back_s = parse_duration(ago, "--ago", "./cached-auth cloud database restore --help") if ago else 0
     at = (datetime.now(UTC) - timedelta(seconds=back_s)).isoformat() if ago else moment
     screen = Screen(is_json)
@@ -101,3 +103,15 @@ def restore(name: str, moment: str | None, ago: str | None, is_sure: bool, is_js
     if is_json:
         screen.result(answer)
     return 0
+
+
+def _require_moment(text: str) -> None:
+    try:
+        has_zone = datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        has_zone = False
+    if not has_zone:
+        raise UsageError(
+            f"--to: expected a moment with its zone such as 2026-01-31T12:00:00Z, got {text[:40]!r}",
+            "./cached-auth cloud database restore --help",
+        )

@@ -146,9 +146,9 @@ def list_faults(is_json: bool) -> int:
     api_faults, status = cloud.ask("GET", "/_local/faults"), cloud.status()
     links = [found for found in status["links"] if _is_faulty(found)]
     processes = [found for kind in ("replicas", "caches", "databases") for found in status[kind]]
-    processes += [found["api"] for found in status["databases"] if "api" in found]
-    held = [found["name"] for found in processes if found.get("is_held")]
-    paused = [found["name"] for found in processes if found["is_paused"]]
+    processes += [found["api"] for found in status["databases"] if "name" in found.get("api", {})]
+    held = [found["name"] for found in processes if found.get("is_held")]  # `get`: an older daemon may know less
+    paused = [found["name"] for found in processes if found.get("is_paused")]
     requests_meet = status["overlap"]["requests_meet"]
     if is_json:
         return _tell(True, {"api": api_faults, "links": links, "down": held, "paused": paused, **status["overlap"]}, "")
