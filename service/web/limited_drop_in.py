@@ -84,21 +84,26 @@ class LimitedDropIn:
 
     async def _watched(self, attempt: Attempt, scope: Scope, receive: Receive, send: Send) -> int:
         """Hands on and tells the limits how it ended. Its end is told before the last byte is: the next try cannot be quicker."""
-        status, headers, content = 0, {}, b""
+        status, headers, content, is_told = 0, {}, b"", False
 
         async def noting(message: Message) -> None:
-            nonlocal status, headers, content
+            nonlocal status, headers, content, is_told
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
             else:
                 content = (content + message.get("body", b""))[:CODE_BYTES_MAX]
                 if not message.get("more_body", False):
+                    is_told = True
                     code = "" if status < 400 else error_of(UpstreamAnswer(status, headers, content))[0]
                     await attempt.ended(outcome_of(status, code))
             await send(message)
 
-        return await self._drop_in(scope, receive, noting)
+        try:
+            return await self._drop_in(scope, receive, noting)
+        finally:
+            if not is_told:  # the answer broke off, or a fault of ours: nobody's failure
+                await attempt.ended("neither")
 
 
 def account_of(body: bytes) -> str | None:

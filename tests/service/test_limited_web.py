@@ -144,6 +144,16 @@ async def test_drop_in_success_wipes_the_slate(stand_in: DropInWorld):
     assert (await stand_in.post("token?grant_type=password", CREDENTIALS)).status_code == 400
 
 
+async def test_answer_that_breaks_off_is_nobodys_failure(stand_in: DropInWorld, monkeypatch: pytest.MonkeyPatch):
+    async def broken(*_: object) -> int:
+        raise ConnectionError
+
+    monkeypatch.setattr(Behind, "__call__", broken)
+    for _ in range(8):
+        with pytest.raises(ConnectionError):
+            await stand_in.post("token?grant_type=password", CREDENTIALS)
+
+
 async def test_drop_in_refresh_is_503_and_the_rest_429(stand_in: DropInWorld):
     refreshed = [await stand_in.post("token?grant_type=refresh_token", {"refresh_token": "r"}) for _ in range(3)]
     assert [answer.status_code for answer in refreshed] == [400, 400, 503]
