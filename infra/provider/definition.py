@@ -34,6 +34,9 @@ class Checked:
     failures: tuple[Failure, ...]
 
 
+_LOOKED_AT_CHARS_MAX = 100_000
+"""More than any secret has (rules.Text), so that none is cut before it is looked for."""
+
 InputsT = TypeVar("InputsT", bound=msgspec.Struct)
 ClientT = TypeVar("ClientT")
 
@@ -42,7 +45,8 @@ ClientT = TypeVar("ClientT")
 class Call(Generic[ClientT]):
     """What a verb may touch. `tell` shows a line until the next one, `show` one that stays among the diagnostics.
 
-    `timeout_s` is the user's customTimeouts, None when not set.
+    `timeout_s` is the user's customTimeouts, None when not set. `blotted` takes known secrets out of a text; whoever shortens
+    what others wrote asks it first, because the beginning of a secret would not be found any more.
     """
 
     client: ClientT
@@ -51,6 +55,10 @@ class Call(Generic[ClientT]):
     show: Callable[[str], Awaitable[None]]
     clock: Callable[[], float]
     timeout_s: float | None = None
+    blotted: Callable[[str], str] = str
+
+    def shortened(self, text: str, chars_max: int) -> str:
+        return self.blotted(text[:_LOOKED_AT_CHARS_MAX])[:chars_max]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,9 @@ _ENGINE_KEYS = ("version", "pluginDownloadURL")
 _SECRET_CHARS_MIN = 4
 """Shorter secrets are not blotted out of messages: that would tell more than it hides."""
 
+_SECRET_LINE_CHARS_MIN = 16
+"""A line of a longer secret that is shorter (a brace, a word) says little, and would be blotted out everywhere."""
+
 _SECRETS_MAX = 10_000
 """More are not remembered; each costs a look through every line."""
 
@@ -112,7 +115,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
         """Secrets that may turn up in logs later, also in another resource's."""
         for each in properties:
             if len(self._secrets) < _SECRETS_MAX:
-                self._secrets |= secret_texts(each)
+                texts = secret_texts(each)
+                # A key of many lines is logged line by line.
+                lines = {line for text in texts if "\n" in text for line in text.splitlines()}
+                self._secrets |= texts | {line for line in lines if len(line) >= _SECRET_LINE_CHARS_MIN}
 
     # Provider.
 
@@ -288,7 +294,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
         async def show(message: str) -> None:
             await self._log.line(urn, self._blotted(message))
 
-        return Call(self._client, self.stopper.sleep, tell, show, time.monotonic, timeout_s or None)
+        return Call(self._client, self.stopper.sleep, tell, show, time.monotonic, timeout_s or None, self._blotted)
 
     def _recorded(self, resource: Resource[ClientT, Any], identity: str, old_inputs: Any, outputs: Properties) -> Recorded[Any]:
         inputs = _inputs_of(resource, from_struct(old_inputs), outputs)

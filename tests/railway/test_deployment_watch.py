@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from infra.provider.properties import Secret
 from infra.provider.websocket import SocketLost
 from infra.railway import subscriptions
-from infra.railway.deployment import watch
+from infra.railway.deployment import progress, watch
 from infra.railway.provider import RailwayProvider
 from infra.railway.subscriptions import PROTOCOL, Subscriptions
 from tests.provider.driving import Driver, driven
@@ -113,6 +113,26 @@ async def test_secrets_are_blotted_out_of_log_lines(patient: Driver, fake: FakeR
     await failing(patient.create("Deployment", "d", **at, timeoutS=1))
     assert "build: [secret] 0" in screen.lines
     assert not any("buildLogs" in line for line in screen.lines + screen.passing)
+
+
+async def test_secret_is_blotted_out_before_its_line_is_cut(
+    patient: Driver, fake: FakeRailway, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of one that was cut would be found by nobody, and tell its beginning."""
+    at = await placed(patient)
+    await patient.create("Variables", "v", **at, variables={"PASSWORD": Secret("buildLogs")})
+    fake.outcomes = ["STUCK"]
+    for module in (watch, progress):
+        monkeypatch.setattr(module, "LINE_CHARS_MAX", 6)
+    message = await failing(patient.create("Deployment", "d", **at, timeoutS=1))
+    assert "build: [secre" in screen.lines
+    assert not any("buildL" in line for line in [message, *screen.lines, *screen.passing])
+
+
+async def test_a_secret_of_many_lines_is_blotted_out_of_each(patient: Driver) -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n"
+    patient.servicer._remember({"variables": {"KEY": Secret(key)}})
+    assert patient.servicer._blotted("loaded MIIEvQIBADANBgkqhkiG9w0BAQEFAASC now") == "loaded [secret] now"
 
 
 async def test_endless_logs_are_cut(patient: Driver, fake: FakeRailway, screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,5 +75,5 @@ async def last_lines(call: Call[RailwayClient], deployment_id: str) -> tuple[str
             answer = await call.client.query(operation, deploymentId=deployment_id, limit=100)
         except RemoteError:
             continue
-        lines.extend(str(entry["message"]).rstrip()[:LINE_CHARS_MAX] for entry in answer[name] or ())
+        lines.extend(call.shortened(str(entry["message"]).rstrip(), LINE_CHARS_MAX) for entry in answer[name] or ())
     return tuple(line for line in lines if line)[-LINES_SHOWN:]

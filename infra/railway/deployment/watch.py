@@ -85,14 +85,23 @@ class Watch:
             self._state = content
             self._told.set()
         elif name == "deploymentEvents" and isinstance(content, dict):
-            await self._call.tell(_step(content))
+            await self._call.tell(self._step(content))
         elif name in _LOGS and isinstance(content, list):
             for entry in content:
                 await self._show(_LOGS[name], entry)
 
+    def _step(self, event: Data) -> str:
+        step = str(event.get("step") or "").lower().replace("_", " ")
+        payload = event.get("payload")
+        error = payload.get("error") if isinstance(payload, dict) else None
+        if error:
+            return f"{step} failed: {self._call.shortened(str(error), LINE_CHARS_MAX)}"
+        return f"{step} done" if event.get("completedAt") else step
+
     async def _show(self, log: str, entry: Any) -> None:
         """Each line once, also after a connection was made again; not more than a screen or two."""
-        line = str(entry.get("message") or "").rstrip()[:LINE_CHARS_MAX] if isinstance(entry, dict) else ""
+        text = str(entry.get("message") or "").rstrip() if isinstance(entry, dict) else ""
+        line = self._call.shortened(text, LINE_CHARS_MAX)
         key = (log, str(entry.get("timestamp")) if isinstance(entry, dict) else "", line)
         if not line or key in self._lines or len(self._lines) > LINES_MAX:
             return
@@ -101,14 +110,6 @@ class Watch:
             await self._call.show(f"{log}: further lines of this deployment are in Railway's logs")
         else:
             await self._call.show(f"{log}: {line}")
-
-
-def _step(event: Data) -> str:
-    step = str(event.get("step") or "").lower().replace("_", " ")
-    error = (event.get("payload") or {}).get("error")
-    if error:
-        return f"{step} failed: {str(error)[:LINE_CHARS_MAX]}"
-    return f"{step} done" if event.get("completedAt") else step
 
 
 @contextlib.asynccontextmanager
