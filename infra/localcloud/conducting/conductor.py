@@ -137,6 +137,8 @@ class Conductor:
                     await self._plane.remove_database(key)
                 for owner in ending.owners:
                     self._plane.free(owner)
+                for name in ending.directories:  # a backup that is being made would put files there again
+                    await self.workers.end(f"volume:{Path(name).name}")
                 await asyncio.to_thread(self._delete_directories, ending.directories)
             await self._keeper.apply(FinishEnding(ending.id))
         except (PlaneError, StoreError, TimeoutError, OSError) as exc:

@@ -34,7 +34,7 @@ class Volumes:
             return
         error = None
         try:
-            await asyncio.to_thread(self._carry_out, workflow)
+            await _to_its_end(asyncio.ensure_future(asyncio.to_thread(self._carry_out, workflow)))
         except OSError as exc:
             # A copy that fails at many files names them all.
             error = f"{workflow.kind} failed: {exc.strerror or exc}"[:ERROR_CHARACTERS_MAX]
@@ -85,6 +85,14 @@ class Volumes:
             shutil.rmtree(gone, ignore_errors=True)
             backup.rename(gone)
             shutil.rmtree(gone)
+
+
+async def _to_its_end(work: asyncio.Future[None]) -> None:
+    """A thread does not end with who waits for it: what it still writes must not outlive the volume that is deleted next."""
+    try:
+        await asyncio.shield(work)
+    finally:
+        await asyncio.wait([work])
 
 
 def _old(volume: Path) -> Path:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.world.volume_backups import BackUp, DeleteBackup, due
-from tests.localcloud.control.harness import ApiError, Harness, running
+from tests.localcloud.control.harness import DEADLINE_S, ApiError, Harness, running
 
 pytestmark = pytest.mark.anyio
 LIST = "query ($i: String!) { volumeInstanceBackupList(volumeInstanceId: $i) { id name expiresAt scheduleId } }"
@@ -139,3 +142,31 @@ async def test_a_copy_that_fails_says_so_in_few_words(cloud: Harness) -> None:
     result = await done(cloud, await cloud.gql(CREATE, i=instance_id))
     assert result["status"] == "Error"
     assert len(result["error"]) <= 300
+
+
+async def test_nothing_is_copied_any_more_once_the_volume_is_gone(cloud: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy under way would put files where the volume's directories were deleted."""
+    instance_id, directory, _ = await volume(cloud)
+    begun, may_go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    copied, delete = shutil.copytree, cloud.conductor._delete_directories
+    seen: list[bool] = []
+
+    def slowly(source: Path, target: Path, **more: Any) -> None:
+        begun.set()
+        assert may_go_on.wait(DEADLINE_S)
+        copied(source, target, **more)
+        ended.set()
+
+    def deleted(names: tuple[str, ...]) -> None:
+        seen.append(ended.is_set())
+        delete(names)
+
+    monkeypatch.setattr(shutil, "copytree", slowly)
+    monkeypatch.setattr(cloud.conductor, "_delete_directories", deleted)
+    await cloud.gql(CREATE, i=instance_id)
+    assert await asyncio.to_thread(begun.wait, DEADLINE_S)
+    asyncio.get_running_loop().call_later(0.2, may_go_on.set)
+    await cloud.gql("mutation ($i: String!) { volumeDelete(volumeId: $i) }", i=directory.name)
+    await cloud.until(lambda: cloud.world.endings == {})
+    assert seen == [True]
+    assert not (cloud.directory / "volume-backups" / directory.name).exists()
