@@ -10,6 +10,7 @@ import psutil
 
 from service.accounts.follow_up import CHANNEL as OUTBOX_CHANNEL
 from service.accounts.jobs import job_table, read_smtp_url
+from service.accounts.positions import Positions
 from service.accounts.worker import Worker
 from service.cache.authenticator import Authenticator, Limits
 from service.cache.entries import Sealer
@@ -108,13 +109,15 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             clock,
             is_strict=is_strict,
         )
+        staleness_max_s = settings.revocation_staleness_max_s
+        positions = Positions(lambda: feed.position_within(staleness_max_s), shared, clock, staleness_max_s)
         endpoints = AuthEndpoints(
             authenticator=authenticator,
             verifier=verifier,
             auth_api=auth_api,
             database=database,
             revocations=revocations,
-            position=lambda: feed.position_within(settings.revocation_staleness_max_s),
+            positions=positions,
             worker=worker,
             service_role_key=service_role_key,
             clock=clock,

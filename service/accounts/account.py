@@ -1,9 +1,9 @@
 """What /me adds to the issuer's user: profile, roles and permissions, in one statement, read next door where that is safe.
 
-A role that was taken away must not be seen for as long as a replica happens to lag. So the caller says how far the primary's log
-had come lately (`position`, RevocationFeed.position_within), and a replica that has not replayed it so far answers nothing; then
-the primary is asked, as it is for a user whom the replica does not know. Where the primary is away too, the profile may be as
-old as it likes, but nobody has a role: deny by default. Nothing of this is kept beyond the request.
+Neither a role that was taken away nor a name that the user has just changed may be seen for as long as a replica happens to lag.
+So the caller says how far the primary's log had come (`position`, accounts/positions.py), and a replica that has not replayed it
+so far answers nothing; then the primary is asked, as it is for a user whom the replica does not know. Where the primary is away
+too, the profile may be as old as it likes, but nobody has a role: deny by default. Nothing of this is kept beyond the request.
 """
 
 from __future__ import annotations
@@ -13,14 +13,22 @@ from dataclasses import dataclass, replace
 import asyncpg  # type: ignore[import-untyped]
 import msgspec
 
+from service.accounts.positions import FAR, Positions
 from service.database.pools import Database
 from service.errors import Unavailable
 
 TIMEOUT_S = 0.25
+WRITE_TIMEOUT_S = 0.5
 
 _COLUMNS = "id, email, display_name, created_at, roles, permissions"
 _SELECT = f"SELECT {_COLUMNS} FROM cached_auth.accounts WHERE id = $1"  # noqa: S608 - a constant
 _SELECT_AT = f"SELECT {_COLUMNS} FROM cached_auth.account_at($1, $2)"  # noqa: S608 - a constant
+_RENAME = """
+UPDATE cached_auth.profiles SET display_name = $2, updated_at = now() WHERE id = $1 AND is_active
+RETURNING id, email, display_name, created_at
+"""
+# Asked after the commit, since no statement knows where its own commit will stand in the log.
+_POSITION = "SELECT (pg_current_wal_lsn() - '0/0')::bigint AS position"
 
 # A replica that has not replayed this release's migration yet. On the primary the same would be our bug.
 _NOT_MIGRATED = (asyncpg.UndefinedFunctionError, asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
@@ -56,6 +64,24 @@ async def read_account(database: Database, user_id: str, position: int | None) -
         return await _old_account(database, user_id)
 
 
+async def rename(database: Database, positions: Positions, user_id: str, display_name: str | None) -> bytes | None:
+    """The changed profile as JSON, None where there is no active one. Noted before this returns. Unavailable."""
+    rows = await database.write(_RENAME, user_id, display_name, timeout_s=WRITE_TIMEOUT_S)
+    if not rows:
+        return None
+    if database.replica is not database.primary:
+        await positions.wrote(user_id, await _position(database))
+    return _profile_json(rows[0])
+
+
+async def _position(database: Database) -> int:
+    try:
+        rows = await database.write(_POSITION, timeout_s=TIMEOUT_S)
+    except Unavailable:
+        return FAR
+    return int(rows[0]["position"])
+
+
 async def _old_account(database: Database, user_id: str) -> Account:
     try:
         rows = await database.replica.fetch(_SELECT, user_id, timeout_s=TIMEOUT_S)
@@ -68,5 +94,9 @@ def _account(rows: list[asyncpg.Record]) -> Account:
     if not rows:
         return Account()
     row = rows[0]
+    return Account(_profile_json(row), tuple(row["roles"]), tuple(row["permissions"]))
+
+
+def _profile_json(row: asyncpg.Record) -> bytes:
     shown = {"id": str(row["id"]), **{name: row[name] for name in ("email", "display_name", "created_at")}}
-    return Account(msgspec.json.encode(shown), tuple(row["roles"]), tuple(row["permissions"]))
+    return msgspec.json.encode(shown)

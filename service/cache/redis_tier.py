@@ -19,6 +19,7 @@ from service.metrics.counters import Counters
 
 L2_PREFIX = b"cached-auth:v2:"
 LEASE_PREFIX = b"cached-auth:lease:"
+WRITTEN_PREFIX = b"cached-auth:written:"
 # As long as the issuer usually takes, from afar too. A replica that dies with a lease holds up its neighbours for no longer.
 LEASE_S = 0.250
 READ_TIMEOUT_S = 0.010
@@ -26,8 +27,15 @@ WRITE_TIMEOUT_S = 0.100
 CONNECT_TIMEOUT_S = 0.250
 CONNECTIONS_MAX = 32
 WRITES_MAX = 64
+POSITION_DIGITS = 16
 FAILURES_MAX = 5
 PAUSE_S = 1.0
+
+# The furthest counts, whichever of two writers comes last. In hexadecimal digits of one length: Lua's numbers are doubles.
+_NOTE_POSITION = """
+local had = redis.call('GET', KEYS[1])
+if had and had > ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
+"""
 
 
 class RedisTier:
@@ -108,6 +116,36 @@ class RedisTier:
         task = asyncio.create_task(self._drop(*keys))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
+
+    async def position_of(self, user_id: str) -> int | None:
+        """What was noted last of this user (accounts/positions.py): 0 for nothing, None where Redis cannot tell."""
+        if self._breaker.is_open:
+            return None
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                noted = await self._redis.get(self._written_key(user_id))
+            position = int(noted or b"0", 16)
+        except (RedisError, OSError, TimeoutError, ValueError):
+            self._fail()
+            return None
+        self._breaker.succeeded()
+        return position if 0 <= position < 2**63 else None
+
+    async def note_position(self, user_id: str, position: int, life_s: float) -> None:
+        """Waits until Redis has it, WRITE_TIMEOUT_S at most."""
+        if self._breaker.is_open:
+            return
+        arguments = (f"{position:0{POSITION_DIGITS}x}", str(int(life_s * 1000)))
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                await self._redis.eval(_NOTE_POSITION, 1, self._written_key(user_id), *arguments)
+        except (RedisError, OSError, TimeoutError):
+            self._fail()
+        else:
+            self._breaker.succeeded()
+
+    def _written_key(self, user_id: str) -> bytes:
+        return WRITTEN_PREFIX + self._sealer.name(b"written " + user_id.encode()).hex().encode()
 
     async def ping(self) -> bool:
         try:

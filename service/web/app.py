@@ -50,6 +50,18 @@ class Refresh(BaseModel):
     refresh_token: Annotated[str, Field(min_length=1, max_length=4096)]
 
 
+# Control characters are in nobody's name; PostgreSQL refuses one of them, and mails and terminals obey others.
+_DisplayName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+
+
+class ProfileChange(BaseModel):
+    """null takes the name away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    display_name: _DisplayName | None
+
+
 _Id = Annotated[str, Field(pattern=f"^{UUID_PATTERN}$")]
 
 
@@ -134,6 +146,22 @@ def _add_auth_routes(app: FastAPI, endpoints: AuthEndpoints, limited: LimitedEnd
     @app.get("/api/v1/auth/me", summary="The user, with the profile", responses=documents.ME, openapi_extra=documents.BEARER)
     async def me(request: Request, policy: Policy = "cached") -> Response:
         return response_of(await endpoints.me(request.scope["headers"], is_strict=policy == "strict"))
+
+    async def strict_user(request: Request) -> str:
+        return await endpoints.user_of(request.scope["headers"])
+
+    @app.patch(
+        "/api/v1/auth/me",
+        summary="Change the user's own profile; the token is checked with the issuer",
+        responses=documents.CHANGE_ME,
+        openapi_extra=documents.BEARER,
+    )
+    async def change_me(
+        request: Request,
+        body: ProfileChange,
+        user_id: str = Depends(strict_user),  # an annotation is a text here, and could not name a function in a function
+    ) -> Response:
+        return response_of(await limited.change_me(user_id, body.display_name, client_address(request)))
 
     @app.post("/api/v1/auth/register", status_code=201, responses=documents.REGISTER)
     async def register(request: Request, body: Registration) -> Response:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 import structlog
 
-from service.accounts.account import Account, read_account
+from service.accounts.account import Account, read_account, rename
 from service.accounts.follow_up import SignedInUser, follow_up
+from service.accounts.positions import Positions
 from service.accounts.worker import Worker
 from service.cache.authenticator import Authenticator, Tier
 from service.cache.entries import ENDED_LIFE_S
@@ -43,10 +44,7 @@ class _TokenResponse(msgspec.Struct):
 
 
 class AuthEndpoints:
-    """Raises TokenRejected and Unavailable; whoever calls turns them into answers.
-
-    position: how far a replica must have come to be believed about roles (accounts/account.py).
-    """
+    """Raises TokenRejected and Unavailable; whoever calls turns them into answers."""
 
     def __init__(
         self,
@@ -56,7 +54,7 @@ class AuthEndpoints:
         auth_api: AuthApi,
         database: Database,
         revocations: Revocations,
-        position: Callable[[], int | None],
+        positions: Positions,
         worker: Worker,
         service_role_key: str,
         clock: Clock,
@@ -67,7 +65,7 @@ class AuthEndpoints:
         self._auth_api = auth_api
         self._database = database
         self._revocations = revocations
-        self._position = position
+        self._positions = positions
         self._worker = worker
         self._service_role_key = service_role_key.encode()
         self._clock = clock
@@ -85,7 +83,9 @@ class AuthEndpoints:
         user_json = entry.user_json or (await self._auth_api.user(token)).json
         extra = [TIER_HEADERS[tier]]
         try:
-            account = await read_account(self._database, entry.identity.user_id, self._position())
+            has_replica = self._database.replica is not self._database.primary
+            position = await self._positions.of(entry.identity.user_id) if has_replica else None
+            account = await read_account(self._database, entry.identity.user_id, position)
         except Unavailable:  # who the caller is does not hang on our database; what the caller may do does
             account = Account()
             extra.append((b"x-degraded", b"profile"))
@@ -95,6 +95,19 @@ class AuthEndpoints:
         added = b',"profile":%b,"roles":%b,"permissions":%b}' % (account.profile_json, roles, permissions)
         body = user_json.rstrip()[:-1] + added
         return Answer(200, [JSON_TYPE, (b"content-length", b"%d" % len(body)), NO_STORE, *extra], body)
+
+    async def user_of(self, headers: RawHeaders) -> str:
+        """The id of a caller who is about to change something: the issuer's own word, asked for this request."""
+        entry, _ = await self._verifier.authenticate(bearer_token(headers), is_strict=True)
+        return entry.identity.user_id
+
+    async def change_me(self, user_id: str, display_name: str | None) -> Answer:
+        """200 with the changed profile; 404 where there is no active one."""
+        profile_json = await rename(self._database, self._positions, user_id, display_name)
+        if profile_json is None:
+            return error_answer(404, "profile_not_found", "there is no active profile of this user")
+        body = b'{"profile":%b}' % profile_json
+        return Answer(200, [JSON_TYPE, (b"content-length", b"%d" % len(body)), NO_STORE], body)
 
     async def log_in(self, email: str, password: str, client_address: str) -> Answer:
         asked_at = self._clock.monotonic()

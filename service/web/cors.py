@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from service.web.answers import Answer, Headers, rendered
 
-METHODS = b"GET, POST, OPTIONS"
+METHODS = b"GET, POST, PATCH, OPTIONS"
 REQUEST_HEADERS = b"authorization, content-type, apikey, x-client-info, x-supabase-api-version, x-request-id"
 EXPOSED_HEADERS = b"X-Process-Time, X-RateLimit-Remaining, X-Cache, Retry-After, X-Sb-Error-Code"
 VARY = (b"vary", b"Origin")

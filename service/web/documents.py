@@ -43,6 +43,7 @@ def refusals(*statuses: int | str) -> Responses:
     descriptions = {
         400: "The request's body or query is wrong",
         401: "There is no token, or it is definitely not good",
+        404: "There is no active profile",
         413: "The body is longer than 1 MB",
         429: "Too many attempts by this address or for this account",
         503: "It cannot be told at the moment; try again",
@@ -66,6 +67,7 @@ def object_answer(description: str) -> dict[str, Any]:
 _ISSUERS = refusals("4XX", 400, 413, 429, 503)
 VERIFY: Responses = {200: {"description": "The token is good", "headers": _IDENTITY}, **refusals(401, 503)}
 ME: Responses = {200: object_answer("The issuer's user, with `profile`, `roles` and `permissions` added"), **refusals(401, 503)}
+CHANGE_ME: Responses = {200: object_answer("`profile` as it is now"), **refusals(400, 401, 404, 413, 429, 503)}
 REGISTER: Responses = {
     200: object_answer("The issuer's answer where it gives no session yet"),
     201: object_answer("A token response"),

@@ -1,4 +1,4 @@
-"""Log-in, sign-up and refresh behind the limits: as in auth_endpoints.py, with X-RateLimit-* on what they answer."""
+"""Log-in, sign-up, refresh and changes behind the limits: as in auth_endpoints.py, with X-RateLimit-* on what they answer."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ class LimitedEndpoints:
     async def refresh(self, refresh_token: str, client_address: str) -> Answer:
         verdict = await self._gate.refresh(client_address)
         answer = await self._endpoints.refresh(refresh_token, client_address)
+        return _with(answer, limit_headers(verdict))
+
+    async def change_me(self, user_id: str, display_name: str | None, client_address: str) -> Answer:
+        verdict = await self._gate.ask(client_address)
+        answer = await self._endpoints.change_me(user_id, display_name)
         return _with(answer, limit_headers(verdict))
 
 

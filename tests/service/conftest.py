@@ -13,6 +13,7 @@ from loadtests.bench.replica_stack import running_postgres, running_valkey
 from service.database.migrate import migrate
 from service.settings import Settings, read_settings
 from tests.service.environment import good_environment
+from tests.service.standby import Pair, lagging_pair
 
 
 def settings_with(**changes: str) -> Settings:
@@ -47,3 +48,10 @@ async def empty_database(postgres: str, anyio_backend: str) -> AsyncIterator[str
 async def database_url(empty_database: str) -> str:
     await migrate(empty_database)
     return empty_database
+
+
+@pytest.fixture
+async def pair(database_url: str) -> AsyncIterator[Pair]:
+    """A migrated primary and a real standby whose replay is stopped."""
+    async with lagging_pair(database_url) as pair:
+        yield pair

@@ -11,11 +11,12 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
+from service.accounts.positions import Positions
 from service.accounts.worker import Worker
 from service.cache.introspection import Verifier
 from service.cache.redis_tier import RedisTier
 from service.database.pools import Database
-from service.errors import Unavailable
+from service.errors import TokenRejected, Unavailable
 from service.limits.gate import Gate
 from service.limits.local_store import LocalStore
 from service.limits.rules import read_rules
@@ -65,7 +66,7 @@ class Web:
             auth_api=self.auth_api,
             database=database,
             revocations=parts.revocations,
-            position=lambda: None,
+            positions=Positions(lambda: None, None, parts.clock, 2.0),
             worker=worker,
             service_role_key="service-role-key",
             clock=parts.clock,
@@ -385,6 +386,40 @@ async def test_docs_are_not_served_in_production(environment: str, status: int):
     await web.upstream.close()
 
 
+BAD_CHANGES = [
+    {},
+    [],
+    {"display_name": ""},
+    {"display_name": "x" * 201},
+    {"display_name": "Ann\x00"},
+    {"display_name": "Ann\r\nBcc: all@example.com"},
+    {"display_name": "\ud800"},
+    {"display_name": 7},
+    {"display_name": "Ann", "email": "other@example.com"},
+]
+
+
+@pytest.mark.parametrize("body", BAD_CHANGES, ids=str)
+async def test_profile_takes_no_bad_name_and_nothing_else(web: Web, body: object):
+    headers = {"Authorization": f"Bearer {TOKEN.decode()}", "Content-Type": "application/json"}
+    answer = await web.client.patch(ME, content=json.dumps(body), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "validation_failed")
+
+
+async def test_change_of_a_profile_asks_the_issuer_each_time(web: Web):
+    """What is in memory will do for reading; who writes must not be a moment behind."""
+    await web.parts.verify(TOKEN)
+    asked = web.parts.issuer.asked
+    headers = {"Authorization": f"Bearer {TOKEN.decode()}"}
+    answer = await web.client.patch(ME, json={"display_name": None}, headers=headers)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1"), "its database is away"
+    assert web.parts.issuer.asked == asked + 1
+    web.parts.issuer.fault = TokenRejected("session_not_found", "gone")
+    answer = await web.client.patch(ME, json={"display_name": 7}, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (401, "session_not_found"), "before the body is looked at"
+    assert (await web.client.patch(ME, json={"display_name": "x"})).status_code == 401
+
+
 async def test_openapi_names_every_endpoint(web: Web):
     paths = set(json.loads((await web.client.get("/openapi.json")).content)["paths"])
     assert {f"/api/v1/auth/{name}" for name in ("verify", "me", "login", "logout", "refresh", "register", "revoke")} <= paths
@@ -397,6 +432,7 @@ async def test_openapi_names_every_answer_and_no_other(web: Web):
     assert not [path for path, operation in operations.items() if "422" in operation["responses"]]
     for path in ("login", "refresh", "register", "logout", "revoke"):
         assert {"400", "413", "503"} <= operations[f"/api/v1/auth/{path}"]["responses"].keys()
+    assert {"400", "404", "413", "429"} <= document["paths"][ME]["patch"]["responses"].keys()
     secured = {path for path, operation in operations.items() if operation.get("security") == [{"bearer": []}]}
     assert secured == {*(f"/api/v1/auth/{name}" for name in ("verify", "me", "logout", "revoke")), "/performance-metrics"}
     assert all("401" in operations[path]["responses"] for path in secured)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 
 import pytest
@@ -52,6 +53,26 @@ async def test_what_was_put_comes_back(tier: SharedTier):
     await settled(tier)
     assert await tier.get(NAME) == put
     assert await tier.get(b"m" * 16) is None
+
+
+async def test_furthest_position_counts_whoever_notes_it_last(valkey_url: str):
+    """Two replicas note what they wrote in an order of their own; a note is gone when nobody needs it any more."""
+    tier = RedisTier(valkey_url, Sealer(CACHE_KEY), CLOCK, Counters())
+    user_id = f"user-{secrets.token_hex(8)}"
+    assert await tier.position_of(user_id) == 0
+    for position, expected in ((9, 9), (2**62, 2**62), (255, 2**62)):
+        await tier.note_position(user_id, position, 30.0)
+        assert await tier.position_of(user_id) == expected
+    async with Redis.from_url(valkey_url) as client:
+        assert 0 < await client.pttl(tier._written_key(user_id)) <= 30_000
+        assert user_id.encode() not in tier._written_key(user_id)
+        await client.set(tier._written_key(user_id), b"nonsense")
+    assert await tier.position_of(user_id) is None
+    await tier.close()
+    away = RedisTier("redis://127.0.0.1:9", Sealer(CACHE_KEY), CLOCK, Counters())
+    await away.note_position(user_id, 1, 30.0)
+    assert await away.position_of(user_id) is None, "not nothing: it cannot be told"
+    await away.close()
 
 
 async def test_what_was_dropped_is_gone(tier: SharedTier):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import asyncpg
 import pytest
@@ -15,14 +14,13 @@ from service.accounts.account import Account, read_account
 from service.accounts.follow_up import SignedInUser, follow_up
 from service.accounts.roles import RolesFailed, carried_out, is_usage
 from service.clocks import Clock
-from service.database.migrate import migrate
 from service.database.pools import Database
 from service.metrics.counters import Counters
 from service.revocation.feed import RevocationFeed
 from service.revocation.records import Revocations
 from tests.service import issuing
 from tests.service.conftest import settings_with
-from tests.service.standby import running_standby
+from tests.service.standby import Pair
 
 pytestmark = pytest.mark.anyio
 
@@ -124,48 +122,6 @@ async def test_feed_tells_how_far_the_primary_has_come_and_forgets_it_in_time(da
         assert feed.position_within(2.0) is None
     finally:
         await connection.close()
-
-
-@dataclass
-class Pair:
-    """A primary and its standby, whose replay is stopped."""
-
-    primary_url: str
-    standby_url: str
-    primary: asyncpg.Connection
-    standby: asyncpg.Connection
-
-    async def position(self) -> int:
-        return int(await self.primary.fetchval("SELECT (pg_current_wal_lsn() - '0/0')::bigint"))
-
-    async def go_on(self) -> None:
-        """Until the standby has replayed all that the primary has written."""
-        await self.standby.execute("SELECT pg_wal_replay_resume()")
-        position = await self.position()
-        async with asyncio.timeout(20):
-            while await self.standby.fetchval("SELECT pg_last_wal_replay_lsn() - '0/0' < $1", position):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-
-    async def stop(self) -> None:
-        await self.standby.execute("SELECT pg_wal_replay_pause()")
-        async with asyncio.timeout(20):
-            while await self.standby.fetchval("SELECT pg_get_wal_replay_pause_state()") != "paused":  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-async def pair(empty_database: str, anyio_backend: str) -> AsyncIterator[Pair]:
-    await migrate(empty_database)
-    with running_standby(empty_database) as standby_url:
-        primary, standby = await asyncpg.connect(empty_database), await asyncpg.connect(standby_url)
-        pair = Pair(empty_database, standby_url, primary, standby)
-        await pair.go_on()
-        await pair.stop()
-        try:
-            yield pair
-        finally:
-            await primary.close()
-            await standby.close()
 
 
 async def test_replica_is_believed_only_where_it_has_come_far_enough(pair: Pair):

@@ -124,6 +124,17 @@ def test_me_has_user_and_profile(ann: Browser, replicas: tuple[Replica, Replica]
     assert answer.status_code == 200
     assert answer.json()["email"] == ann.email
     assert answer.json()["profile"]["display_name"] == "Ann"
+    assert (answer.json()["roles"], answer.json()["permissions"]) == ([], [])
+
+
+def test_user_changes_her_name_and_sees_it_everywhere(ann: Browser, replicas: tuple[Replica, Replica]):
+    changed = ann.http.patch(ME, json={"display_name": "Änne"}, headers=ann.bearer)
+    assert (changed.status_code, changed.json()["profile"]["display_name"]) == (200, "Änne")
+    assert "x-ratelimit-remaining" in changed.headers
+    for replica in replicas:
+        assert ann.get(ME, replica).json()["profile"] == changed.json()["profile"]
+    assert ann.log_out().status_code == 204
+    assert ann.http.patch(ME, json={"display_name": "Eve"}, headers=ann.bearer).status_code == 401
 
 
 def test_refresh_gives_a_new_token_that_is_known_at_once(ann: Browser):
