@@ -88,6 +88,7 @@ class Tally:
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    looked_at: set[str] = field(default_factory=set)  # URNs whose refresh has begun: what it found is told when it ends
 
     @property
     def has_changes(self) -> bool:
@@ -101,10 +102,17 @@ def step_of(metadata: Mapping[str, Any]) -> Step:
     return Step(operation, urn, str(metadata["type"]), urn.rsplit("::", 1)[-1], tuple(changes_of(metadata, operation)))
 
 
-def changes_of(metadata: Mapping[str, Any], operation: str) -> Iterable[Change]:
-    """Fields that differ: the provider's detailed diff where it gave one, else the inputs that differ."""
-    old = ((metadata.get("old") or {}).get("inputs")) or {}
-    new = ((metadata.get("new") or {}).get("inputs")) or {}
+def found_step_of(metadata: Mapping[str, Any]) -> Step:
+    """What a refresh found: `refresh` with the outputs that differ, `discard` of what is gone, or `same`."""
+    operation = {"update": "refresh", "delete": "discard"}.get(metadata["op"], metadata["op"])
+    urn = str(metadata["urn"])
+    return Step(operation, urn, str(metadata["type"]), urn.rsplit("::", 1)[-1], tuple(changes_of(metadata, operation, "outputs")))
+
+
+def changes_of(metadata: Mapping[str, Any], operation: str, side: str = "inputs") -> Iterable[Change]:
+    """Fields that differ: the provider's detailed diff where it gave one, else the values of that side that differ."""
+    old = ((metadata.get("old") or {}).get(side)) or {}
+    new = ((metadata.get("new") or {}).get(side)) or {}
     if operation == "create":
         return [change_at(path, None, value) for path, value in sorted(new.items()) if path != "__defaults"]
     if operation not in ("update", "replace", "refresh"):
@@ -193,8 +201,17 @@ def read_event(tally: Tally, event: Mapping[str, Any]) -> Step | None:
         step = step_of(pre["metadata"])
         if step.operation == "replace" and any(known.urn == step.urn and known.operation == "replace" for known in tally.steps):
             return None  # a replacement arrives as three events: create, replace, delete
-        tally.steps.append(step)
+        if step.operation == "refresh":
+            tally.looked_at.add(step.urn)
+        else:
+            tally.steps.append(step)
         return step
+    if (outputs := event.get("resOutputsEvent")) is not None:
+        metadata = outputs["metadata"]
+        if metadata["urn"] in tally.looked_at:
+            tally.looked_at.discard(metadata["urn"])
+            found = found_step_of(metadata)
+            tally.steps += [found] if found.operation != "same" else []
     if (summary := event.get("summaryEvent")) is not None:
         tally.counts = fold_counts(summary.get("resourceChanges") or {})
     elif (diagnostic := event.get("diagnosticEvent")) is not None:

@@ -86,3 +86,32 @@ def test_diagnostics_are_kept_once_each_without_colour_codes():
     for _ in range(2):
         read_event(tally, {"diagnosticEvent": {"severity": "error", "message": "<{%fg 1%}>boom<{%reset%}>\n"}})
     assert tally.errors == ["boom"]
+
+
+def refreshed(tally, operation, **more):
+    read_event(tally, {"resourcePreEvent": {"metadata": metadata("refresh")}})
+    read_event(tally, {"resOutputsEvent": {"metadata": {**metadata(operation), **more}}})
+
+
+def test_a_refresh_that_finds_nothing_new_is_no_row():
+    """It is told of every resource before anybody has looked; rows without a field would read as changes."""
+    tally = Tally()
+    refreshed(tally, "same")
+    assert tally.steps == []
+
+
+def test_a_refresh_shows_what_it_found():
+    tally = Tally()
+    diff = {"replicas": {"diffKind": "update"}}
+    refreshed(tally, "update", old={"outputs": {"replicas": 2}}, new={"outputs": {"replicas": 5}}, detailedDiff=diff)
+    refreshed(tally, "delete")
+    assert [step.operation for step in tally.steps] == ["refresh", "discard"]
+    assert [change.lines() for change in tally.steps[0].changes] == [["replicas: 2 -> 5"]]
+
+
+def test_what_a_deploy_does_after_its_refresh_stays_a_row():
+    tally = Tally()
+    refreshed(tally, "same")
+    read_event(tally, {"resourcePreEvent": {"metadata": metadata("update", {"a": 1}, {"a": 2})}})
+    read_event(tally, {"resOutputsEvent": {"metadata": metadata("update", {"a": 1}, {"a": 2})}})
+    assert [step.operation for step in tally.steps] == ["update"]

@@ -71,6 +71,15 @@ function inMegabytes({ memory_bytes: bytes, api, ...rest }) {
   return { ...rest, memory: bytes === null ? "–" : `${Math.round(bytes / 1e6)} MB` };
 }
 
+function span(seconds) {
+  const parts = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]].map(([unit, size]) => {
+    const count = Math.floor(seconds / size);
+    seconds -= count * size;
+    return count ? `${count}${unit}` : "";
+  });
+  return parts.join("") || "0s";
+}
+
 async function refresh() {
   const [state, { backups }] = await Promise.all([ask("GET", "/_local/state"), ask("GET", "/_local/databases/backups")]);
   const processes = [...state.replicas, ...state.caches].map(inMegabytes);
@@ -82,7 +91,7 @@ async function refresh() {
   }
   place("where").textContent = state.url;
   place("time").textContent = `${state.time.now.replace("T", " ").slice(0, 19)} UTC` +
-    (state.time.offset_s ? ` (${state.time.offset_s} s ahead of this machine)` : "");
+    (state.time.offset_s ? ` (${span(state.time.offset_s)} ahead of this machine)` : "");
   const on = Object.values(state.faults).flatMap(Object.entries).filter(([, value]) => value);
   place("api-now").textContent = on.length ? `On: ${on.map(([name, value]) => `${name} ${value}`).join(", ")}` : "The API has no faults.";
   show(place("map"), { regions: state.regions, links: state.links, counts }, drawMap);

@@ -3,6 +3,7 @@
 import { button, element, status, table } from "./dom.js";
 import { linkState } from "./map.js";
 
+const shownStatus = (found) => (found.is_held ? "DOWN" : found.is_paused ? "PAUSED" : found.status);
 
 function processButtons(found, act, openLog, actions) {
   const ask = (action) => () => act(`${action} ${found.name}`, "POST", "/_local/faults/processes", { key: found.key, action });
@@ -18,7 +19,7 @@ export function regionCards({ regions, processes }, act, openLog) {
   return regions.map((region) => {
     const own = processes.filter((found) => found.region === region);
     const rows = own.map((found) => [
-      found.name, status(found.status), found.pid ?? "–", found.memory, found.restarts,
+      found.name, status(shownStatus(found)), found.pid ?? "–", found.memory, found.restarts,
       processButtons(found, act, openLog, ["kill", "pause", "resume"]),
     ]);
     const heading = element("h3", {}, region);
@@ -37,7 +38,7 @@ export function databaseTable({ databases, backups }, act, openLog) {
       : [button(`backup-${found.key}`, "back up",
           () => act(`back up ${found.name}`, "POST", "/_local/databases/backup", { name: found.key }), `back up ${found.name}`)];
     const kept = backups.filter((one) => one.ref === found.ref && found.role === "primary").length;
-    return [found.name, found.region, status(found.is_held ? "DOWN" : found.status), found.pid ?? "–", found.memory,
+    return [found.name, found.region, status(shownStatus(found)), found.pid ?? "–", found.memory,
       found.role === "primary" ? kept : "–",
       element("span", { class: "buttons" }, processButtons(found, act, openLog, ["down", "up", "kill", "pause", "resume"]), more)];
   });
