@@ -334,7 +334,7 @@ class Authenticator:
 
     async def _verify(self, parsed: ParsedToken) -> Identity:
         check_claims(parsed.claims, self._policy, self._wall())
-        key = await self._jwks.find(parsed.key_id)
+        key = await self._jwks.find(parsed.key_id, parsed.claims.iat)
         check_signature(parsed, key)
         return identity_of(parsed, key)
 

@@ -1,7 +1,9 @@
 """The issuer's keys kept at hand: loaded before the first request, refreshed in the background, the last good set kept.
 
 A token that names an unknown key may be signed by a key newer than our copy, so it triggers a refresh; but anybody can
-invent key names, so such refreshes keep a distance of UNKNOWN_KEY_COOLDOWN_S, and within it unknown keys are refused at once.
+invent key names, so such refreshes keep a distance of UNKNOWN_KEY_COOLDOWN_S. Within it, an unknown key is refused at once where
+the token is older than our copy: its key would be in it. A younger token may be signed by a key that we have not seen yet (an
+issuer that starts anew with new keys publishes them no earlier than it uses them), which is no reason to log anybody out: 503.
 A key that the issuer withdraws, or replaces under the same name, takes its cached tokens with it (`on_removed`).
 JWT_SECRET, where it is set, is one more key, under the name that only HS256 tokens get; a project that signs with nothing else
 publishes an empty document.
@@ -10,6 +12,7 @@ publishes an empty document.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -49,6 +52,7 @@ class Jwks:
         self._refreshing: asyncio.Task[None] | None = None
         self._attempted_at = -UNKNOWN_KEY_COOLDOWN_S
         self._last_failed = True
+        self._good_since = 0.0  # seconds since 1970 at which the last good copy was asked for
 
     @property
     def is_loaded(self) -> bool:
@@ -72,8 +76,11 @@ class Jwks:
         key = self._key_set.find(key_id)
         return None if key is None else key.thumbprint
 
-    async def find(self, key_id: str) -> VerificationKey:
-        """The key of that name. TokenRejected if the issuer has none; Unavailable while we cannot know."""
+    async def find(self, key_id: str, issued_at: float = 0.0) -> VerificationKey:
+        """The key of that name, for a token that says it was issued then (seconds since 1970).
+
+        TokenRejected if the issuer has none; Unavailable while we cannot know.
+        """
         if key_id == SECRET_KEY_ID and not self._own:
             raise TokenRejected("bad_jwt", "signing algorithm not accepted")
         key = self._key_set.find(key_id)
@@ -84,7 +91,12 @@ class Jwks:
             return key
         if self._last_failed:
             raise Unavailable("jwks", "signing keys cannot be fetched at the moment")
+        if issued_at > self._good_since:
+            raise Unavailable("jwks", "token is younger than our copy of the signing keys", self._cooldown_left_s())
         raise TokenRejected("bad_jwt", "token is signed by an unknown key")
+
+    def _cooldown_left_s(self) -> int:
+        return max(1, math.ceil(self._attempted_at + UNKNOWN_KEY_COOLDOWN_S - self._clock.monotonic()))
 
     async def refresh(self) -> None:
         """Fetches once, however many wait for it. Never raises: a failure keeps what we have."""
@@ -100,6 +112,7 @@ class Jwks:
             await asyncio.sleep(RETRY_S if self._last_failed else REFRESH_S)
 
     async def _refresh_once(self) -> None:
+        asked_at = self._clock.wall()
         try:
             has_published = len(self._key_set.keys) > len(self._own)
             published = read_key_set(await self._fetch(), may_be_empty=bool(self._own) and not has_published)
@@ -109,7 +122,7 @@ class Jwks:
             return
         fresh = KeySet({**published.keys, **self._own})
         removed = _names(self._key_set) - _names(fresh)
-        self._key_set, self._last_failed = fresh, False
+        self._key_set, self._last_failed, self._good_since = fresh, False, asked_at
         self._thumbprints = frozenset(key.thumbprint for key in fresh.keys.values())
         if removed:
             log.info("jwks_keys_removed", count=len(removed))

@@ -61,6 +61,23 @@ async def test_flood_of_unknown_keys_costs_one_fetch_per_cooldown(jwks: Jwks, pu
     assert publisher.asked == 2
 
 
+async def test_token_younger_than_our_copy_is_no_401_within_the_cooldown(jwks: Jwks, publisher: Publisher, hands: Hands):
+    """An issuer came back with new keys just after somebody made up a key name: its good tokens must log nobody out."""
+    await jwks.refresh()
+    hands.forward(UNKNOWN_KEY_COOLDOWN_S)
+    assert await outcome_of(jwks.find("made-up", issuing.NOW)) is TokenRejected
+    publisher.document = issuing.jwks(issuing.EC, issuing.EC_NEXT)
+    hands.forward(1)
+    with pytest.raises(Unavailable) as said:
+        await jwks.find("ec-2", issuing.NOW + UNKNOWN_KEY_COOLDOWN_S + 1)
+    assert said.value.retry_after_s == UNKNOWN_KEY_COOLDOWN_S - 1
+    assert publisher.asked == 2
+    hands.forward(UNKNOWN_KEY_COOLDOWN_S - 1)
+    assert (await jwks.find("ec-2", issuing.NOW + UNKNOWN_KEY_COOLDOWN_S + 1)).algorithm == "ES256"
+    hands.forward(1)
+    assert await outcome_of(jwks.find("made-up", issuing.NOW + UNKNOWN_KEY_COOLDOWN_S + 1)) is TokenRejected
+
+
 async def test_new_key_is_found_after_the_cooldown(jwks: Jwks, publisher: Publisher, hands: Hands):
     await jwks.refresh()
     publisher.document = issuing.jwks(issuing.EC, issuing.EC_NEXT)
