@@ -34,7 +34,14 @@ FILL_JOBS = """
 INSERT INTO cached_auth.outbox (user_id, kind, done_at)
 SELECT id, kind, now() FROM cached_auth.profiles, unnest(ARRAY['welcome_mail', 'default_preferences', 'storage_folders']) AS kind
 """
-BY_ID = "SELECT id, email, display_name, created_at FROM cached_auth.profiles WHERE id = $1 AND is_active"
+# Two roles for everybody, out of a hundred with ten permissions each.
+FILL_ROLES = """
+INSERT INTO cached_auth.roles (name) SELECT 'role' || n FROM generate_series(0, 99) AS n;
+INSERT INTO cached_auth.role_permissions SELECT name, 'may.' || n FROM cached_auth.roles, generate_series(1, 10) AS n;
+INSERT INTO cached_auth.user_roles (user_id, role)
+SELECT id, 'role' || (abs(hashtext(id::text)) % 50 + half * 50) FROM cached_auth.profiles, generate_series(0, 1) AS half
+"""
+BY_ID = "SELECT id, email, display_name, created_at, roles, permissions FROM cached_auth.accounts WHERE id = $1"
 BY_EMAIL = "SELECT id FROM cached_auth.profiles WHERE lower(email) = lower($1) AND email IS NOT NULL AND is_active"
 # What a log-in sends where there is no trigger (service/accounts/follow_up.py), for a user who has everything already.
 FOLLOW_UP = """
@@ -54,11 +61,13 @@ async def measure(url: str, users: int, rounds: int) -> None:
     began = time.monotonic()
     await connection.execute(FILL, users, timeout=200)
     await connection.execute(FILL_JOBS, timeout=200)
-    await connection.execute("ANALYZE cached_auth.profiles")
+    await connection.execute(FILL_ROLES, timeout=200)
+    for table in ("profiles", "roles", "role_permissions", "user_roles"):
+        await connection.execute(f"ANALYZE cached_auth.{table}")
     await connection.execute("ANALYZE cached_auth.outbox")
-    print(f"{users} profiles and their jobs in {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{users} profiles, their jobs and roles in {time.monotonic() - began:.0f} s", flush=True)
     for name, statement, arguments in (
-        ("profile by id (/me)", BY_ID, lambda n: (_id(n),)),
+        ("account by id (/me)", BY_ID, lambda n: (_id(n),)),
         ("profile by address", BY_EMAIL, lambda n: (f"User{n}@example.com",)),
         ("after a log-in", FOLLOW_UP, lambda n: (_id(n), f"user{n}@example.com")),
     ):

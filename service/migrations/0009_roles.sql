@@ -21,11 +21,12 @@ CREATE TABLE cached_auth.user_roles (
 );
 
 -- 16 roles for a user and 64 permissions for a role: so /me's answer is bounded, whoever wrote the rows. The lock makes those
--- who add to the same list wait for each other, and the count that follows it sees what they wrote.
+-- who add to the same list wait for each other, and the count that follows it sees what they wrote. 256 locks stand for all
+-- lists: with one for each, granting a role to many users at once would use up the server's memory for locks.
 CREATE FUNCTION cached_auth.bound_user_roles() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
-    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('cached_auth.user_roles ' || NEW.user_id::text, 0));
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('cached_auth.user_roles'), pg_catalog.hashtext(NEW.user_id::text) & 255);
     IF (SELECT count(*) FROM cached_auth.user_roles WHERE user_id = NEW.user_id AND role <> NEW.role) >= 16 THEN
         RAISE EXCEPTION 'expected at most 16 roles for a user' USING ERRCODE = 'check_violation';
     END IF;
@@ -37,7 +38,7 @@ CREATE TRIGGER bound_user_roles BEFORE INSERT OR UPDATE ON cached_auth.user_role
 CREATE FUNCTION cached_auth.bound_role_permissions() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
-    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('cached_auth.role_permissions ' || NEW.role, 0));
+    PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('cached_auth.role_permissions'), pg_catalog.hashtext(NEW.role) & 255);
     IF (SELECT count(*) FROM cached_auth.role_permissions WHERE role = NEW.role AND permission <> NEW.permission) >= 64 THEN
         RAISE EXCEPTION 'expected at most 64 permissions for a role' USING ERRCODE = 'check_violation';
     END IF;
