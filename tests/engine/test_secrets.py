@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.engine.errors import StateError, UsageError
-from infra.engine.state.crypter import Passphrase, PassphraseCrypter
+from infra.engine.state.crypter import Passphrase, PassphraseCrypter, derive_key
 from tests.engine.world import World
 
 CANARY = "c4n4ry-7f3a"
@@ -118,6 +118,12 @@ def test_passphrase_from_a_file(world: World) -> None:
         check=True,
     )
     assert done.stdout.strip() == CANARY
+
+
+def test_key_is_what_pulumi_derives() -> None:
+    """PBKDF2-SHA256 over 1,000,000 rounds; the expected key is that of Python's hashlib."""
+    expected = "cbe9554151a5ff5513d31db5ecf14e759c6d5c8b899618585f0ea05688f94c61"
+    assert derive_key("grüße", b"saltsalt").hex() == expected
 
 
 def test_crypter_round_trip_and_refusals() -> None:

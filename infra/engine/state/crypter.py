@@ -1,12 +1,11 @@
 """The passphrase secrets provider.
 
 State of the provider: `v1:<base64 salt>:<encrypted "pulumi">`; each ciphertext: `v1:<base64 nonce>:<base64 text>`.
-AES-256-GCM, key by PBKDF2-SHA256 over 1,000,000 rounds. The derivation takes about 0.3 s, so it happens on first need
+AES-256-GCM, key by PBKDF2-SHA256 over 1,000,000 rounds. The derivation takes about 0.15 s, so it happens on first need
 and once per process: a command that meets no secret pays nothing.
 """
 
 import base64
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -138,10 +137,16 @@ def _is_key_of(key: bytes, check: str) -> bool:
 
 
 def derive_key(passphrase: str, salt: bytes) -> bytes:
-    """The 32-byte key; cached for the life of the process."""
+    """The 32-byte key; cached for the life of the process.
+
+    By `cryptography`, as its own OpenSSL takes half the time of the 3.0 that many Pythons are built with (0.15 s, not 0.31 s).
+    """
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
+
     with _lock:
         if (passphrase, salt) not in _keys:
-            _keys[passphrase, salt] = hashlib.pbkdf2_hmac("sha256", passphrase.encode(), salt, ROUNDS, dklen=32)
+            _keys[passphrase, salt] = PBKDF2HMAC(SHA256(), 32, salt, ROUNDS).derive(passphrase.encode())
         return _keys[passphrase, salt]
 
 
