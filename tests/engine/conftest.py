@@ -7,9 +7,15 @@ import pytest
 from tests.engine.world import World
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    """A project `shop` with an empty stack `dev`."""
-    world = World.make(tmp_path)
+@pytest.fixture(scope="session")
+def made_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """What `world` is a copy of: a new stack costs a process and a derivation of its key, a copy nothing."""
+    world = World.make(tmp_path_factory.mktemp("made"))
     world.run("stack", "init", "dev")
     return world
+
+
+@pytest.fixture
+def world(made_world: World, tmp_path: Path) -> World:
+    """A project `shop` with an empty stack `dev`."""
+    return made_world.copy(tmp_path)

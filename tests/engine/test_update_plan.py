@@ -16,15 +16,22 @@ if 'LESS' not in os.environ: Thing('d')
 """
 
 
-@pytest.fixture
-def planned(world: World, tmp_path: Path) -> World:
-    """A stack with a plan to change `a`, in plan.json."""
+@pytest.fixture(scope="module")
+def made_plan(made_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """What `planned` is a copy of."""
+    world = made_world.copy(tmp_path_factory.mktemp("planned"))
     world.run("config", "set", "--secret", "token", "canary", "-s", "dev")
     world.program(PROGRAM)
     world.up()
     world.calls()
-    world.run("preview", "-s", "dev", "--save-plan", str(tmp_path / "plan.json"), V="2", LESS="1")
+    world.run("preview", "-s", "dev", "--save-plan", str(world.folder / "plan.json"), V="2", LESS="1")
     return world
+
+
+@pytest.fixture
+def planned(made_plan: World, tmp_path: Path) -> World:
+    """A stack with a plan to change `a`, in plan.json."""
+    return made_plan.copy(tmp_path)
 
 
 def up(world: World, code: int = 0, **environment: str) -> str:

@@ -31,7 +31,14 @@ class World:
         world.program(program)
         return world
 
+    def copy(self, folder: Path) -> "World":
+        """The same at another place, to go on from there; which stack is selected belongs to a place and is not kept."""
+        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("__pycache__", "workspaces"), dirs_exist_ok=True)
+        return World(folder)
+
     def program(self, text: str) -> None:
+        # Python takes compiled code for that of a source of the same second and length: ours may be another program's.
+        shutil.rmtree(self.folder / "program" / "__pycache__", ignore_errors=True)
         (self.folder / "program" / "__main__.py").write_text(HEAD + text)
 
     @property

@@ -17,7 +17,12 @@ from pathlib import Path
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2, json_format
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+
+from infra.engine.plugins.proto import use_protos_alone
+
+use_protos_alone()  # all of the SDK would be most of what a command of a test costs
+
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2  # noqa: E402
 
 STORE = Path(os.environ["THING_STORE"])
 CANCELLED = threading.Event()
