@@ -1,5 +1,7 @@
 """Which resources --target, --exclude and their dependents flags leave alone."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.engine.world import World
@@ -15,12 +17,19 @@ Thing('d', v=v)
 """
 
 
-@pytest.fixture
-def made(world: World) -> World:
+@pytest.fixture(scope="module")
+def made_once(made_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """What `made` is a copy of."""
+    world = made_world.copy(tmp_path_factory.mktemp("targets"))
     world.program(PROGRAM)
     world.up()
     world.calls()
     return world
+
+
+@pytest.fixture
+def made(made_once: World, tmp_path: Path) -> World:
+    return made_once.copy(tmp_path)
 
 
 @pytest.mark.parametrize(
