@@ -45,25 +45,18 @@ class Cache(pulumi.ComponentResource):
             start_command=arguments.start_command,
             multi_region_config={arguments.region: 1},
             restart_policy_type="ALWAYS",
-            opts=inside,
-        )
-        variables = railway.Variables(
-            name,
-            project_id=place.project_id,
-            environment_id=place.environment_id,
-            service_id=service.id,
             variables={"PORT": str(PORT), "REDIS_PASSWORD": pulumi.Output.secret(arguments.password.text)},
             opts=inside,
         )
-        self.fingerprint = variables.digest
+        self.fingerprint = service.variables_digest
         self.deployment = railway.Deployment(
             name,
             project_id=place.project_id,
             environment_id=place.environment_id,
             service_id=service.id,
-            triggers={"image": arguments.image, "start_command": arguments.start_command, "variables": variables.digest},
+            triggers={"image": arguments.image, "start_command": arguments.start_command, "variables": service.variables_digest},
             timeout_s=DEPLOY_TIMEOUT_S,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[variables]),
+            opts=inside,
         )
         self.url = f"redis://default:${{{{{name}.REDIS_PASSWORD}}}}@${{{{{name}.RAILWAY_PRIVATE_DOMAIN}}}}:{PORT}/0"
         self.register_outputs({"service_id": service.id, "url": self.url})

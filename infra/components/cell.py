@@ -67,7 +67,7 @@ def desired_state(serving: Serving) -> railwaytoml.RailwayFile:
 
 
 class Cell(pulumi.ComponentResource):
-    """The service, its variables, its domain, and the deployment of its release."""
+    """The service with its variables, its domain, and the deployment of its release."""
 
     def __init__(
         self,
@@ -88,17 +88,10 @@ class Cell(pulumi.ComponentResource):
             environment_id=place.environment_id,
             name=name,
             image=arguments.image,
+            variables={**arguments.variables, **applied.variables},
             railway_toml=render_railway_toml(file, name),
             opts=inside,
             **applied.arguments,
-        )
-        variables = railway.Variables(
-            name,
-            project_id=place.project_id,
-            environment_id=place.environment_id,
-            service_id=service.id,
-            variables={**arguments.variables, **applied.variables},
-            opts=inside,
         )
         domain = railway.ServiceDomain(
             name,
@@ -116,13 +109,13 @@ class Cell(pulumi.ComponentResource):
             bundle=str(arguments.bundle) if arguments.bundle else None,
             release=arguments.release,
             triggers={
-                "variables": variables.digest,
+                "variables": service.variables_digest,
                 "settings": railwaytoml.redeploy_fingerprint(file, serving.environment),
                 **arguments.others,
             },
             timeout_s=serving.healthcheck_timeout_s + BUILD_TIMEOUT_S,
             # The domain first: a replica is told its public address when it is deployed.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[service, variables, domain, *after]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[service, domain, *after]),
         )
         self.url = domain.url
         self.facts = {

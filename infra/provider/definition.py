@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
+from infra.provider.arrivals import Arrivals
 from infra.provider.comparison import Change, compare
 from infra.provider.fields import Field, Output
 from infra.provider.properties import UNKNOWN, Properties, Secret, as_secret, has_unknown, plain
@@ -45,8 +46,9 @@ ClientT = TypeVar("ClientT")
 class Call(Generic[ClientT]):
     """What a verb may touch. `tell` shows a line until the next one, `show` one that stays among the diagnostics.
 
-    `timeout_s` is the user's customTimeouts, None when not set. `blotted` takes known secrets out of a text; whoever shortens
-    what others wrote asks it first, because the beginning of a secret would not be found any more.
+    `timeout_s` is the user's customTimeouts, None when not set. `arrivals` tells when the engine asks for more; `ticket` is this
+    call's own mark. `blotted` takes known secrets out of a text; whoever shortens what others wrote asks it first, because the
+    beginning of a secret would not be found any more.
     """
 
     client: ClientT
@@ -55,7 +57,9 @@ class Call(Generic[ClientT]):
     show: Callable[[str], Awaitable[None]]
     clock: Callable[[], float]
     timeout_s: float | None = None
+    arrivals: Arrivals = field(default_factory=Arrivals)
     blotted: Callable[[str], str] = str
+    ticket: object = field(default_factory=object)
 
     def shortened(self, text: str, chars_max: int) -> str:
         return self.blotted(text[:_LOOKED_AT_CHARS_MAX])[:chars_max]
@@ -159,6 +163,9 @@ class Resource(ABC, Generic[ClientT, InputsT]):
             return None
 
     # Effects.
+
+    def declared(self, client: ClientT, identity: str, inputs: Properties) -> None:
+        """The program has this resource: told whenever it is compared, and so before anything is deleted."""
 
     @abstractmethod
     async def create(self, call: Call[ClientT], inputs: InputsT) -> Made: ...

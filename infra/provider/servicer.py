@@ -22,6 +22,7 @@ from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from infra.provider.answers import check_failures, diff_response, fail_half_made, state
+from infra.provider.arrivals import Arrivals
 from infra.provider.comparison import compare
 from infra.provider.definition import Call, ClientT, Recorded, Resource
 from infra.provider.engine_log import EngineLog
@@ -58,10 +59,11 @@ _SECRETS_MAX = 10_000
 
 
 def _one_line_errors(method: Method) -> Method:
-    """Turns whatever a method raises into one line for the user."""
+    """Notes the call, and turns whatever it raises into one line for the user."""
 
     @functools.wraps(method)
     async def guarded(self: Servicer[Any], request: Any, context: Context) -> Any:
+        self.arrivals.note()
         try:
             return await method(self, request, context)
         except ProviderError as error:
@@ -87,6 +89,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
     def __init__(self, provider: NativeProvider[ClientT], engine_address: str, stopper: Stopper | None = None) -> None:
         self.provider = provider
         self.stopper = stopper or Stopper()
+        self.arrivals = Arrivals()
         self._log = EngineLog(engine_address)
         self._client: ClientT | None = None
         self._config_secrets: set[str] = set()
@@ -213,6 +216,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
         old_inputs = _inputs_of(resource, from_struct(request.old_inputs), old_outputs)
         news = from_struct(request.news)
         self._remember(old_inputs, news)
+        if self._client is not None:
+            resource.declared(self._client, request.id, news)
         changes = resource.diff(old_inputs, old_outputs, news)
         ignored = set(request.ignoreChanges)
         kept = [each for each in changes if each.path not in ignored and each.field not in ignored]
@@ -294,7 +299,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer, Generic[ClientT]):
         async def show(message: str) -> None:
             await self._log.line(urn, self._blotted(message))
 
-        return Call(self._client, self.stopper.sleep, tell, show, time.monotonic, timeout_s or None, self._blotted)
+        return Call(self._client, self.stopper.sleep, tell, show, time.monotonic, timeout_s or None, self.arrivals, self._blotted)
 
     def _recorded(self, resource: Resource[ClientT, Any], identity: str, old_inputs: Any, outputs: Properties) -> Recorded[Any]:
         inputs = _inputs_of(resource, from_struct(old_inputs), outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -32,3 +33,16 @@ async def until(call: Call[Any], look: Callable[[], Awaitable[T | None]], *, dea
             raise TimedOut(f"{what}: not within {deadline_s:g} s")
         await call.sleep(min(pause_s, left_s))
         pause_s = min(pause_s * PAUSE_GROWTH, PAUSE_MAX_S)
+
+
+async def pause(call: Call[Any], event: asyncio.Event, seconds: float) -> None:
+    """Until `event` is set or `seconds` have passed; Stopped as soon as the engine asks us to stop."""
+    waits = [asyncio.ensure_future(call.sleep(seconds)), asyncio.ensure_future(event.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if waits[0].done():
+            waits[0].result()
+    finally:
+        for each in waits:
+            each.cancel()
+        await asyncio.wait(waits)

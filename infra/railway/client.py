@@ -28,6 +28,8 @@ class RailwayClient:
     endpoint: str
     subscriptions: Subscriptions
     waves: Waves = field(default_factory=Waves)
+    with_variables: set[tuple[str, str]] = field(default_factory=set)
+    """(environment, service) whose variables the program gives with the Service itself."""
 
     async def query(self, operation: Operation, **variables: Any) -> Data:
         return await self.transport.ask(self._request(operation, variables), lambda answer: data_of(answer, operation.name))

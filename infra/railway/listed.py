@@ -52,11 +52,11 @@ class Listed(Addressed, Resource[RailwayClient, InputsT], Generic[InputsT]):
     def outputs_of(self, entry: Data) -> Data: ...
 
     @abstractmethod
-    def creation(self, inputs: InputsT) -> tuple[Operation, Data]: ...
-
-    @abstractmethod
     def is_made_from(self, entry: Data, inputs: InputsT) -> bool:
         """Whether an entry that appeared can be the one that was asked for."""
+
+    def creation(self, inputs: InputsT) -> tuple[Operation, Data]:
+        raise AssertionError(f"{self.called} is made otherwise")
 
     def change(self, identity: str, recorded: Recorded[InputsT], inputs: InputsT) -> tuple[Operation, Data]:
         raise AssertionError(f"every input of {self.called} replaces it")
@@ -78,12 +78,16 @@ class Listed(Addressed, Resource[RailwayClient, InputsT], Generic[InputsT]):
             entries = await self.entries(call, place) or []
             return only([each for each in entries if each["id"] not in before and self.is_made_from(each, inputs)])
 
-        operation, variables = self.creation(inputs)
-        answer = await call.client.mutate(operation, variables, appeared)
-        made = answer if "id" in answer else next(iter(answer.values()))
+        made = await self.make(call, inputs, appeared)
         if not isinstance(made, dict) or "id" not in made:
             made = await until(call, appeared, deadline_s=APPEAR_DEADLINE_S, what=f"appearance of {self.called}")
         return Made(str(made["id"]), self.outputs_of(made))
+
+    async def make(self, call: Call[RailwayClient], inputs: InputsT, appeared: Callable[[], Awaitable[Data | None]]) -> Any:
+        """Asks for it; the answer is the entry where the API tells it."""
+        operation, variables = self.creation(inputs)
+        answer = await call.client.mutate(operation, variables, appeared)
+        return answer if "id" in answer else next(iter(answer.values()))
 
     async def after(self, call: Call[RailwayClient], appeared: Callable[[], Awaitable[Data | None]], what: str) -> Data:
         """What was made, once the list shows it; reads may lag behind."""

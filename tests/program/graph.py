@@ -56,7 +56,7 @@ class Graph:
         return self.resources[kind, name]
 
     def variables(self, name: str) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.one("railway:index:Variables", name).inputs["variables"]
+        found: Mapping[str, Any] = self.one("railway:index:Service", name).inputs["variables"]
         return found
 
 
@@ -78,14 +78,12 @@ def outputs_of(kind: str, name: str) -> dict[str, Any]:
             }
         case "supabase:index:ReadReplica":
             return {"identifier": name, "host": f"{name}.pooler.example", "user": f"postgres.{name}"}
-        case "railway:index:Variables":
-            return {"digest": secret(f"digest of {name}")}
         case "railway:index:ServiceDomain":
             return {"domain": f"{name}.example", "url": f"https://{name}.example"}
         case "railway:index:Deployment":
             return {"deploymentId": f"deployment of {name}", "status": "SUCCESS", "url": f"https://{name}.example"}
         case "railway:index:Service":
-            return {"privateDomain": f"{name}.railway.internal"}
+            return {"privateDomain": f"{name}.railway.internal", "variablesDigest": secret(f"digest of {name}")}
         case "railway:index:Project":
             return {"defaultEnvironmentId": "production"}
         case "docker:index/image:Image":

@@ -53,7 +53,6 @@ def test_cells_are_one_service_with_its_own_cache_in_each_region(root: Path) -> 
         "railway:index:Project": {"place"},
         "railway:index:Environment": {"place"},
         "railway:index:Service": CELLS | CACHES,
-        "railway:index:Variables": CELLS | CACHES,
         "railway:index:ServiceDomain": CELLS,
         "railway:index:Deployment": CELLS | CACHES,
         "supabase:index:Project": {"database"},
@@ -87,7 +86,6 @@ def test_cells_are_deployed_after_the_database_their_cache_and_their_address(roo
     assert {
         "Project database",
         f"Deployment cache-{EUROPE}",
-        f"Variables auth-{EUROPE}",
         f"ServiceDomain auth-{EUROPE}",
         f"Service auth-{EUROPE}",
     } <= after
@@ -265,7 +263,7 @@ def test_a_pin_changes_its_own_cell_alone(root: Path) -> None:
     new = build_release(root).digest
     before = graph(settings(release=old), root)
     after = graph(settings(release=old, releases={EUROPE: new}), root)
-    assert changed_inputs(before, after) == {f"Deployment auth-{EUROPE}", f"Variables auth-{EUROPE}"}
+    assert changed_inputs(before, after) == {f"Deployment auth-{EUROPE}", f"Service auth-{EUROPE}"}
     assert after.exports["regions"][EUROPE]["release"] == new
     assert after.exports["regions"][US]["release"] == after.exports["release"] == old
 

@@ -22,6 +22,7 @@ from infra.railway.client import RailwayClient, nodes
 from infra.railway.deployment import watch
 from infra.railway.operations import Operation
 from infra.railway.provider import RailwayProvider
+from infra.railway.service import settling
 from infra.railway.subscriptions import Asked, Subscriptions
 from tests.provider.driving import Driver, InitFailed, Kept, driven
 
@@ -95,7 +96,7 @@ async def errors_have_their_kinds(endpoint: str, token: str) -> None:
     nothing = str(uuid.uuid4())
     async with _client(endpoint, token) as client:
         assert await _refusal(client.query(service.READ, id=nothing)) is NotFound
-        assert await _refusal(client.query(service.INSTANCE, serviceId=nothing, environmentId=nothing)) is NotFound
+        assert await _refusal(client.query(settling.INSTANCE, serviceId=nothing, environmentId=nothing)) is NotFound
         assert await _refusal(client.query(environment.READ, id=nothing)) is NotFound
         nonsense = Operation("nonsense", "query nonsense { nonsense }", is_query=True)
         assert await _refusal(client.query(nonsense)) is InvalidInput

@@ -63,6 +63,8 @@ class FakeRailway(Backups, Networking, InstanceNetwork, Variables, Staging, Subs
         self.bodies: list[Json] = []
         self.done: Counter[str] = Counter()
         """Operations that were carried out, whether or not their answer arrived."""
+        self.changed: Counter[str] = Counter()
+        """The mutations among them."""
         self.outcomes: list[str] = []
         """Final statuses of the next deployments; SUCCESS when empty."""
         self._ids = itertools.count(1)
@@ -108,6 +110,8 @@ class FakeRailway(Backups, Networking, InstanceNetwork, Variables, Staging, Subs
         except Refused as refused:
             return self._error(str(refused), refused.code)
         self.done[name] += 1
+        if str(body["query"]).lstrip().startswith("mutation"):
+            self.changed[name] += 1
         return self._after(fault) or JSONResponse({"data": data})
 
     def _is_let_in(self, headers: Headers, operation: str) -> bool:
@@ -305,11 +309,9 @@ class FakeRailway(Backups, Networking, InstanceNetwork, Variables, Staging, Subs
             "environment": {"config": {"services": {serviceId: {"deploy": deploy, "source": instance.get("source") or {}}}}},
         }
 
-    def _serviceInstanceLimitsUpdate(self, input: Json) -> Json:  # noqa: A002, N802
-        given = {"cpu": input["vCPUs"], "memoryBytes": input["memoryGB"] and input["memoryGB"] * 10**9}
-        containers = {name: value for name, value in given.items() if value is not None}
-        self.limits[input["serviceId"], input["environmentId"]] = {"containers": containers} if containers else {}
-        return {"serviceInstanceLimitsUpdate": True}
+    def commit_limits(self, environment_id: str, service_id: str, given: Json) -> None:
+        containers = {name: value for name, value in (given.get("containers") or {}).items() if value is not None}
+        self.limits[service_id, environment_id] = {"containers": containers} if containers else {}
 
     def _serviceDisconnect(self, id: str) -> Json:  # noqa: A002, N802
         for (service_id, _), instance in self.instances.items():
@@ -340,16 +342,6 @@ class FakeRailway(Backups, Networking, InstanceNetwork, Variables, Staging, Subs
         else:
             del self.instances[id, environmentId]
         return {"serviceDelete": True}
-
-    def _environmentPatchCommit(self, environmentId: str, patch: Json, commitMessage: str | None = None) -> Json:  # noqa: N802, N803
-        self._environment(environmentId)
-        for service_id, given in (patch.get("services") or {}).items():
-            if (service_id, environmentId) not in self.instances:
-                raise Refused("ServiceInstance not found")
-            self.commit_networking(environmentId, service_id, given.get("networking") or {})
-            self.commit_variables(environmentId, service_id, given.get("variables") or {})
-        self.commit_variables(environmentId, None, patch.get("sharedVariables") or {})
-        return {"environmentPatchCommit": self._id("patch")}
 
     # Variables, domains, volumes.
 

@@ -53,6 +53,9 @@ class Staging:
     def commit_networking(self, environment_id: str, service_id: str, given: Json) -> None:
         raise NotImplementedError
 
+    def commit_limits(self, environment_id: str, service_id: str, given: Json) -> None:
+        raise NotImplementedError
+
     def _shown(self, service_id: str | None, environment_id: str) -> Json:
         place = service_id, environment_id
         every = self.variables.get(place, {}).items()
@@ -139,6 +142,8 @@ class Staging:
         if "multiRegionConfig" in deploy:
             placed = instance["multiRegionConfig"] | deploy.pop("multiRegionConfig")
             instance["multiRegionConfig"] = {name: entry for name, entry in placed.items() if entry is not None}
+        if "limitOverride" in deploy:
+            self.commit_limits(environment_id, service_id, deploy.pop("limitOverride") or {})
         instance.update(deploy)
         instance.update(given.get("build", {}))
         if "configFile" in given:

@@ -15,8 +15,10 @@ from infra.railway.service.instance import (
     FIELDS,
     Instance,
     ServiceInputs,
+    change_of,
     config_patch,
     inputs_from,
+    limits_change,
     parsed,
     update_input,
 )
@@ -145,11 +147,30 @@ def test_source_is_an_image_or_a_repository(found: dict[str, Any], wanted: dict[
 
 def test_patch_puts_each_setting_where_railways_configuration_has_it() -> None:
     wish = ServiceInputs("p", "e", "n", {"us-west2": 1}, repo="owner/name", root_directory="/web", nixpacks_plan={"a": 1},
-                         railway_config_file="/railway.json", cron_schedule="0 * * * *", watch_patterns=["/web/**"])  # fmt: skip
-    patch = config_patch("s", update_input(Instance(None, {"us-west2": 1}, dict.fromkeys(FIELDS)), wish))
-    assert patch["services"]["s"] == {
+                         railway_config_file="/railway.json", cron_schedule="0 * * * *", watch_patterns=["/web/**"],
+                         registry_username="u", registry_password="p", vcpus=0.5, memory_gb=1.5)  # fmt: skip
+    assert config_patch(change_of(Instance(None, {"us-west2": 1}, dict.fromkeys(FIELDS)), wish, None)) == {
         "source": {"repo": "owner/name", "rootDirectory": "/web"},
         "build": {"nixpacksPlan": {"a": 1}, "watchPatterns": ["/web/**"]},
-        "deploy": {"cronSchedule": "0 * * * *", "multiRegionConfig": {"us-west2": {"numReplicas": 1}}},
+        "deploy": {
+            "cronSchedule": "0 * * * *",
+            "multiRegionConfig": {"us-west2": {"numReplicas": 1}},
+            "registryCredentials": {"username": "u", "password": "p"},
+            "limitOverride": {"containers": {"cpu": 0.5, "memoryBytes": 1_500_000_000}},
+        },
         "configFile": "/railway.json",
     }
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "expected"),
+    [
+        ((2, 1.5), (2, 1.5), {}),
+        ((2, 1.5), (2, None), {"limitOverride": {"containers": {"cpu": 2, "memoryBytes": None}}}),
+        ((2, 1.5), (None, None), {"limitOverride": None}),
+    ],
+)
+def test_a_limit_that_is_taken_away_is_said(found: Any, wanted: Any, expected: Any) -> None:
+    """Patches are merged: what they leave out stays."""
+    there = Instance(None, {"us-west2": 1}, dict.fromkeys(FIELDS), vcpus=found[0], memory_gb=found[1])
+    assert limits_change(there, ServiceInputs("p", "e", "n", {"us-west2": 1}, vcpus=wanted[0], memory_gb=wanted[1])) == expected

@@ -20,8 +20,9 @@ async def ground(driver: Driver) -> dict[str, Any]:
 
 
 def credentials_sent(fake: FakeRailway) -> list[Any]:
-    inputs = [body["variables"]["input"] for body in fake.bodies if body["operationName"] == "serviceInstanceUpdate"]
-    return [each["registryCredentials"] for each in inputs]
+    patches = [body["variables"]["input"] for body in fake.bodies if body["operationName"] == "environmentStageChanges"]
+    deploys = [service.get("deploy", {}) for patch in patches for service in patch["services"].values()]
+    return [each["registryCredentials"] for each in deploys if "registryCredentials" in each]
 
 
 async def test_credentials_are_sent_when_they_change_and_stay_secret(driver: Driver, fake: FakeRailway) -> None:
@@ -43,7 +44,7 @@ async def test_credentials_are_sent_when_they_change_and_stay_secret(driver: Dri
 
 async def test_credentials_that_did_not_arrive_are_sent_by_the_next_up(driver: Driver, fake: FakeRailway) -> None:
     wanted = {**await ground(driver), "registryUsername": "puller", "registryPassword": Secret("the-password")}
-    fake.faults["serviceInstanceUpdate"] = ["503"] * 20
+    fake.faults["environmentPatchCommitStaged"] = ["503"] * 20
     kept = Kept(driver.urn("Service", "s"))
     checked, _ = await driver.check(kept, wanted)
     with pytest.raises(InitFailed) as failed:

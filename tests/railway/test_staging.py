@@ -214,6 +214,72 @@ async def test_changes_that_are_not_staged_wait_their_turn(patient: Driver, fake
     assert not staged < calls.index("serviceDomainCreate") < committed
 
 
+@pytest.mark.anyio
+async def test_everything_of_an_environment_that_can_be_staged_goes_in_one_commit(patient: Driver, fake: FakeRailway) -> None:
+    """Settings, limits, credentials, variables, shared variables and TCP proxies; made and changed alike."""
+    ground = await grounded(patient)
+    _, at = await ground.service("old")
+    inputs = {**ground.at, "name": "new", "multiRegionConfig": {"us-west2": 1}, "variables": {"A": Secret(SECRET)}}
+    beside = {"vcpus": 2, "memoryGb": 1, "registryUsername": "puller", "registryPassword": Secret(SECRET)}
+    before = fake.changed.copy()
+    async with asyncio.TaskGroup() as wave:
+        made = wave.create_task(patient.create("Service", "new", **inputs, **beside))
+        wave.create_task(patient.create("SharedVariables", "s", **ground.at, variables={"S": "1"}))
+        wave.create_task(variables(patient, at, B="2"))
+        proxies = [wave.create_task(patient.create("TcpProxy", f"t{port}", **at, applicationPort=port)) for port in (1, 2)]
+    assert fake.changed - before == {"serviceCreate": 1, "environmentStageChanges": 1, "environmentPatchCommitStaged": 1}
+    service_id, environment_id = made.result().identity, at["environmentId"]
+    assert fake.variables[service_id, environment_id] == {"A": SECRET}
+    assert fake.variables[None, environment_id] == {"S": "1"}
+    assert fake.limits[service_id, environment_id] == {"containers": {"cpu": 2, "memoryBytes": 10**9}}
+    assert fake.instances[service_id, environment_id]["registryCredentials"] == {"username": "puller", "password": SECRET}
+    assert {each.result().identity for each in proxies} == set(fake.proxies)
+    assert not fake.deployments
+
+
+@pytest.mark.anyio
+async def test_a_proxy_that_somebody_made_is_not_taken_for_ours(driver: Driver, fake: FakeRailway) -> None:
+    ground = await grounded(driver)
+    _, at = await ground.service()
+    theirs = await driver.create("TcpProxy", "t", **at, applicationPort=6379)
+    message = await refusal(driver.create("TcpProxy", "again", **at, applicationPort=6379))
+    assert "the service has one for this port already; adopt it with `pulumi import railway:index:TcpProxy NAME" in message
+    assert list(fake.proxies) == [theirs.identity]
+
+
+@pytest.mark.anyio
+async def test_variables_move_into_their_service_and_stay_there(driver: Driver, fake: FakeRailway) -> None:
+    """The engine deletes what left the program at the end of an `up`, here the resource that held the variables before."""
+    ground = await grounded(driver)
+    service, at = await ground.service()
+    old = await variables(driver, at, A="1", B="2")
+    assert await driver.up(service, **service.inputs, variables={"A": "1", "B": "3"}) == ["variables"]
+    assert service.outputs["variablesDigest"].value.startswith("sha256:")
+    await driver.delete(old)
+    assert fake.variables[at["serviceId"], at["environmentId"]] == {"A": "1", "B": "3"}
+
+
+@pytest.mark.anyio
+async def test_variables_that_moved_are_left_alone_by_a_later_run_too(driver: Driver, fake: FakeRailway) -> None:
+    """The run that moved them may have failed before it deleted anything; the next one only compares the service."""
+    ground = await grounded(driver)
+    service, at = await ground.service(variables={"A": "1"})
+    old = Kept(driver.urn("Variables", "v"), "/".join(at.values()), {**at, "variables": {"A": "1"}})
+    driver.servicer._client.with_variables.clear()
+    assert await driver.up(service, **service.inputs) == []
+    await driver.delete(old)
+    assert fake.variables[at["serviceId"], at["environmentId"]] == {"A": "1"}
+
+
+def test_masked_credentials_are_taken_for_ours_and_never_told() -> None:
+    """Railway shows asterisks where they were staged; what is not masked is a secret."""
+    ours = units({"services": {"s": {"deploy": {"registryCredentials": {"username": "u", "password": SECRET}}}}})
+    masked = units({"services": {"s": {"deploy": {"registryCredentials": {"username": "*****", "password": "*****"}}}}})
+    assert foreign(masked, ours) == {}
+    assert foreign(units({"services": {"s": {"deploy": {"registryCredentials": None}}}}), ours)
+    assert told(ours, masked, {}) == "services.s.deploy.registryCredentials changed"
+
+
 @pytest.mark.parametrize(
     ("found", "expected"),
     [

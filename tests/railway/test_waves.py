@@ -25,8 +25,9 @@ class Ground:
         self.gate, self.led = asyncio.Event(), asyncio.Event()
         self.groups: list[list[str]] = []
 
-    async def gathered(self) -> None:
+    async def gathered(self, all_here: asyncio.Event) -> None:
         await asyncio.sleep(0)
+        await all_here.wait()
 
     async def lead(self, group: Sequence[Change]) -> None:
         self.groups.append([each.what for each in group])
@@ -35,8 +36,8 @@ class Ground:
         for each in group:
             each.end()
 
-    def join(self, what: str) -> asyncio.Task[None]:
-        return asyncio.create_task(self.waves.join(ENVIRONMENT, Change(what, nothing), self.gathered, self.lead))
+    def join(self, what: str, ticket: object = None) -> asyncio.Task[None]:
+        return asyncio.create_task(self.waves.join(ENVIRONMENT, ticket, Change(what, nothing), self.gathered, self.lead))
 
 
 async def given_up(task: asyncio.Task[None]) -> None:
@@ -104,3 +105,22 @@ async def test_a_change_by_itself_waits_for_the_wave_and_other_environments_do_n
         ground.gate.set()
         await leader
         await alone
+
+
+@pytest.mark.anyio
+async def test_who_is_on_the_way_is_waited_for_and_finds_the_environment_free() -> None:
+    """A service that is being made has to change the environment before it can hand its settings over."""
+    ground = Ground()
+    ground.gate.set()
+    late, never = object(), object()
+    async with asyncio.timeout(5):
+        with ground.waves.announced(ENVIRONMENT, late):
+            with ground.waves.announced(ENVIRONMENT, never):
+                first = ground.join("first")
+                async with ground.waves.alone(ENVIRONMENT):
+                    await asyncio.sleep(0)
+                assert not ground.groups
+            second = ground.join("second", late)
+            await first
+            await second
+    assert ground.groups == [["first", "second"]]

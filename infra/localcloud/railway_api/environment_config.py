@@ -136,8 +136,8 @@ def _special(path: str, key: str, value: Any) -> dict[str, Any]:
     _only_known(path, given, ("containers",))
     containers = _object(f"{path}.containers", given.get("containers") or {})
     _only_known(f"{path}.containers", containers, ("cpu", "memoryBytes"))
-    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in containers.values()):
-        raise BadInput(f"{path}.containers: expected numbers")
+    if not all(isinstance(one, int | float | None) and not isinstance(one, bool) for one in containers.values()):
+        raise BadInput(f"{path}.containers: expected numbers or null")
     memory = containers.get("memoryBytes")
     return checked_limits(containers.get("cpu"), None if memory is None else int(memory))
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from infra.provider.definition import Call
+from infra.provider.waiting import pause
 from infra.provider.websocket import SocketLost
 from infra.railway.client import Data, RailwayClient
 from infra.railway.operations import load
@@ -44,16 +45,8 @@ class Watch:
         return state
 
     async def pause(self, seconds: float) -> None:
-        """Until something is told, or `seconds` have passed; Stopped as soon as the engine asks us to stop."""
-        waits = [asyncio.ensure_future(self._call.sleep(seconds)), asyncio.ensure_future(self._told.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            if waits[0].done():
-                waits[0].result()
-        finally:
-            for each in waits:
-                each.cancel()
-            await asyncio.wait(waits)
+        """Until something is told, or `seconds` have passed."""
+        await pause(self._call, self._told, seconds)
 
     async def run(self) -> None:
         """Follows until everything is told; a lost connection is made again, a few times."""

@@ -85,7 +85,8 @@ class Environment(NativeResource):
 class Service(NativeResource):
     """A service and how it runs in one environment. Deployed by a Deployment.
 
-    multi_region_config: region -> replicas (1 to 50, 50 in all). railway_toml is shown in the diff and otherwise ignored.
+    multi_region_config: region -> replicas (1 to 50, 50 in all). variables: the complete set; `variables_digest` (secret) changes
+    exactly when they do. railway_toml is shown in the diff and otherwise ignored.
     """
 
     name = Attribute[str]()
@@ -93,6 +94,7 @@ class Service(NativeResource):
     environment_id = Attribute[str]()
     multi_region_config = Attribute[dict[str, int]]()
     private_domain = Attribute[str]()
+    variables_digest = Attribute[str]()
 
     def __init__(
         self,
@@ -127,6 +129,7 @@ class Service(NativeResource):
         ipv6_egress_enabled: pulumi.Input[bool] | None = None,
         vcpus: pulumi.Input[float] | None = None,
         memory_gb: pulumi.Input[float] | None = None,
+        variables: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         railway_toml: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -160,13 +163,17 @@ class Service(NativeResource):
             "ipv6_egress_enabled": ipv6_egress_enabled,
             "vcpus": vcpus,
             "memory_gb": memory_gb,
+            "variables": variables,
             "railway_toml": railway_toml,
         }
-        super().__init__("railway:index:Service", resource_name, inputs, ["private_domain"], opts)
+        super().__init__("railway:index:Service", resource_name, inputs, ["private_domain", "variables_digest"], opts)
 
 
 class Variables(NativeResource):
-    """All variables of a service in one environment. `digest` (secret) changes exactly when they do."""
+    """All variables of a service in one environment, where the program does not give them to the Service.
+
+    `digest` (secret) changes exactly when they do.
+    """
 
     service_id = Attribute[str]()
     digest = Attribute[str]()

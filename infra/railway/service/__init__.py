@@ -1,7 +1,9 @@
-"""A service and its instance in one environment.
+"""A service and its instance in one environment, with everything that says how it runs.
 
-Creation takes two steps, because the API has no one call for both: the service, then its settings and placement, which are
-staged and committed together with other services'. When the second fails the service is kept as half made, with its id, and
+Creation takes two steps, because the API has no one call for both: the service, then its settings, placement and variables,
+which are staged and committed together with other services'. Variables are an input here, beside the resources of their own,
+because a resource that needs the service's id can only be called when the service is done: settings and variables of one
+service would be two commits. When the second fails the service is kept as half made, with its id, and
 the next `up` finishes it. A source given at creation would deploy at once, before there are variables; it is therefore set in
 the second step, which deploys nothing.
 """
@@ -14,45 +16,28 @@ from typing import Any, ClassVar
 
 from infra.provider.comparison import Change, Kind
 from infra.provider.definition import Call, Found, Made, Recorded, Resource, snake
-from infra.provider.errors import Conflict, HalfMade, NotFound, ProviderError
+from infra.provider.errors import Conflict, HalfMade, ProviderError
 from infra.provider.fields import Field, Output
-from infra.provider.properties import UNKNOWN, Properties, plain
+from infra.provider.properties import UNKNOWN, Properties, Secret, has_unknown, plain
 from infra.provider.rules import Anything, Choice, ListOf, MapOf, Number, Problem, Text, Truth, Whole
-from infra.provider.waiting import until
-from infra.railway import staging
 from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient, nodes
-from infra.railway.edits import Edited, check_unedited
+from infra.railway.edits import Edited
 from infra.railway.environment import LIST as ENVIRONMENTS
-from infra.railway.names import ID, SERVICE_NAME
+from infra.railway.names import ID, SERVICE_NAME, VARIABLE_NAME
 from infra.railway.operations import load
 from infra.railway.regions import ReplicasByRegion
 from infra.railway.removal import remove
-from infra.railway.service.instance import (
-    Instance,
-    ServiceInputs,
-    config_patch,
-    credentials_input,
-    inputs_from,
-    is_disconnected,
-    limits_input,
-    parsed,
-    settings_of,
-    update_input,
-)
+from infra.railway.service.instance import ServiceInputs, inputs_from
+from infra.railway.service.settling import instance_of, settle
+from infra.railway.variables import digest, variables_of
 
 CREATE = load(__file__, "create.graphql")
 LIST = load(__file__, "list.graphql")
 READ = load(__file__, "read.graphql")
-INSTANCE = load(__file__, "instance.graphql")
 PRIVATE_DOMAIN = load(__file__, "private_domain.graphql")
 RENAME = load(__file__, "rename.graphql")
-CREDENTIALS = load(__file__, "credentials.graphql")
-LIMITS = load(__file__, "limits.graphql")
-DISCONNECT = load(__file__, "disconnect.graphql")
 DELETE = load(__file__, "delete.graphql")
-
-APPEAR_DEADLINE_S = 60.0
 
 
 class Service(Addressed, Resource[RailwayClient, ServiceInputs]):
@@ -93,9 +78,18 @@ class Service(Addressed, Resource[RailwayClient, ServiceInputs]):
         Field("ipv6EgressEnabled", Truth()),
         Field("vcpus", Number(0.1, 1000)),
         Field("memoryGb", Number(0.1, 10_000)),
+        Field(
+            "variables",
+            MapOf(Text(chars_min=0), key=VARIABLE_NAME),
+            is_kept_when_absent=True,
+            about="the complete set; without it they are left alone, for Variables resources",
+        ),
         Field("railwayToml", Text(0, 100_000), about="the rendered settings, for the eye only: shown in the diff"),
     )
-    outputs: ClassVar = (Output("privateDomain", is_stable=False, about="name on the environment's private network"),)
+    outputs: ClassVar = (
+        Output("privateDomain", is_stable=False, about="name on the environment's private network"),
+        Output("variablesDigest", is_secret=True, is_stable=False, about="sha256 over names and values, for triggers"),
+    )
 
     def check_together(self, inputs: Properties) -> Sequence[tuple[str, Problem]]:
         found: list[tuple[str, Problem]] = []
@@ -120,11 +114,22 @@ class Service(Addressed, Resource[RailwayClient, ServiceInputs]):
 
     def preview(self, inputs: Properties, old_outputs: Mapping[str, Any] | None) -> Properties:
         """The private name outlives every change but a move: the local cloud's names are addresses of a region."""
+        variables = inputs.get("variables")
+        known = {"variablesDigest": UNKNOWN if has_unknown(variables) else _digest(plain(variables))}
         if old_outputs is None or plain(inputs.get("multiRegionConfig")) != plain(old_outputs.get("multiRegionConfig")):
-            return {"privateDomain": UNKNOWN}
-        return {"privateDomain": old_outputs.get("privateDomain")}
+            return {"privateDomain": UNKNOWN, **known}
+        return {"privateDomain": old_outputs.get("privateDomain"), **known}
+
+    def declared(self, client: RailwayClient, identity: str, inputs: Properties) -> None:
+        environment_id = inputs.get("environmentId")
+        if inputs.get("variables") is not None and isinstance(environment_id, str):
+            client.with_variables.add((environment_id, identity))
 
     async def create(self, call: Call[RailwayClient], inputs: ServiceInputs) -> Made:
+        with call.client.waves.announced(inputs.environment_id, call.ticket):
+            return await self._create(call, inputs)
+
+    async def _create(self, call: Call[RailwayClient], inputs: ServiceInputs) -> Made:
         async def named() -> Data | None:
             found = await call.client.query(LIST, projectId=inputs.project_id)
             same = [each for each in nodes(found["project"]["services"]) if each["name"] == inputs.name]
@@ -140,84 +145,29 @@ class Service(Addressed, Resource[RailwayClient, ServiceInputs]):
             )
         wanted = {"projectId": inputs.project_id, "environmentId": inputs.environment_id, "name": inputs.name}
         made = (await call.client.mutate(CREATE, {"input": wanted}, named))["serviceCreate"]
+        self.declared(call.client, made["id"], wanted | {"variables": inputs.variables})
         return await self._settle(call, made["id"], inputs)
 
     async def update(self, call: Call[RailwayClient], recorded: Recorded[ServiceInputs], inputs: ServiceInputs) -> Made:
-        await _rename(call, recorded.identity, inputs.name)
         # Without its outputs it is half made: what is recorded then is a wish and no memory of what was there.
         remembered = recorded.inputs if recorded.outputs.get("privateDomain") else None
-        return await self._settle(call, recorded.identity, inputs, remembered)
+        with call.client.waves.announced(inputs.environment_id, call.ticket):
+            await _rename(call, recorded.identity, inputs.name)
+            return await self._settle(call, recorded.identity, inputs, remembered)
 
     async def _settle(
         self, call: Call[RailwayClient], identity: str, inputs: ServiceInputs, remembered: ServiceInputs | None = None
     ) -> Made:
         """Brings the instance to what is wanted; a failure keeps the service as half made."""
         try:
-            found = await until(
-                call,
-                lambda: _instance(call, identity, inputs.environment_id),
-                deadline_s=APPEAR_DEADLINE_S,
-                what=f"services/{inputs.name}: its instance in environment {inputs.environment_id}",
-            )
-            if is_disconnected(found, inputs):
-                await self._disconnect(call, identity, inputs)
-            if update_input(found, inputs):
-                await self._apply(call, identity, inputs, remembered)
-            await self._apply_beside(call, identity, inputs, remembered)
+            await settle(call, identity, inputs, remembered, self.fields)
             domain = await _private_domain(call, inputs, identity)
         except Edited:
             raise  # nothing was changed: the state stays what it was
         except ProviderError as error:
             reason = f"services/{inputs.name}: made, but its settings are not in effect: {error}; run `up` again to finish it"
             raise HalfMade(identity, {}, (reason,)) from error
-        return Made(identity, {"privateDomain": domain})
-
-    async def _apply(
-        self, call: Call[RailwayClient], identity: str, inputs: ServiceInputs, remembered: ServiceInputs | None
-    ) -> None:
-        what = f"services/{inputs.name}"
-
-        async def decide() -> Data:
-            found = await _instance(call, identity, inputs.environment_id)
-            if found is None:
-                raise NotFound(f"{what}: its instance in environment {inputs.environment_id} is gone")
-            if remembered is not None:
-                there = inputs_from(found, remembered)
-                wanted = settings_of(inputs)
-                staged = [each for each in self.fields if each.name in wanted]
-                check_unedited(what, staged, settings_of(remembered), there, wanted)
-            return config_patch(identity, update_input(found, inputs))
-
-        await staging.commit(call, inputs.environment_id, what, decide)
-
-    async def _disconnect(self, call: Call[RailwayClient], identity: str, inputs: ServiceInputs) -> None:
-        async def settled() -> Data | None:
-            now = await _instance(call, identity, inputs.environment_id)
-            return {} if now and not is_disconnected(now, inputs) else None
-
-        await call.client.mutate(DISCONNECT, {"id": identity}, settled)
-
-    async def _apply_beside(
-        self, call: Call[RailwayClient], identity: str, inputs: ServiceInputs, remembered: ServiceInputs | None
-    ) -> None:
-        """Credentials, which are not staged, and limits, which are no setting of the instance."""
-        found = await _instance(call, identity, inputs.environment_id)
-        if found is None:
-            raise NotFound(f"services/{inputs.name}: its instance in environment {inputs.environment_id} is gone")
-        place = {"serviceId": identity, "environmentId": inputs.environment_id}
-        if credentials := credentials_input(found, inputs, remembered):
-
-            async def unknowable() -> Data | None:
-                return None  # setting the same password twice is harmless
-
-            await call.client.mutate(CREDENTIALS, {**place, "input": credentials}, unknowable)
-        if limits := limits_input(found, inputs):
-
-            async def limited() -> Data | None:
-                now = await _instance(call, identity, inputs.environment_id)
-                return {} if now and not limits_input(now, inputs) else None
-
-            await call.client.mutate(LIMITS, {"input": {**place, **limits}}, limited)
+        return Made(identity, {"privateDomain": domain, "variablesDigest": _digest(inputs.variables)})
 
     async def read(self, call: Call[RailwayClient], recorded: Recorded[ServiceInputs]) -> Found | None:
         identity, wanted_in = recorded.identity, recorded.inputs.environment_id if recorded.inputs else ""
@@ -230,15 +180,29 @@ class Service(Addressed, Resource[RailwayClient, ServiceInputs]):
         environment_id = wanted_in or next(iter(environments), "")
         if environment_id not in environments:
             return None
-        instance = await _instance(call, identity, environment_id)
+        instance = await instance_of(call, identity, environment_id)
         if instance is None:
             return None
-        place = {"projectId": service["projectId"], "environmentId": environment_id, "name": service["name"]}
-        inputs = place | inputs_from(instance, recorded.inputs)
+        place = {"projectId": service["projectId"], "environmentId": environment_id}
+        inputs: Properties = {**place, "name": service["name"], **inputs_from(instance, recorded.inputs)}
+        variables = await self._variables(call, {**place, "serviceId": identity}, recorded.inputs)
+        if variables is not None:
+            # Of an import nobody has said yet which values are secret: until then all of them are.
+            inputs["variables"] = variables if recorded.inputs else {name: Secret(value) for name, value in variables.items()}
         if recorded.inputs is not None and recorded.inputs.railway_toml is not None:
             inputs["railwayToml"] = recorded.inputs.railway_toml
         named = ServiceInputs(service["projectId"], environment_id, service["name"], multi_region_config={})
-        return Found(identity, inputs, {"privateDomain": await _private_domain(call, named, identity)})
+        outputs = {"privateDomain": await _private_domain(call, named, identity), "variablesDigest": _digest(variables)}
+        return Found(identity, inputs, outputs)
+
+    async def _variables(
+        self, call: Call[RailwayClient], place: Mapping[str, str], recorded: ServiceInputs | None
+    ) -> dict[str, str] | None:
+        """None where they are not this resource's."""
+        if recorded is not None and recorded.variables is None:
+            return None
+        found = await variables_of(call, place, recorded.variables if recorded and recorded.variables else ())
+        return found if found or recorded else None
 
     async def delete(self, call: Call[RailwayClient], recorded: Recorded[ServiceInputs]) -> None:
         service = await _service(call, recorded.identity)
@@ -287,9 +251,8 @@ def _environments(service: Data) -> list[str]:
     ]
 
 
-async def _instance(call: Call[RailwayClient], identity: str, environment_id: str) -> Instance | None:
-    answer = await call.client.query_or_none(INSTANCE, serviceId=identity, environmentId=environment_id)
-    return None if answer is None or answer["serviceInstance"] is None else parsed(answer, identity)
+def _digest(variables: Mapping[str, str] | None) -> str | None:
+    return None if variables is None else digest(variables)
 
 
 async def _rename(call: Call[RailwayClient], identity: str, name: str) -> None:

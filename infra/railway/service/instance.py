@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from infra.railway.client import Data
 from infra.railway.regions import patch, placed
+from infra.railway.staging.patches import is_masked
 
 
 class ServiceInputs(Struct, frozen=True, rename="camel"):
@@ -45,7 +46,12 @@ class ServiceInputs(Struct, frozen=True, rename="camel"):
     ipv6_egress_enabled: bool | None = None
     vcpus: float | None = None
     memory_gb: float | None = None
+    variables: dict[str, str] | None = None
     railway_toml: str | None = None
+
+    @property
+    def place(self) -> dict[str, str]:
+        return {"projectId": self.project_id, "environmentId": self.environment_id}
 
 
 FIELDS: Mapping[str, str] = {
@@ -73,7 +79,7 @@ FIELDS: Mapping[str, str] = {
 ELSEWHERE: Mapping[str, str] = {
     "multiRegionConfig": "sent with every change; see update_input",
     "source": "image, repo and branch",
-    "registryCredentials": "registry_username and registry_password; see credentials.graphql",
+    "registryCredentials": "registry_username and registry_password; see credentials_change",
     "numReplicas": "never sent: multiRegionConfig says it for each region",
     "region": "never sent: Railway ignores it",
 }
@@ -129,7 +135,7 @@ def parsed(answer: Data, service_id: str) -> Instance:
         {name: _normal(name, found.get(name)) for name in FIELDS},
         repo=source.get("repo"),
         branch=_inner(configured, "source").get("branch"),
-        registry_username=_inner(configured, "deploy", "registryCredentials").get("username"),
+        registry_username=_unmasked(_inner(configured, "deploy", "registryCredentials").get("username")),
         vcpus=limits.get("cpu"),
         memory_gb=None if memory_bytes is None else memory_bytes / GIGABYTE,
     )
@@ -152,6 +158,11 @@ def _inner(value: Any, *path: str) -> Data:
     return value if isinstance(value, dict) else {}
 
 
+def _unmasked(value: Any) -> Any:
+    """None for what Railway shows as asterisks."""
+    return None if is_masked(value) else value
+
+
 def _normal(name: str, value: Any) -> Any:
     if name == "preDeployCommand" and isinstance(value, str):
         return [value]
@@ -159,9 +170,9 @@ def _normal(name: str, value: Any) -> Any:
 
 
 def update_input(found: Instance, wanted: ServiceInputs) -> Data:
-    """ServiceInstanceUpdateInput that turns `found` into `wanted`; empty when they agree.
+    """The settings that turn `found` into `wanted`, by the names of ServiceInstanceUpdateInput; empty when they agree.
 
-    multiRegionConfig goes along with every change: serviceInstanceUpdate falls back to one replica when it is left out.
+    multiRegionConfig goes along with every change: Railway may fall back to one replica when it is left out.
     """
     settings = {name: _normal(name, getattr(wanted, ours)) for name, ours in FIELDS.items()}
     change: Data = {
@@ -174,6 +185,11 @@ def update_input(found: Instance, wanted: ServiceInputs) -> Data:
     if change or found.placement != wanted.multi_region_config:
         change["multiRegionConfig"] = patch(found.placement or {}, wanted.multi_region_config)
     return change
+
+
+def change_of(found: Instance, wanted: ServiceInputs, remembered: ServiceInputs | None) -> Data:
+    """Everything of the instance that is to change: settings, credentials and limits."""
+    return update_input(found, wanted) | credentials_change(wanted, remembered) | limits_change(found, wanted)
 
 
 def _source(found: Instance, wanted: ServiceInputs) -> Data:
@@ -193,8 +209,8 @@ def is_disconnected(found: Instance, wanted: ServiceInputs) -> bool:
     return found.repo is not None and wanted.repo is None and wanted.image is None
 
 
-def credentials_input(found: Instance, wanted: ServiceInputs, remembered: ServiceInputs | None) -> Data:
-    """ServiceInstanceUpdateInput for the registry's credentials; empty where they stand. Nobody can read the password back.
+def credentials_change(wanted: ServiceInputs, remembered: ServiceInputs | None) -> Data:
+    """The registry's credentials as a change; empty where they stand. Nobody can read the password back.
 
     remembered: what is known to be set there, None where nothing is.
     """
@@ -202,15 +218,17 @@ def credentials_input(found: Instance, wanted: ServiceInputs, remembered: Servic
     after = (wanted.registry_username, wanted.registry_password)
     if before == after:
         return {}
-    credentials = None if after[0] is None else {"username": after[0], "password": after[1]}
-    return {"registryCredentials": credentials, "multiRegionConfig": patch(found.placement or {}, wanted.multi_region_config)}
+    return {"registryCredentials": None if after[0] is None else {"username": after[0], "password": after[1]}}
 
 
-def limits_input(found: Instance, wanted: ServiceInputs) -> Data:
-    """What serviceInstanceLimitsUpdate is to set; empty where it stands. Both go along: one left out may count as none."""
+def limits_change(found: Instance, wanted: ServiceInputs) -> Data:
+    """The limits as a change; empty where they stand. What is not limited any more is said: patches are merged."""
     if (found.vcpus, found.memory_gb) == (wanted.vcpus, wanted.memory_gb):
         return {}
-    return {"vCPUs": wanted.vcpus, "memoryGB": wanted.memory_gb}
+    if wanted.vcpus is None and wanted.memory_gb is None:
+        return {"limitOverride": None}
+    memory_bytes = None if wanted.memory_gb is None else round(wanted.memory_gb * GIGABYTE)
+    return {"limitOverride": {"containers": {"cpu": wanted.vcpus, "memoryBytes": memory_bytes}}}
 
 
 _SECTIONS: Mapping[str, str] = {
@@ -222,11 +240,11 @@ _SECTIONS: Mapping[str, str] = {
     "watchPatterns": "build",
     "nixpacksPlan": "build",
 }
-"""Where EnvironmentConfig keeps a field of ServiceInstanceUpdateInput; the others are under `deploy`."""
+"""Where EnvironmentConfig keeps a setting; the others are under `deploy`."""
 
 
-def config_patch(service_id: str, change: Data) -> Data:
-    """ServiceInstanceUpdateInput as a patch of the environment's configuration; empty stays empty."""
+def config_patch(change: Data) -> Data:
+    """A change as a service's part of a patch of the environment's configuration; empty stays empty."""
     sections: Data = {}
     for name, value in change.items():
         if name == "railwayConfigFile":
@@ -234,7 +252,7 @@ def config_patch(service_id: str, change: Data) -> Data:
             continue
         section = _SECTIONS.get(name, "deploy")
         sections.setdefault(section, {}).update(value if name == section else {name: value})
-    return {"services": {service_id: sections}} if sections else {}
+    return sections
 
 
 def settings_of(inputs: ServiceInputs) -> Data:

@@ -25,7 +25,7 @@ from typing import Any
 
 from infra.provider.definition import Call
 from infra.provider.errors import Conflict, InvalidInput, NotFound, ProviderError, Stopped
-from infra.provider.waiting import until
+from infra.provider.waiting import pause, until
 from infra.railway.client import Data, RailwayClient
 from infra.railway.operations import load
 from infra.railway.staging.patches import Units, built, changed, foreign, holds, section, told, units
@@ -36,8 +36,12 @@ STAGE = load(__file__, "stage.graphql")
 COMMIT = load(__file__, "commit.graphql")
 PATCH = load(__file__, "patch.graphql")
 
-WAVE_S = 0.1
-"""How long the first of a wave waits for the others; Pulumi starts them within milliseconds of each other."""
+WAVE_QUIET_S = 0.1
+LULL_S_MAX = 2.0
+ANNOUNCED_S_MAX = 10.0
+"""The first of a wave waits for the others until the engine has asked for nothing for a moment, because while it still compares
+resources more changes may come; and then for the calls that have begun and will have a change, such as services that are being
+made. Neither for ever: a large program must not hold a small change back, nor one call that hangs all others."""
 APPLIED_DEADLINE_S = 120.0
 MESSAGE = "cached-auth: {}"
 MESSAGE_CHARS_MAX = 200
@@ -59,13 +63,14 @@ async def commit(
 ) -> None:
     """Returns when the change is in effect, alone or with others of its wave. Raises what stood in its way."""
 
-    async def gathered() -> None:
-        await call.sleep(WAVE_S)
+    async def gathered(all_here: asyncio.Event) -> None:
+        await call.arrivals.lull(call.sleep, WAVE_QUIET_S, LULL_S_MAX)
+        await pause(call, all_here, ANNOUNCED_S_MAX)
 
     async def lead(group: Sequence[Change]) -> None:
         await _lead(call, environment_id, group)
 
-    await call.client.waves.join(environment_id, Change(what, decide), gathered, lead)
+    await call.client.waves.join(environment_id, call.ticket, Change(what, decide), gathered, lead)
 
 
 async def _lead(call: Call[RailwayClient], environment_id: str, group: Sequence[Change]) -> None:

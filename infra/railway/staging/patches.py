@@ -1,8 +1,8 @@
 """Patches of an environment's configuration (Railway's EnvironmentConfig), taken apart and compared. Pure.
 
 A patch is a tree of objects; null removes. What is compared and shown is the unit: one setting or one variable, with its path
-(`services`, id, section, name) or (`sharedVariables`, name). Below a unit Railway may add keys of its own; above it nothing
-is a value.
+(`services`, id, section, name) or (`sharedVariables`, name); of the networking, one proxy or domain. Below a unit Railway may
+add keys of its own; above it nothing is a value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ Path = tuple[str, ...]
 Units = dict[Path, Any]
 
 TOLD_MAX = 20
-VARIABLES = ("variables", "sharedVariables")
+SECRET = ("variables", "sharedVariables", "registryCredentials")
+"""What is told by name alone."""
 _MISSING = object()
 
 
@@ -34,8 +35,12 @@ def _units(config: Any) -> Iterator[tuple[Path, Any]]:
         for service_id, service in content.items():
             if not isinstance(service, dict):
                 yield (top, service_id), service  # null: somebody wants the whole service gone
-            for section, settings in _entries(service):
-                yield from _leaves((top, service_id, section), settings)
+            for name, settings in _entries(service):
+                if name != "networking" or not isinstance(settings, dict):
+                    yield from _leaves((top, service_id, name), settings)
+                    continue
+                for kind, things in settings.items():
+                    yield from _leaves((top, service_id, name, kind), things)
 
 
 def _leaves(path: Path, content: Any) -> Iterator[tuple[Path, Any]]:
@@ -64,7 +69,7 @@ def built(parts: Mapping[Path, Any]) -> dict[str, Any]:
 def holds(found: Any, wanted: Any) -> bool:
     """Whether `found` says all that `wanted` says; keys that Railway added are no contradiction.
 
-    A sealed value may not be shown any more: there it is enough that the entry is sealed.
+    A sealed value may not be shown any more: there it is enough that the entry is sealed. What is masked is taken for ours.
     """
     if isinstance(wanted, dict) and wanted.get("isSealed"):
         return (
@@ -72,7 +77,12 @@ def holds(found: Any, wanted: Any) -> bool:
         )
     if isinstance(wanted, dict) and isinstance(found, dict):
         return all(name in found and holds(found[name], value) for name, value in wanted.items())
-    return bool(found == wanted)
+    return bool(found == wanted) or (isinstance(wanted, str) and is_masked(found))
+
+
+def is_masked(value: Any) -> bool:
+    """Railway shows a registry's credentials as asterisks, as its own CLI expects."""
+    return isinstance(value, str) and len(value) > 2 and set(value) == {"*"}
 
 
 def foreign(staged: Mapping[Path, Any], wanted: Mapping[Path, Any]) -> Units:
@@ -99,6 +109,6 @@ def told(parts: Mapping[Path, Any], before: Mapping[Path, Any], names: Mapping[s
 def _told(path: Path, value: Any, before: Any, names: Mapping[str, str]) -> str:
     parts = (names.get(part, part) if index == 1 and path[0] == "services" else part for index, part in enumerate(path))
     place = printable(".".join(parts))
-    if any(part in VARIABLES for part in path):
+    if any(part in SECRET for part in path):
         return f"{place} {'removed' if value is None else 'set' if before is _MISSING else 'changed'}"
     return f"{place} = {shown(value)}" if before is _MISSING else f"{place}: {shown(before)} -> {shown(value)}"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
-from infra.provider.definition import Call
+from infra.provider.definition import Call, Made
+from infra.provider.errors import Conflict
 from infra.provider.fields import Field, Output
 from infra.provider.rules import Whole
+from infra.railway import staging
 from infra.railway.client import Data, RailwayClient
 from infra.railway.listed import Listed
-from infra.railway.operations import Operation, load
+from infra.railway.operations import load
 from infra.railway.placed import PLACE_FIELDS, PlacedInputs
 
-COMMIT = load(__file__, "commit.graphql")
 LIST = load(__file__, "list.graphql")
 DELETE = load(__file__, "delete.graphql")
 
@@ -26,7 +28,7 @@ class TcpProxyInputs(PlacedInputs, frozen=True):
 class TcpProxy(Listed[TcpProxyInputs]):
     """Connections to `domain`:`proxyPort` lead to `applicationPort` of the service, byte for byte.
 
-    Made by a patch of the environment: `tcpProxyCreate` is deprecated, and what it makes waits for a redeploy.
+    Staged and committed with the environment's other changes: `tcpProxyCreate` is deprecated.
     """
 
     resource_type: ClassVar = "railway:index:TcpProxy"
@@ -57,8 +59,23 @@ class TcpProxy(Listed[TcpProxyInputs]):
     def is_made_from(self, entry: Data, inputs: TcpProxyInputs) -> bool:
         return bool(entry["applicationPort"] == inputs.application_port)
 
-    def creation(self, inputs: TcpProxyInputs) -> tuple[Operation, Data]:
-        networking: Data = {"tcpProxies": {str(inputs.application_port): {}}}
-        patch = {"services": {inputs.service_id: {"networking": networking}}}
-        message = f"TCP proxy for port {inputs.application_port}"
-        return COMMIT, {"environmentId": inputs.environment_id, "patch": patch, "commitMessage": message}
+    async def create(self, call: Call[RailwayClient], inputs: TcpProxyInputs) -> Made:
+        with call.client.waves.announced(inputs.environment_id, call.ticket):
+            return await super().create(call, inputs)
+
+    async def make(
+        self, call: Call[RailwayClient], inputs: TcpProxyInputs, appeared: Callable[[], Awaitable[Data | None]]
+    ) -> None:
+        port = inputs.application_port
+
+        async def decide() -> Data:
+            if await appeared() is not None:
+                return {}
+            if any(self.is_made_from(each, inputs) for each in await self.entries(call, inputs.place) or []):
+                raise Conflict(
+                    f"tcp_proxies/{port}: the service has one for this port already; "
+                    f"adopt it with `pulumi import {self.resource_type} NAME {inputs.identity}/{port}`"
+                )
+            return {"services": {inputs.service_id: {"networking": {"tcpProxies": {str(port): {}}}}}}
+
+        await staging.commit(call, inputs.environment_id, f"TCP proxy for port {port}", decide)

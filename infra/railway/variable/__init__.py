@@ -90,6 +90,10 @@ class Variable(Addressed, Resource[RailwayClient, VariableInputs]):
         return {"digest": UNKNOWN if has_unknown(value) else _digest(plain(value))}
 
     async def create(self, call: Call[RailwayClient], inputs: VariableInputs) -> Made:
+        with call.client.waves.announced(inputs.environment_id, call.ticket):
+            return await self._create(call, inputs)
+
+    async def _create(self, call: Call[RailwayClient], inputs: VariableInputs) -> Made:
         seen = await _seen(call, inputs.place, inputs.name)
         if seen is not None and (seen.is_sealed or seen.value != inputs.value):
             raise Conflict(

@@ -61,7 +61,7 @@ class Variables(Addressed, Resource[RailwayClient, VariablesInputs]):
 
         async def decide() -> Data:
             ours = inputs.variables.keys() | (remembered.variables.keys() if remembered else set())
-            found = await _variables(call, inputs.place, ours)
+            found = await variables_of(call, inputs.place, ours)
             if found is None:
                 raise NotFound(f"{what}: the service is gone")
             if remembered is not None:
@@ -76,7 +76,7 @@ class Variables(Addressed, Resource[RailwayClient, VariablesInputs]):
     async def read(self, call: Call[RailwayClient], recorded: Recorded[VariablesInputs]) -> Found | None:
         place = recorded.inputs.place if recorded.inputs else place_of(recorded.identity)
         set_by_us = recorded.inputs.variables if recorded.inputs else {}
-        found = await _variables(call, place, set_by_us)
+        found = await variables_of(call, place, set_by_us)
         if found is None:
             return None
         # Of an import nobody has said yet which values are secret: until then all of them are.
@@ -85,9 +85,11 @@ class Variables(Addressed, Resource[RailwayClient, VariablesInputs]):
 
     async def delete(self, call: Call[RailwayClient], recorded: Recorded[VariablesInputs]) -> None:
         place = recorded.inputs.place if recorded.inputs else place_of(recorded.identity)
+        if (place["environmentId"], place["serviceId"]) in call.client.with_variables:
+            return  # the program moved them into its Service, which holds them now
 
         async def settled() -> Data | None:
-            return {} if not await _variables(call, place, {}) else None
+            return {} if not await variables_of(call, place, {}) else None
 
         try:
             await call.client.mutate(UPSERT, {"input": {**place, "variables": {}, "replace": True, "skipDeploys": True}}, settled)
@@ -101,7 +103,7 @@ def variables_patch(found: Mapping[str, str], wanted: Mapping[str, str]) -> Data
     return patch | {name: {"value": value} for name, value in wanted.items() if found.get(name) != value}
 
 
-async def _variables(call: Call[RailwayClient], place: Mapping[str, str], ours: Container[str]) -> dict[str, str] | None:
+async def variables_of(call: Call[RailwayClient], place: Mapping[str, str], ours: Container[str]) -> dict[str, str] | None:
     answer = await call.client.query_or_none(READ, **place)
     if answer is None:
         return None
