@@ -16,7 +16,6 @@ from infra.localcloud.railway_api.principal import Access, Principal
 from infra.localcloud.world.model import World
 
 Info = GraphQLResolveInfo[Any]
-WORKSPACE_NAME = "local"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from infra.localcloud.plane.interface import REGIONS, LogLine
 from infra.localcloud.railway_api.call import Call
 from infra.localcloud.world import lookup
 from infra.localcloud.world.model import Deployment, Instance
+from infra.localcloud.world.networking import custom_domains_of
 
 LINES_MAX = 5000  # per edge; a busy second leaves a sample of its lines only (edge/access_log.py)
 
@@ -61,13 +62,10 @@ def requests_of(call: Call, instance: Instance) -> list[Request]:
 
 def _hosts(call: Call, instance: Instance) -> set[str]:
     """Every Host that leads to it: its domains' names, and where the edges of all regions listen for them."""
-    domains = {found.domain for found in lookup.domains_of(call.world, instance.service_id, instance.environment_id)}
-    custom = [
-        found
-        for found in call.world.custom_domains.values()
-        if (found.service_id, found.environment_id) == (instance.service_id, instance.environment_id)
-    ]
-    hosts = domains | {found.domain.lower() for found in custom}
+    own = lookup.domains_of(call.world, instance.service_id, instance.environment_id)
+    domains = {found.listens_at for found in own}
+    custom = custom_domains_of(call.world, instance.service_id, instance.environment_id)
+    hosts = domains | {found.domain for found in own} | {found.domain for found in custom}
     for routes in call.cloud.conductor.router.shown.values():
         for route in routes:
             if route.domain in domains:

@@ -10,11 +10,12 @@ from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.railway_api import views
 from infra.localcloud.railway_api.call import Info
 from infra.localcloud.railway_api.paging import connection
-from infra.localcloud.railway_api.resolvers_account import Input, call_of
+from infra.localcloud.railway_api.resolvers_account import Input, call_of, refuse_given
 from infra.localcloud.railway_api.resolvers_service import variables_
 from infra.localcloud.world import deployments
 from infra.localcloud.world.errors import BadInput, NotAuthorized, NotFound
 from infra.localcloud.world.model import Instance
+from infra.localcloud.world.projects import UpdateWorkspace
 
 BRANCH_DEFAULT = "main"
 
@@ -25,6 +26,16 @@ def workspace(_: None, info: Info, workspaceId: str) -> views.View:
     if workspaceId != call.cloud.workspace_id:
         raise NotAuthorized
     return views.workspace_view(call)
+
+
+async def workspace_update(_: None, info: Info, id: str, input: Input) -> bool:
+    call = call_of(info)
+    call.access.require_user()
+    if id != call.cloud.workspace_id:
+        raise NotAuthorized
+    refuse_given(input, "avatar")
+    await call.apply(UpdateWorkspace(input.get("name"), input.get("preferredRegion")))
+    return True
 
 
 def external_workspaces(_: None, info: Info, projectId: str | None = None) -> list[views.View]:
@@ -94,4 +105,5 @@ QUERIES = {
 MUTATIONS = {
     "serviceInstanceDeploy": service_instance_deploy,
     "cliEventTrack": cli_event_track,
+    "workspaceUpdate": workspace_update,
 }

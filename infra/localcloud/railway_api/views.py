@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
-from infra.localcloud.railway_api.call import WORKSPACE_NAME, Call
+from infra.localcloud.railway_api.call import Call
 from infra.localcloud.railway_api.config_views import (
     config_of,
     edge_config_view,
@@ -17,7 +17,7 @@ from infra.localcloud.railway_api.config_views import (
     manifest,
 )
 from infra.localcloud.railway_api.paging import connection
-from infra.localcloud.railway_api.volume_sizes import room_mb, used_mb
+from infra.localcloud.railway_api.volume_sizes import VOLUME_MB, used_mb
 from infra.localcloud.world import lookup
 from infra.localcloud.world.deployments import SERVING, can_roll_back
 from infra.localcloud.world.model import (
@@ -37,6 +37,7 @@ from infra.localcloud.world.model import (
     VolumeInstance,
 )
 from infra.localcloud.world.networking import custom_domains_of
+from infra.localcloud.world.places import SERVICE_DOMAIN_SUFFIX
 from infra.localcloud.world.references import references_in
 
 View = dict[str, Any]
@@ -262,6 +263,7 @@ def domain_view(found: Domain) -> View:
     return {
         "id": found.id,
         "domain": found.domain,
+        "suffix": SERVICE_DOMAIN_SUFFIX,
         "projectId": found.project_id,
         "environmentId": found.environment_id,
         "serviceId": found.service_id,
@@ -359,7 +361,7 @@ def volume_instance_view(call: Call, found: VolumeInstance) -> View:
         "environment": lambda info: environment_view(call, call.access.environment(found.environment_id)),
         "service": lambda info: service_view(call, call.access.service(found.service_id or "")),
         "currentSizeMB": lambda info: used_mb(call.cloud.conductor.replicas.volume_directory(found.volume_id)),
-        "sizeMB": lambda info: room_mb(call.cloud.conductor.replicas.volume_directory(found.volume_id)),
+        "sizeMB": VOLUME_MB,
         "isPendingDeletion": False,
         "createdAt": found.created_at,
     }
@@ -393,7 +395,8 @@ def workspace_view(call: Call) -> View:
     user = user_view(call)
     return {
         "id": call.cloud.workspace_id,
-        "name": WORKSPACE_NAME,
+        "name": call.world.workspace.name,
+        "preferredRegion": call.world.workspace.preferred_region,
         "projects": pages(own(), lambda one: one.id, lambda one: project_view(call, one)),
         "members": [{**user, "role": "ADMIN", "twoFactorAuthEnabled": False}],
         "usersWithout2FA": [user["email"]],

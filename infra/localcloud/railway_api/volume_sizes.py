@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from pathlib import Path
 
 MEGABYTE = 1_000_000
+VOLUME_MB = 50_000  # a volume of Railway's Pro plan; nothing here holds anybody to it
 FILES_MAX = 100_000  # a figure for a page of a list must not walk for minutes; beyond this it is a lower bound
 
 
@@ -27,9 +27,3 @@ def _used_bytes(directory: Path) -> int:
             if count >= FILES_MAX:
                 return total
     return total
-
-
-async def room_mb(directory: Path) -> int:
-    """The whole disk that holds it: no quota of its own limits a volume here."""
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
-    return (await asyncio.to_thread(shutil.disk_usage, existing)).total // MEGABYTE

@@ -11,12 +11,15 @@ cancelled or removed a deployment under its hands.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct, structs
 
 from infra.localcloud.world import lookup
 from infra.localcloud.world.effects import (
     CancelDeployment,
     Change,
+    Effect,
     RemoveDeployment,
     RestartDeployment,
     RoutesChanged,
@@ -186,6 +189,19 @@ def create_deployment(world: World, command: CreateDeployment) -> Change:
         instance = structs.replace(instance, release=command.release, updated_at=command.stamp.at)
         world = with_items(world, instances={instance.id: instance})
     return new_deployment(world, instance, command.stamp, reason="deploy")
+
+
+def deployed_with_source(world: World, instances: Iterable[Instance], stamp: Stamp) -> Change:
+    """A deployment of each of them that has a source, as connecting one asks for. A repository's fails: none is fetched."""
+    effects: list[Effect] = []
+    for instance in instances:
+        if instance.settings.image is None and instance.settings.repo is None:
+            continue
+        derived = structs.replace(stamp, id=stamp.child(f"deploy:{instance.id}"))
+        change = new_deployment(world, instance, derived, reason="deploy")
+        world = change.world
+        effects.extend(change.effects)
+    return Change(world, tuple(effects))
 
 
 def repeat_deployment(world: World, command: RepeatDeployment) -> Change:

@@ -59,6 +59,13 @@ class Stamp(Struct, frozen=True):
         return str(uuid.uuid5(uuid.UUID(self.id), label))
 
 
+class Workspace(Struct, frozen=True):
+    """The one there is. New services are placed in its preferred region."""
+
+    name: str = "local"
+    preferred_region: str = REGION_DEFAULT
+
+
 class Project(Struct, frozen=True):
     id: str
     name: str
@@ -109,6 +116,7 @@ class Settings(Struct, frozen=True):
     overlap_s: int | None = None
     draining_s: int | None = None
     num_replicas: int = 1
+    home_region: str = REGION_DEFAULT  # where it is as long as multiRegionConfig was never set
     regions: dict[str, int] = {}
     image: str | None = None
     repo: str | None = None
@@ -130,7 +138,7 @@ class Settings(Struct, frozen=True):
     @property
     def placement(self) -> dict[str, int]:
         """Replicas per region. Only multiRegionConfig places; numReplicas counts where it was never set."""
-        return self.regions or {REGION_DEFAULT: self.num_replicas}
+        return self.regions or {self.home_region: self.num_replicas}
 
     @property
     def first_region(self) -> str:
@@ -195,7 +203,11 @@ class Deployment(Struct, frozen=True):
 
 
 class Domain(Struct, frozen=True):
-    """A service domain. `domain` is `address:port` in the region where the service was placed first."""
+    """A service domain. It listens at `address:port` in the region where the service was placed first.
+
+    That is its name as well, so that whoever reads it can open it, until somebody gives it a name of Railway's kind; by that
+    one it is served at its regions' edges too, told from others by the Host of a request.
+    """
 
     id: str
     project_id: str
@@ -207,10 +219,15 @@ class Domain(Struct, frozen=True):
     target_port: int | None
     created_at: str
     updated_at: str
+    name: str | None = None
+
+    @property
+    def listens_at(self) -> str:
+        return f"{self.address}:{self.port}"
 
     @property
     def domain(self) -> str:
-        return f"{self.address}:{self.port}"
+        return self.name or self.listens_at
 
 
 class TcpProxy(Struct, frozen=True):
@@ -373,6 +390,7 @@ class Ending(Struct, frozen=True):
 class World(Struct, frozen=True):
     version: int = 1
     port: int | None = None
+    workspace: Workspace = Workspace()
     projects: dict[str, Project] = field(default_factory=dict)
     environments: dict[str, Environment] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)

@@ -55,8 +55,13 @@ class DeleteCustomDomain(Struct, frozen=True):
     domain_id: str
 
 
-def checked_port(port: int | None, name: str = "targetPort") -> int | None:
-    if port is not None and not 1 <= port <= 65535:
+def checked_target_port(port: int | None) -> int | None:
+    """0 is none: Terraform's provider sends it where no port was chosen, and Railway takes it."""
+    return _checked_port(port, "targetPort") if port else None
+
+
+def _checked_port(port: int, name: str) -> int:
+    if not 1 <= port <= 65535:
         raise BadInput(f"{name}: expected 1 to 65535, got {port}")
     return port
 
@@ -85,7 +90,7 @@ def custom_domain(world: World, domain_id: str) -> CustomDomain:
 
 def create_tcp_proxy(world: World, command: CreateTcpProxy) -> Change:
     instance = lookup.instance(world, command.service_id, command.environment_id)
-    checked_port(command.application_port, "applicationPort")
+    _checked_port(command.application_port, "applicationPort")
     before = tcp_proxies_of(world, command.service_id, command.environment_id)
     if any(found.application_port == command.application_port for found in before):
         raise Refused(f"A TCP proxy for port {command.application_port} already exists")
@@ -133,7 +138,7 @@ def create_custom_domain(world: World, command: CreateCustomDomain) -> Change:
         service_id=instance.service_id,
         region=instance.settings.primary_region,
         domain=name,
-        target_port=checked_port(command.target_port),
+        target_port=checked_target_port(command.target_port),
         created_at=command.stamp.at,
         updated_at=command.stamp.at,
     )
@@ -149,7 +154,9 @@ def checked_domain(name: str) -> str:
 
 
 def is_taken(world: World, name: str) -> bool:
-    return any(found.domain == name for found in world.custom_domains.values())
+    """Edges tell both kinds apart by the same header."""
+    customs = (found.domain for found in world.custom_domains.values())
+    return name in customs or any(found.name == name for found in world.domains.values())
 
 
 def _refuse_too_many(count: int, what: str) -> None:
@@ -161,7 +168,7 @@ def update_custom_domain(world: World, command: UpdateCustomDomain) -> Change:
     found = custom_domain(world, command.domain_id)
     if found.environment_id != command.environment_id:
         raise NotFound("CustomDomain")
-    updated = structs.replace(found, target_port=checked_port(command.target_port), updated_at=command.stamp.at)
+    updated = structs.replace(found, target_port=checked_target_port(command.target_port), updated_at=command.stamp.at)
     return Change(with_items(world, custom_domains={found.id: updated}), (RoutesChanged(),))
 
 

@@ -17,7 +17,7 @@ from infra.localcloud.world import lookup
 from infra.localcloud.world.deployments import new_deployment
 from infra.localcloud.world.effects import Change, Effect, ScaleInstance, with_items
 from infra.localcloud.world.errors import BadInput, Refused
-from infra.localcloud.world.model import Instance, Patch, Stamp, World
+from infra.localcloud.world.model import Instance, Patch, Settings, Stamp, World
 from infra.localcloud.world.patch_content import EnvironmentChanges, ServicePatch
 from infra.localcloud.world.patch_networking import with_networking
 from infra.localcloud.world.services import DeleteService, UpdateInstance, delete_service, update_instance
@@ -146,6 +146,7 @@ def with_created(world: World, stamp: Stamp, environment_id: str, changes: Envir
             service_id=service.id,
             created_at=stamp.at,
             updated_at=stamp.at,
+            settings=Settings(home_region=world.workspace.preferred_region),
         )
         made[instance.id] = instance
     return with_items(world, instances=made)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec import Struct, structs
 
 from infra.localcloud.world import lookup, owners
 from infra.localcloud.world.effects import Change, RoutesChanged, RunEnding, with_items
 from infra.localcloud.world.errors import BadInput, NotFound, Refused
-from infra.localcloud.world.model import REGION_DEFAULT, Domain, Ending, Instance, Stamp, Volume, VolumeInstance, World
-from infra.localcloud.world.networking import checked_port
+from infra.localcloud.world.model import Domain, Ending, Instance, Stamp, Volume, VolumeInstance, World
+from infra.localcloud.world.networking import checked_target_port, is_taken
 from infra.localcloud.world.projects import checked_name
 from infra.localcloud.world.volume_backups import directory_of, without_backups
 
 EDGE_PORT = 8080
+SERVICE_DOMAIN_SUFFIX = "up.railway.app"
+SERVICE_DOMAIN = re.compile(rf"[a-z0-9]([a-z0-9-]{{0,61}}[a-z0-9])?\.{re.escape(SERVICE_DOMAIN_SUFFIX)}")
 DOMAINS_PER_INSTANCE_MAX = 10
 
 
@@ -81,7 +85,7 @@ def create_domain(world: World, command: CreateDomain) -> Change:
         region=command.region,
         address=command.address,
         port=EDGE_PORT,
-        target_port=checked_port(command.target_port),
+        target_port=checked_target_port(command.target_port),
         created_at=command.stamp.at,
         updated_at=command.stamp.at,
     )
@@ -89,12 +93,21 @@ def create_domain(world: World, command: CreateDomain) -> Change:
 
 
 def update_domain(world: World, command: UpdateDomain) -> Change:
-    """Only the target port can change: the name is an address and a port that the edge listens on."""
+    """Another name, or the address again, and the target port."""
     domain = lookup.domain(world, command.domain_id)
-    if command.domain != domain.domain:
-        raise Refused(f"the local cloud cannot rename a domain: its name is the address it is served on ({domain.domain})")
-    updated = structs.replace(domain, target_port=checked_port(command.target_port), updated_at=command.stamp.at)
+    name = None if command.domain == domain.listens_at else command.domain.lower()
+    if name is not None and name != domain.name:
+        _check_name(world, name)
+    port = checked_target_port(command.target_port)
+    updated = structs.replace(domain, name=name, target_port=port, updated_at=command.stamp.at)
     return Change(with_items(world, domains={domain.id: updated}), (RoutesChanged(),))
+
+
+def _check_name(world: World, name: str) -> None:
+    if not SERVICE_DOMAIN.fullmatch(name):
+        raise BadInput(f"domain: expected a name like api.{SERVICE_DOMAIN_SUFFIX}, got {name[:80]!r}")
+    if is_taken(world, name):
+        raise Refused(f'Domain "{name}" is already in use')
 
 
 def delete_domain(world: World, command: DeleteDomain) -> Change:
@@ -125,7 +138,7 @@ def create_volume(world: World, command: CreateVolume) -> Change:
         environment_id=command.environment_id,
         service_id=command.service_id,
         mount_path=command.mount_path,
-        region=region or REGION_DEFAULT,
+        region=region or world.workspace.preferred_region,
         created_at=stamp.at,
     )
     return Change(with_items(world, volume_instances={instance.id: instance}))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from msgspec import Struct, structs
 
+from infra.localcloud.plane.interface import REGIONS
 from infra.localcloud.world import lookup
 from infra.localcloud.world.deployments import new_deployment
 from infra.localcloud.world.effects import Change, Effect, RoutesChanged, with_items
 from infra.localcloud.world.endings import end_instances, end_unmounted_volumes
 from infra.localcloud.world.errors import BadInput, Refused
-from infra.localcloud.world.model import Environment, Instance, Project, ProjectToken, Stamp, World
+from infra.localcloud.world.model import Environment, Instance, Project, ProjectToken, Stamp, Workspace, World
 
 NAME_CHARACTERS_MAX = 100
 
@@ -32,6 +33,13 @@ class UpdateProject(Struct, frozen=True):
     description: str | None
     base_environment_id: str | None = None
     flags: dict[str, bool] = {}
+
+
+class UpdateWorkspace(Struct, frozen=True):
+    """None leaves it as it is."""
+
+    name: str | None = None
+    preferred_region: str | None = None
 
 
 class DeleteProject(Struct, frozen=True):
@@ -121,6 +129,16 @@ def update_project(world: World, command: UpdateProject) -> Change:
         updated_at=command.stamp.at,
     )
     return Change(with_items(world, projects={project.id: updated}))
+
+
+def update_workspace(world: World, command: UpdateWorkspace) -> Change:
+    """What is there stays where it is: the preferred region is that of new services."""
+    before = world.workspace
+    region = command.preferred_region or before.preferred_region
+    if region not in REGIONS:
+        raise BadInput(f"preferredRegion: expected one of {', '.join(REGIONS)}, got {region[:80]!r}")
+    name = before.name if command.name is None else checked_name("Workspace", command.name)
+    return Change(structs.replace(world, workspace=Workspace(name, region)))
 
 
 def delete_project(world: World, command: DeleteProject) -> Change:

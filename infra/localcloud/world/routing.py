@@ -7,7 +7,7 @@ from collections.abc import Callable
 from infra.localcloud.plane.interface import Route
 from infra.localcloud.world import lookup
 from infra.localcloud.world.instance_network import NO_ENDPOINT
-from infra.localcloud.world.model import Deployment, Domain, Instance, ReplicaStatus, World
+from infra.localcloud.world.model import CustomDomain, Deployment, Domain, Instance, ReplicaStatus, World
 from infra.localcloud.world.networking import CUSTOM_DOMAIN_PORT
 from infra.localcloud.world.provided import AddressOf, is_cache_image
 
@@ -27,7 +27,7 @@ def routes_of(
         for region in regions:
             address = domain.address if region == domain.region else domain_address(domain, region)
             upstreams = upstreams_of(active, domain.target_port)
-            route = Route(domain.domain, region, address, domain.port, upstreams, is_deployed=active is not None)
+            route = Route(domain.listens_at, region, address, domain.port, upstreams, is_deployed=active is not None)
             tables.setdefault(region, []).append(route)
     for instance in world.instances.values():
         _add_private_route(world, instance, private_address, tables)
@@ -36,8 +36,10 @@ def routes_of(
 
 
 def _add_edge_routes(world: World, edge_address: EdgeAddress, tables: dict[str, list[Route]]) -> None:
-    """What shares the edges' own addresses: custom domains by host name, TCP proxies by port, the latter in one region."""
-    for custom in world.custom_domains.values():
+    """What shares the edges' own addresses: named domains by host name, TCP proxies by port, the latter in one region."""
+    by_host: list[Domain | CustomDomain] = [*world.custom_domains.values()]
+    by_host += [found for found in world.domains.values() if found.name]
+    for custom in by_host:
         active = lookup.active_deployment(world, lookup.instance(world, custom.service_id, custom.environment_id))
         upstreams = upstreams_of(active, custom.target_port)
         for region in {custom.region: None, **dict.fromkeys(_regions(active))}:

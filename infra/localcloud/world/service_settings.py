@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from infra.localcloud.world import lookup
 from infra.localcloud.world.cron import parse_schedule
+from infra.localcloud.world.deployments import deployed_with_source
 from infra.localcloud.world.effects import Change, with_items
 from infra.localcloud.world.errors import BadInput, Refused
 from infra.localcloud.world.model import Stamp, World
@@ -32,7 +33,7 @@ class SetLimits(Struct, frozen=True):
 
 
 class ConnectSource(Struct, frozen=True):
-    """In every environment that has the service; all None disconnects."""
+    """In every environment that has the service, and deployed there; all None disconnects and leaves what runs alone."""
 
     stamp: Stamp
     service_id: str
@@ -74,7 +75,7 @@ def connect_source(world: World, command: ConnectSource) -> Change:
         )
         for found in own
     }
-    return Change(with_items(world, instances=changed))
+    return deployed_with_source(with_items(world, instances=changed), changed.values(), command.stamp)
 
 
 def check_settings(changes: dict[str, Any]) -> None:

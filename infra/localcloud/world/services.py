@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 
 from infra.localcloud.plane.interface import REGIONS
 from infra.localcloud.world import lookup
-from infra.localcloud.world.deployments import SERVING, UNDER_WAY
+from infra.localcloud.world.deployments import SERVING, UNDER_WAY, deployed_with_source
 from infra.localcloud.world.effects import Change, Effect, RoutesChanged, ScaleInstance, with_items
 from infra.localcloud.world.endings import end_instances
 from infra.localcloud.world.errors import BadInput, Refused
@@ -64,6 +64,7 @@ class UpdateInstance(Struct, frozen=True):
 
 
 def create_service(world: World, command: CreateService) -> Change:
+    """With a source it is deployed at once, wherever it is; Terraform's provider and `railway add` count on that."""
     lookup.project(world, command.project_id)
     stamp = command.stamp
     name = checked_name("Service", command.name or f"service-{stamp.id[:8]}")
@@ -80,13 +81,18 @@ def create_service(world: World, command: CreateService) -> Change:
             created_at=stamp.at,
             updated_at=stamp.at,
             settings=Settings(
-                image=command.image, repo=command.repo, branch=command.branch, registry_username=command.registry_username
+                image=command.image,
+                repo=command.repo,
+                branch=command.branch,
+                registry_username=command.registry_username,
+                home_region=world.workspace.preferred_region,
             ),
         )
         instances[instance.id] = instance
         if command.variables:
             variables[lookup.variable_key(environment.id, service.id)] = checked_variables(command.variables)
-    return Change(with_items(world, services={service.id: service}, instances=instances, variables=variables))
+    world = with_items(world, services={service.id: service}, instances=instances, variables=variables)
+    return deployed_with_source(world, instances.values(), stamp)
 
 
 def _refuse_taken_name(world: World, project_id: str, name: str) -> None:

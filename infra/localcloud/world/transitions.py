@@ -41,6 +41,7 @@ def _set_port(world: World, command: SetPort) -> Change:
 TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     SetPort: _set_port,
     projects.CreateProject: projects.create_project,
+    projects.UpdateWorkspace: projects.update_workspace,
     projects.UpdateProject: projects.update_project,
     projects.DeleteProject: projects.delete_project,
     projects.CreateEnvironment: projects.create_environment,

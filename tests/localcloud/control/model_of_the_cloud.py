@@ -73,6 +73,8 @@ class Model:
         self.services[key] = service
         for environment in self.environments_of(service.project):
             self._add_instance((key, environment), variables)
+            if service.image is not None:
+                self.deploy((key, environment))
 
     def _add_instance(self, place: Place, variables: dict[str, str]) -> None:
         self.variables[place], self.deployments[place] = dict(variables), []

@@ -100,11 +100,11 @@ async def test_instances_are_found_from_the_service_and_the_volume(cloud: Harnes
     }
     (volume,) = (edge["node"] for edge in found["project"]["volumes"]["edges"])
     (mounted,) = (edge["node"] for edge in volume["volumeInstances"]["edges"])
-    assert mounted.pop("sizeMB") > 0
     assert mounted == {
         "serviceId": service_id,
         "mountPath": "/data",
         "currentSizeMB": 0.0,
+        "sizeMB": 50_000,
         "deletedAt": None,
         "service": {"name": "web"},
         "environment": {"id": place[1]},
@@ -156,9 +156,35 @@ async def test_redeploy_of_a_service_that_never_ran_says_yes(cloud: Harness):
     empty = await cloud.service(place, "empty")
     assert await cloud.gql(redeploy, e=place[1], s=empty) == {"serviceInstanceRedeploy": True}
     assert cloud.world.deployments == {}
-    cache = await cloud.service(place, "cache", source={"image": "valkey/valkey:9"})
-    await cloud.gql(redeploy, e=place[1], s=cache)
-    assert [one.service_id for one in cloud.world.deployments.values()] == [cache]
+    await cloud.update(place, empty, source={"image": "valkey/valkey:9"})
+    await cloud.gql(redeploy, e=place[1], s=empty)
+    assert [one.service_id for one in cloud.world.deployments.values()] == [empty]
+
+
+async def test_new_services_begin_in_the_preferred_region_of_the_workspace(cloud: Harness):
+    """Terraform's provider reads where a service is from its latest deployment, which a connected source has at once."""
+    place = await cloud.project()
+    before = await cloud.service(place, "before")
+    (workspace,) = (await cloud.gql("{ me { workspaces { id name preferredRegion } } }"))["me"]["workspaces"]
+    assert workspace == {"id": workspace["id"], "name": "local", "preferredRegion": "us-west2"}
+    update = "mutation ($w: String!, $i: WorkspaceUpdateInput!) { workspaceUpdate(id: $w, input: $i) }"
+    await cloud.gql(update, w=workspace["id"], i={"preferredRegion": "asia-southeast1-eqsg3a"})
+    await cloud.gql(update, w=workspace["id"], i={"name": "acme"})
+    for wrong in ({"preferredRegion": "mars"}, {"name": " "}, {"avatar": "a.png"}):
+        with pytest.raises(ApiError):
+            await cloud.gql(update, w=workspace["id"], i=wrong)
+    with pytest.raises(ApiError, match="Not Authorized"):
+        await cloud.gql(update, w=place[0], i={"name": "other"})
+    after = await cloud.service(place, "after")
+    for service_id, region in ((before, "us-west2"), (after, "asia-southeast1-eqsg3a")):
+        await cloud.gql("mutation ($s: String!) { serviceConnect(id: $s, input: {image: \"redis:8\"}) { id } }", s=service_id)
+        found = await cloud.gql(
+            "query ($s: String!, $e: String!) { serviceInstance(serviceId: $s, environmentId: $e) { latestDeployment { meta } } }",
+            s=service_id,
+            e=place[1],
+        )
+        deploy = found["serviceInstance"]["latestDeployment"]["meta"]["serviceManifest"]["deploy"]
+        assert deploy["multiRegionConfig"] == {region: {"numReplicas": 1}}
 
 
 async def test_variables_for_a_deployment_are_the_rendered_ones(cloud: Harness):

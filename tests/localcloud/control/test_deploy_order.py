@@ -53,11 +53,11 @@ def test_a_shared_reference_counts_for_everybody_but_its_owner() -> None:
 @pytest.mark.anyio
 async def test_a_service_begins_when_what_it_refers_to_serves(cloud: Harness) -> None:
     place = await cloud.project()
-    image = {"source": {"image": "valkey/valkey:8"}}
-    first = await cloud.service(place, "asks", **image)
-    second = await cloud.service(place, "answers", **image)
+    first = await cloud.service(place, "asks")
+    second = await cloud.service(place, "answers")
     variables = {first: {"WHERE": {"value": "${{answers.RAILWAY_PRIVATE_DOMAIN}}"}}, second: {"X": {"value": "1"}}}
-    await commit(cloud, place, {"services": {key: {"variables": found} for key, found in variables.items()}})
+    image = {"source": {"image": "valkey/valkey:8"}}
+    await commit(cloud, place, {"services": {key: {**image, "variables": found} for key, found in variables.items()}})
     await cloud.until(lambda: [found.status.value for found in cloud.world.deployments.values()] == ["SUCCESS", "SUCCESS"])
     asks, answers = (found for found in cloud.world.deployments.values())
     started = [call.split()[1] for call in cloud.plane.calls if call.startswith("cache")]

@@ -78,6 +78,40 @@ async def test_custom_domain_is_found_by_its_name_in_every_region(cloud: Harness
     await cloud.until(lambda: routes() == [])
 
 
+async def test_a_service_domain_with_a_name_is_served_by_it_too(cloud: Harness) -> None:
+    """Terraform's provider gives every one a name under the suffix that it reads, and finds it by that name again."""
+    place, service_id, _ = await cloud.web()
+    at = {"serviceId": service_id, "environmentId": place[1]}
+    create = "mutation ($i: ServiceDomainCreateInput!) { serviceDomainCreate(input: $i) { id domain suffix } }"
+    made = (await cloud.gql(create, i=at))["serviceDomainCreate"]
+    rename = "mutation ($i: ServiceDomainUpdateInput!) { serviceDomainUpdate(input: $i) }"
+    name = f"api.{made['suffix']}"
+
+    async def renamed(to: str, identity: str = made["id"]) -> None:
+        await cloud.gql(rename, i={**at, "serviceDomainId": identity, "domain": to, "targetPort": 0})
+
+    def names() -> set[str]:
+        return {route.domain for route in cloud.plane.routes["us-west2"] if route.is_by_host}
+
+    await renamed(name.upper())
+    await cloud.until(lambda: names() == {name})
+    listed = """query ($p: String!, $e: String!, $s: String!) { domains(projectId: $p, environmentId: $e, serviceId: $s) {
+        serviceDomains { domain targetPort } } }"""
+    found = await cloud.gql(listed, p=place[0], e=place[1], s=service_id)
+    assert found["domains"]["serviceDomains"] == [{"domain": name, "targetPort": None}], "port 0 is none"
+    assert made["domain"] in {route.domain for route in cloud.plane.routes["us-west2"]}, "and by its address as before"
+    other = (await cloud.gql(create, i=at))["serviceDomainCreate"]
+    with pytest.raises(ApiError, match="already in use"):
+        await renamed(name, other["id"])
+    with pytest.raises(ApiError, match="already in use"):
+        await cloud.gql(CREATE_DOMAIN, i={**at, "projectId": place[0], "domain": name})
+    for wrong in ("api.example.com", f"a.b.{made['suffix']}", f"-.{made['suffix']}", "127.0.0.1:80"):
+        with pytest.raises(ApiError, match=r"expected a name like api\.up\.railway\.app"):
+            await renamed(wrong)
+    await renamed(made["domain"])
+    await cloud.until(lambda: names() == set())
+
+
 @pytest.mark.parametrize(
     ("networking", "message"),
     [

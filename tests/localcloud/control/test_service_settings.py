@@ -77,6 +77,21 @@ async def test_source_is_connected_and_disconnected_everywhere(cloud: Harness) -
     assert (await cloud.gql(INSTANCE, s=service_id, e=place[1]))["serviceInstance"]["source"] is None
 
 
+async def test_a_connected_source_is_deployed_at_once(cloud: Harness) -> None:
+    """What a service is made with or connected to runs without being asked to, with the variables it was made with."""
+    place = await cloud.project()
+    made = await cloud.service(place, "made", source={"image": "valkey/valkey:8"}, variables={"A": "1"})
+    connected = await cloud.service(place, "connected")
+    assert [(one.service_id, one.variables) for one in cloud.world.deployments.values()] == [(made, {"A": "1"})]
+    await cloud.gql("mutation ($s: String!) { serviceConnect(id: $s, input: {image: \"redis:8\"}) { id } }", s=connected)
+    await cloud.until(lambda: [one.status for one in cloud.world.deployments.values()] == ["SUCCESS", "SUCCESS"])
+    repository = await cloud.service(place, "repository", source={"repo": "owner/name"})
+    *_, last = cloud.world.deployments.values()
+    await cloud.reached(last.id, "FAILED")
+    assert last.service_id == repository
+    assert "nothing to deploy" in await cloud.build_log(last.id)
+
+
 @pytest.mark.parametrize("schedule", ["* * * *", "* * * * * *", "a * * * *", "60m", "@daily", "*/ * * * *"])
 async def test_a_schedule_has_five_fields(cloud: Harness, schedule: str) -> None:
     place = await cloud.project()
