@@ -1,5 +1,8 @@
 """What one edge costs: the same load direct to a trivial server and through an edge, side by side.
 
+The edge knows heads that came before by their bytes. "edge" sends one head again and again, as clients with few users do;
+"edge, new heads" another token with each request, so that every head has to be read.
+
     python -m loadtests.bench.edge [--duration-s 5] [--connections 64] [--json]
 
 Load, edge and server share the machine's cores, so requests per second depend on what else runs; the edge's processor time
@@ -16,7 +19,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import count
 
 import psutil
 import uvloop
@@ -28,8 +33,9 @@ BODY = b'{"status":"okay"}'
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-auth-user-id: 7\r\ncontent-length: 17\r\n\r\n" + BODY
 REQUEST = (
     b"GET /api/v1/auth/verify HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: bench\r\naccept: */*\r\n"
-    b"authorization: Bearer " + b"x" * 600 + b"\r\n\r\n"
+    b"authorization: Bearer " + b"x" * 588 + b"%012d\r\n\r\n"
 )
+SAME = REQUEST % 0
 WARM_UP_S = 0.5
 
 
@@ -58,10 +64,10 @@ class Server(asyncio.Protocol):
 
 
 class Load(asyncio.Protocol):
-    """One connection: the next request goes out when the answer is in."""
+    """One connection: the next request goes out when the answer is in; `numbers` gives each head another token."""
 
-    def __init__(self, latencies_ns: list[int], until: float) -> None:
-        self._latencies_ns, self._until = latencies_ns, until
+    def __init__(self, latencies_ns: list[int], until: float, numbers: Iterator[int] | None) -> None:
+        self._latencies_ns, self._until, self._numbers = latencies_ns, until, numbers
         self.done = asyncio.get_running_loop().create_future()
         self.errors = 0
 
@@ -88,14 +94,17 @@ class Load(asyncio.Protocol):
     def _send(self) -> None:
         self._buffer = b""
         self._sent_ns = time.perf_counter_ns()
-        self._transport.write(REQUEST)  # type: ignore[attr-defined]
+        request = SAME if self._numbers is None else REQUEST % next(self._numbers)
+        self._transport.write(request)  # type: ignore[attr-defined]
 
 
-async def measure(what: str, port: int, connections: int, duration_s: float, edge: psutil.Process | None) -> Figures:
-    await _load(port, connections, WARM_UP_S)
+async def measure(
+    what: str, port: int, connections: int, duration_s: float, edge: psutil.Process | None, numbers: Iterator[int] | None = None
+) -> Figures:
+    await _load(port, connections, WARM_UP_S, numbers)
     before_s = _processor_s(edge)
     began = time.monotonic()
-    latencies_ns, errors = await _load(port, connections, duration_s)
+    latencies_ns, errors = await _load(port, connections, duration_s, numbers)
     took_s = time.monotonic() - began
     latencies_ns.sort()
     count = len(latencies_ns)
@@ -109,11 +118,11 @@ async def measure(what: str, port: int, connections: int, duration_s: float, edg
     )
 
 
-async def _load(port: int, connections: int, duration_s: float) -> tuple[list[int], int]:
+async def _load(port: int, connections: int, duration_s: float, numbers: Iterator[int] | None = None) -> tuple[list[int], int]:
     latencies_ns: list[int] = []
     until = time.monotonic() + duration_s
     loop = asyncio.get_running_loop()
-    opened = [await loop.create_connection(lambda: Load(latencies_ns, until), HOST, port) for _ in range(connections)]
+    opened = [await loop.create_connection(lambda: Load(latencies_ns, until, numbers), HOST, port) for _ in range(connections)]
     errors = await asyncio.wait_for(asyncio.gather(*(load.done for _, load in opened)), duration_s + 10)
     return latencies_ns, sum(errors)
 
@@ -163,7 +172,9 @@ async def compare(connections: int, duration_s: float) -> list[Figures]:
     edge, control = _start_edge(edge_port, server_port)
     try:
         direct = await measure("direct", server_port, connections, duration_s, None)
-        return [direct, await measure("edge", edge_port, connections, duration_s, psutil.Process(edge.pid))]
+        running = psutil.Process(edge.pid)
+        same = await measure("edge", edge_port, connections, duration_s, running)
+        return [direct, same, await measure("edge, new heads", edge_port, connections, duration_s, running, count())]
     finally:
         control.close()
         for process in (edge, server):
@@ -188,7 +199,7 @@ def main() -> None:
     for row in figures:
         carries = f", one core carries {1e6 / row.edge_us_per_request:.0f}/s" if row.edge_us_per_request else ""
         sys.stdout.write(
-            f"{row.what:7} {row.requests_per_s:7.0f} requests/s  p50 {row.p50_ms} ms  p99 {row.p99_ms} ms  "
+            f"{row.what:15} {row.requests_per_s:7.0f} requests/s  p50 {row.p50_ms} ms  p99 {row.p99_ms} ms  "
             f"errors {row.errors}  edge {row.edge_us_per_request} us/request{carries}\n"
         )
 

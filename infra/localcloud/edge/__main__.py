@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import sys
 
@@ -17,6 +18,7 @@ from infra.localcloud.plane.control_channel import raise_descriptor_limit, serve
 
 async def main(region: str) -> None:
     raise_descriptor_limit()
+    os.set_blocking(sys.stdout.fileno(), False)  # the access log's: a daemon that is slow to read must not hold up requests
     server = EdgeServer(region)
     serving = asyncio.ensure_future(serve_orders(list[EdgeRoute], server.follow))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)

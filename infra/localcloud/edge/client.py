@@ -7,8 +7,9 @@ import contextlib
 from typing import cast
 
 from infra.localcloud.edge.exchange import Exchange
-from infra.localcloud.edge.forwarding import error_bytes
-from infra.localcloud.edge.heads import HEAD_BYTES_MAX, HeadError, RequestHead, parse_request
+from infra.localcloud.edge.forwarding import error_bytes, peer_bytes
+from infra.localcloud.edge.heads import HEAD_BYTES_MAX, HeadError, RequestHead
+from infra.localcloud.edge.remembered import read_request
 from infra.localcloud.edge.shared import Listening, Shared
 from infra.localcloud.plane.resets import reset
 
@@ -23,7 +24,7 @@ class ClientConnection(asyncio.Protocol):
     """Requests of one connection are answered in order; a second one waits until the first is done."""
 
     __slots__ = ("_buffer", "_deadline", "_exchange", "_is_in_loop", "_is_lingering", "_is_paused", "_listening", "_transport",
-                 "is_closing_after", "peer", "shared")  # fmt: skip
+                 "from_peer", "is_closing_after", "peer", "shared")  # fmt: skip
 
     def __init__(self, shared: Shared, listening: Listening) -> None:
         self.shared, self._listening = shared, listening
@@ -35,7 +36,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_lingering = False
         self._deadline = 0.0
         self.is_closing_after = False
-        self.peer = b""
+        self.peer = self.from_peer = b""
 
     # asyncio.Protocol
 
@@ -43,6 +44,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
         peer = self._transport.get_extra_info("peername")
         self.peer = str(peer[0]).encode("ascii") if peer else b"unknown"
+        self.from_peer = peer_bytes(self.peer, self.shared.edge_name)
         self._deadline = self.shared.loop.time() + HEAD_TIMEOUT_S
         self.shared.clients.add(self)
         if len(self.shared.clients) > CLIENTS_MAX:
@@ -54,12 +56,11 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._is_lingering:
             return
-        if not self._buffer:
-            self._deadline = self.shared.loop.time() + HEAD_TIMEOUT_S
-            self._buffer = data
-        else:
-            self._buffer += data
+        is_begun = bool(self._buffer)
+        self._buffer = self._buffer + data if is_begun else data
         self._serve()
+        if self._buffer and not is_begun:
+            self._deadline = self.shared.loop.time() + HEAD_TIMEOUT_S
 
     def eof_received(self) -> bool:
         """The end of a client's sending is taken as its leaving, as nginx does: a process that died looks the same."""
@@ -156,19 +157,19 @@ class ClientConnection(asyncio.Protocol):
         buffer = self._buffer
         while buffer.startswith(b"\r\n"):  # empty lines before a request are to be ignored (RFC 9112 section 2.2)
             buffer = self._buffer = buffer[2:]
-        end = buffer.find(b"\r\n\r\n")
-        if end < 0 or end > HEAD_BYTES_MAX:
+        end = buffer.find(b"\r\n\r\n") + 4
+        if end < 4 or end > HEAD_BYTES_MAX:
             if len(buffer) > HEAD_BYTES_MAX:
                 self._refuse(HeadError(431, "request head too large"))
             return False
         try:
-            head = parse_request(buffer if end + 4 == len(buffer) else buffer[: end + 4])
+            head, lines = read_request(buffer[:end])
         except HeadError as exc:
             self._refuse(exc)
             return False
-        rest = buffer[end + 4 :]
+        rest = buffer[end:]
         self._buffer = b""
-        exchange = self._exchange = Exchange(self, head, self._listening.route_for(head.host))
+        exchange = self._exchange = Exchange(self, head, lines, self._listening.route_for(head.host))
         if rest:
             exchange.client_data(rest)
         if self._exchange is exchange:

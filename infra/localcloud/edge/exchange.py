@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from typing import Protocol
 
 from infra.localcloud.edge import forwarding
-from infra.localcloud.edge.access_log import AccessLine
+from infra.localcloud.edge.access_log import Access
 from infra.localcloud.edge.bodies import Body, BodyError, ChunkedBody, LengthBody, UntilCloseBody
-from infra.localcloud.edge.heads import HEAD_BYTES_MAX, HeadError, RequestHead, ResponseHead, parse_response
-from infra.localcloud.edge.routes import Candidate, EdgeRoute, candidates
+from infra.localcloud.edge.heads import HEAD_BYTES_MAX, HeadError, RequestHead, ResponseHead
+from infra.localcloud.edge.remembered import read_response
+from infra.localcloud.edge.routes import Candidate, EdgeRoute, candidates, nearest
 from infra.localcloud.edge.shared import Shared
 from infra.localcloud.edge.upstreams import UpstreamConnection
 
@@ -37,6 +39,7 @@ class Client(Protocol):
 
     shared: Shared
     peer: bytes
+    from_peer: bytes
     is_closing_after: bool
 
     def write(self, data: bytes) -> None: ...
@@ -52,31 +55,26 @@ class Client(Protocol):
 class Exchange:
     """Owned by its client connection; talks to at most one upstream connection at a time."""
 
-    __slots__ = (
-        "_body_bytes", "_candidates", "_client", "_connecting", "_early", "_has_answer_begun", "_head", "_is_request_complete",
-        "_is_tunnel", "_request_body", "_response_body", "_response_buffer", "_route", "_shared", "_started_ns", "_status",
-        "_tried", "_upstream", "deadline", "request_id",
-    )  # fmt: skip
+    # What most exchanges never change stands on the class: each assignment in __init__ would be paid for by every request.
+    _body_bytes = 0
+    _candidates: Iterator[Candidate] = iter(())
+    _connecting: asyncio.Task[None] | None = None
+    _early: bytearray | None = None
+    _has_answer_begun = False
+    _is_tunnel = False
+    _response_body: Body | None = None
+    _response_buffer = b""
+    _upstream: UpstreamConnection | None = None
 
-    def __init__(self, client: Client, head: RequestHead, route: EdgeRoute | None) -> None:
-        self._client, self._head, self._route = client, head, route
-        self._shared = client.shared
+    def __init__(self, client: Client, head: RequestHead, lines: bytes, route: EdgeRoute | None) -> None:
+        """`lines` is what a replica is sent of the head."""
+        shared = self._shared = client.shared
+        self._client, self._head, self._lines, self._route = client, head, lines, route
         self._request_body = _request_body(head)
         self._is_request_complete = self._request_body is None
-        self._body_bytes = 0
-        self._early: list[bytes] = []
-        self._response_body: Body | None = None
-        self._response_buffer = b""
-        self._has_answer_begun = False
-        self._is_tunnel = False
-        self._candidates: list[Candidate] = []
-        self._tried: Candidate | None = None
-        self._upstream: UpstreamConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
-        self._status = 0
-        self._started_ns = time.perf_counter_ns()
-        self.deadline = self._shared.loop.time() + RESPONSE_TIMEOUT_S
-        self.request_id = self._shared.next_request_id()
+        self._began_s = time.perf_counter()
+        self.deadline = shared.loop.time() + RESPONSE_TIMEOUT_S
+        self._access = Access(shared.next_request_id(), head, client.peer, time.time())
 
     def start(self) -> None:
         if self._route is None or not self._route.is_deployed:
@@ -84,8 +82,14 @@ class Exchange:
         elif self._head.body_bytes > REQUEST_BODY_BYTES_MAX:
             self._fail(413)
         else:
-            self._candidates = candidates(self._route, self._shared.random_index, self._shared.pool.is_suspect)
-            self._next_candidate()
+            pool, random_index = self._shared.pool, self._shared.random_index
+            first = None if pool.has_suspects else nearest(self._route, random_index)
+            if first is not None and (connection := pool.take(first.upstream)) is not None:
+                self._access.tried = first
+                self._send(connection)
+            else:
+                self._candidates = candidates(self._route, random_index, pool.is_suspect)
+                self._next_candidate()
 
     def client_data(self, data: bytes) -> None:
         """Bytes of the request's body, or of the tunnel; what follows the body goes back to the client connection."""
@@ -115,7 +119,9 @@ class Exchange:
     def client_lost(self) -> None:
         """The client is gone: so is the reason to go on."""
         self._drop_upstream()
-        self._log(self._status or 499)
+        if not self._access.status:
+            self._access.status = 499
+        self._log()
 
     def client_full(self, is_full: bool) -> None:
         if self._upstream is not None:
@@ -125,6 +131,7 @@ class Exchange:
         self._client.pause(is_full)
 
     def time_out(self) -> None:
+        self._access.upstream_error = "response timeout"
         self._drop_upstream()
         if self._has_answer_begun:
             self._client.abort()
@@ -134,20 +141,25 @@ class Exchange:
     # towards the replica
 
     def _next_candidate(self) -> None:
-        if not self._candidates:
+        candidate = next(self._candidates, None)
+        if candidate is None:
             self._fail(502)
-            return
-        self._tried = self._candidates.pop(0)
-        connection = self._shared.pool.take(self._tried.upstream)
+        else:
+            self._try(candidate)
+
+    def _try(self, candidate: Candidate) -> None:
+        self._access.tried = candidate
+        connection = self._shared.pool.take(candidate.upstream)
         if connection is not None:
             self._send(connection)
         else:
-            self._connecting = self._shared.loop.create_task(self._connect(self._tried))
+            self._connecting = self._shared.loop.create_task(self._connect(candidate))
 
     async def _connect(self, candidate: Candidate) -> None:
         try:
             connection = await self._shared.pool.connect(candidate.upstream)
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError) as exc:
+            self._access.upstream_error = "connection timeout" if isinstance(exc, TimeoutError) else "connection failure"
             self._connecting = None
             self._next_candidate()
             return
@@ -157,21 +169,25 @@ class Exchange:
     def _send(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
         connection.receiver = self
+        client = self._client
         head = forwarding.request_bytes(
-            self._head, self._client.peer, self._shared.edge_name, self.request_id, int(time.time() * 1000)
+            self._lines, client.from_peer, self._access.request_id, int(self._access.began_at_s * 1000)
         )
-        connection.write(b"".join((head, *self._early)) if self._early else head)
-        self._early.clear()
-        if not self._is_request_complete:
-            if self._head.is_expecting and not self._body_bytes:
-                self._client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._client.pause(False)
+        connection.write(head if self._early is None else head + self._early)
+        if self._is_request_complete:
+            return
+        self._early = None
+        if self._head.is_expecting and not self._body_bytes:
+            client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        client.pause(False)
 
     def _send_body(self, out: bytes) -> None:
         if self._upstream is not None:
             self._upstream.write(out)
             return
-        self._early.append(out)
+        if self._early is None:
+            self._early = bytearray()
+        self._early += out
         if self._body_bytes > EARLY_BYTES_MAX:
             self._client.pause(True)
 
@@ -179,59 +195,65 @@ class Exchange:
 
     def upstream_data(self, data: bytes) -> None:
         if self._is_tunnel:
-            self._client.write(data)
+            self._write(data)
         elif self._response_body is not None:
             self._pass_on(b"", data)
         else:
-            self._read_head(self._response_buffer + data)
+            self._read_head(self._response_buffer + data if self._response_buffer else data)
 
     def _read_head(self, buffer: bytes) -> None:
-        end = buffer.find(b"\r\n\r\n")
-        if end < 0:
+        end = buffer.find(b"\r\n\r\n") + 4
+        if end < 4:
             self._response_buffer = buffer
             if len(buffer) > HEAD_BYTES_MAX:
                 self._broken()
             return
         try:
-            head = parse_response(buffer[: end + 4], self._head.method)
+            head, lines = read_response(buffer[:end], self._head.method, self._head.is_http11)
         except HeadError:
             self._broken()
             return
         self._response_buffer = b""
-        rest = buffer[end + 4 :]
-        if head.status == 101 and self._head.upgrade is not None:
-            self._become_tunnel(head, rest)
+        rest = buffer[end:]
+        if head.status >= 200:
+            self._begin_answer(head, lines, rest)
+        elif head.status == 101 and self._head.upgrade is not None:
+            self._become_tunnel(lines, rest)
         elif head.status == 101:
             self._broken()  # nobody asked for it
-        elif head.status < 200:  # interim answers end here: we gave our own 100 already (RFC 9110 section 15.2)
-            if rest:
-                self._read_head(rest)
-        else:
-            self._begin_answer(head, rest)
+        elif rest:  # interim answers end here: we gave our own 100 already (RFC 9110 section 15.2)
+            self._read_head(rest)
 
-    def _begin_answer(self, head: ResponseHead, rest: bytes) -> None:
-        assert self._tried is not None
-        is_http11 = self._head.is_http11
-        has_length = head.body_bytes is not None
-        is_closing = self._client.is_last(self._head) or not self._is_request_complete or not (has_length or is_http11)
-        zone = f"railway/{self._tried.region}".encode() if b"x-railway-debug" in self._head.special else None
-        out = forwarding.response_bytes(
-            head, self._shared.edge_name, self.request_id, is_http11=is_http11, is_closing=is_closing, upstream_zone=zone
-        )
+    def _begin_answer(self, head: ResponseHead, lines: bytes, rest: bytes) -> None:
+        self._access.answered_s = time.perf_counter() - self._began_s
         self._has_answer_begun = True
-        self._status = head.status
+        self._access.status = head.status
+        body_bytes, is_http11 = head.body_bytes, self._head.is_http11
+        is_endless = body_bytes is None and not is_http11
+        is_closing = is_endless or not self._is_request_complete or self._client.is_last(self._head)
         self._client.is_closing_after = is_closing
         if self._upstream is not None:
             self._upstream.is_keepable = head.is_keep_alive
-        if has_length and not head.body_bytes:
-            self._client.write(out)
-            self._complete(is_clean=not rest)
-            return
-        if head.body_bytes is not None:
-            self._response_body = LengthBody(head.body_bytes)
+        more = b"" if is_http11 and not is_closing and not self._head.is_debugging else self._more_lines(is_closing)
+        out = forwarding.response_bytes(lines, self._shared.edge_name, self._access.request_id, more)
+        if body_bytes == len(rest):  # all of it is here: most answers
+            self._write(out + rest)
+            self._complete(is_clean=True)
+        elif body_bytes == 0:
+            self._write(out)
+            self._complete(is_clean=False)
         else:
-            self._response_body = ChunkedBody(is_http11) if head.is_chunked else UntilCloseBody(is_http11)
-        self._pass_on(out, rest)
+            if body_bytes is not None:
+                self._response_body = LengthBody(body_bytes)
+            else:
+                self._response_body = ChunkedBody(is_http11) if head.is_chunked else UntilCloseBody(is_http11)
+            self._pass_on(out, rest)
+
+    def _more_lines(self, is_closing: bool) -> bytes:
+        more = forwarding.CLOSING if is_closing else b"" if self._head.is_http11 else forwarding.STAYING
+        if self._head.is_debugging and self._access.tried is not None:
+            more += b"\r\nx-railway-upstream-zone: railway/" + self._access.tried.region.encode("ascii")
+        return more
 
     def _pass_on(self, head: bytes, data: bytes) -> None:
         assert self._response_body is not None
@@ -242,25 +264,29 @@ class Exchange:
             self._client.abort()
             return
         if head or out:
-            self._client.write(head + out)
+            self._write(head + out)
         if rest is not None:
             self._complete(is_clean=not rest)
+
+    def _write(self, data: bytes) -> None:
+        self._access.sent_bytes += len(data)
+        self._client.write(data)
 
     def upstream_lost(self, exc: Exception | None) -> None:
         connection, self._upstream = self._upstream, None
         if self._is_tunnel:
             self._client.close()
         elif isinstance(self._response_body, UntilCloseBody) and exc is None:
-            self._client.write(self._response_body.end())
+            self._write(self._response_body.end())
             self._complete(is_clean=False)
         elif self._has_answer_begun:
             self._client.abort()  # a cut answer must not look like a whole one
         elif self._may_retry(connection):
             self._response_buffer = b""
-            if self._tried is not None:
-                self._candidates.insert(0, self._tried)  # its process may well be fine: only this connection was old
-            self._next_candidate()
+            assert self._access.tried is not None
+            self._try(self._access.tried)  # its process may well be fine: only this connection was old
         else:
+            self._access.upstream_error = "connection termination"
             self._fail(502)
 
     def _may_retry(self, connection: UpstreamConnection | None) -> bool:
@@ -270,31 +296,30 @@ class Exchange:
 
     # ends
 
-    def _become_tunnel(self, head: ResponseHead, rest: bytes) -> None:
-        out = forwarding.response_bytes(
-            head, self._shared.edge_name, self.request_id, is_http11=True, is_closing=False, upstream_zone=None
-        )
+    def _become_tunnel(self, lines: bytes, rest: bytes) -> None:
+        out = forwarding.response_bytes(lines, self._shared.edge_name, self._access.request_id)
         self._is_tunnel = self._has_answer_begun = True
-        self._status = 101
+        self._access.status = 101
         self.deadline = float("inf")
-        self._client.write(out + rest)
+        self._write(out + rest)
         self._client.pause(False)
         early = self._client.take_kept()
         if early and self._upstream is not None:
             self._upstream.write(early)
 
     def _broken(self) -> None:
+        self._access.upstream_error = "protocol error"
         self._drop_upstream()
         self._fail(502)
 
     def _complete(self, is_clean: bool) -> None:
         connection, self._upstream = self._upstream, None
         if connection is not None:
-            if is_clean and self._is_request_complete and connection.is_keepable and self._shared.is_known(connection.upstream):
+            if is_clean and self._is_request_complete and connection.is_keepable and connection.upstream in self._shared.known:
                 self._shared.pool.give_back(connection)
             else:
                 connection.abort()
-        self._log(self._status)
+        self._log()
         self._client.exchange_ended()
 
     def _fail(self, status: int, message: str | None = None) -> None:
@@ -303,21 +328,21 @@ class Exchange:
         if self._has_answer_begun:
             self._client.abort()
             return
-        self._status = status
+        self._access.status = status
         self._has_answer_begun = True
         is_closing = self._client.is_last(self._head) or not self._is_request_complete or status in (400, 413)
         self._client.is_closing_after = is_closing
-        self._client.write(
+        self._write(
             forwarding.error_bytes(
                 status,
                 self._shared.edge_name,
-                self.request_id,
+                self._access.request_id,
                 message,
                 is_closing=is_closing,
                 is_head=self._head.method == b"HEAD",
             )
         )
-        self._log(status)
+        self._log()
         self._client.exchange_ended()
 
     def _drop_upstream(self) -> None:
@@ -328,22 +353,8 @@ class Exchange:
         if connection is not None:
             connection.abort()
 
-    def _log(self, status: int) -> None:
-        log = self._shared.access_log
-        if not log.is_wanted(status):
-            return
-        tried = self._tried
-        line = AccessLine(
-            time_ms=int(time.time() * 1000),
-            request_id=self.request_id.decode("ascii"),
-            method=self._head.method.decode("ascii"),
-            host=self._head.host.decode("ascii"),
-            path=self._head.target.partition(b"?")[0].decode("ascii"),  # a query may carry a token
-            status=status,
-            duration_ms=(time.perf_counter_ns() - self._started_ns) // 1000 / 1000,
-            upstream=f"{tried.upstream[0]}:{tried.upstream[1]}" if tried else "",
-            upstream_region=tried.region if tried else "",
-            client=self._client.peer.decode("ascii"),
-            skipped=0,
-        )
-        log.write(line)
+    def _log(self) -> None:
+        access = self._access
+        access.took_s = time.perf_counter() - self._began_s
+        access.received_bytes = self._head.head_bytes + self._body_bytes
+        self._shared.access_log.add(access)

@@ -11,51 +11,50 @@ from http import HTTPStatus
 from infra.localcloud.edge.heads import RequestHead, ResponseHead
 
 MESSAGES = {404: "Application not found", 502: "Application failed to respond"}
+CLOSING = b"\r\nconnection: close"
+STAYING = b"\r\nconnection: keep-alive"  # said to HTTP/1.0 only
 PROTOCOL = b"http"  # the local cloud has no TLS; Railway says https
 
 
-def request_bytes(head: RequestHead, client: bytes, edge: bytes, request_id: bytes, started_ms: int) -> bytes:
-    """The head for the replica. `client` is the peer's IP address: its own X-Forwarded-* claims were dropped."""
-    lines = [
-        b"%b %b HTTP/1.1\r\nhost: %b" % (head.method, head.target, head.host),
-        *head.fields,
-        b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\nx-forwarded-host: %b\r\nx-real-ip: %b\r\nx-request-start: %d"
-        % (client, PROTOCOL, head.host, client, started_ms),
-        b"x-railway-request-id: %b\r\nx-railway-edge: %b" % (request_id, edge),
-    ]
+def peer_bytes(peer: bytes, edge: bytes) -> bytes:
+    """What every request of a connection tells the replica: who asks, and where. `peer` is an IP address."""
+    who = b"\r\nx-forwarded-for: %b\r\nx-real-ip: %b" % (peer, peer)
+    return who + b"\r\nx-forwarded-proto: %b\r\nx-railway-edge: %b" % (PROTOCOL, edge)
+
+
+def request_lines(head: RequestHead) -> bytes:
+    """The part of the replica's head that the client's decides. The client's own X-Forwarded-* claims were dropped."""
+    framing = b""
     if head.is_chunked:
-        lines.append(b"transfer-encoding: chunked")
+        framing = b"\r\ntransfer-encoding: chunked"
     elif head.body_bytes or b"content-length" in head.special:
-        lines.append(b"content-length: %d" % head.body_bytes)
+        framing = b"\r\ncontent-length: %d" % head.body_bytes
     if head.upgrade is not None:
-        lines.append(b"connection: upgrade\r\nupgrade: %b" % head.upgrade)
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
+        framing += b"\r\nconnection: upgrade\r\nupgrade: " + head.upgrade
+    start = b"%b %b HTTP/1.1\r\nhost: %b" % (head.method, head.target, head.host)
+    return start + head.fields + b"\r\nx-forwarded-host: " + head.host + framing
 
 
-def response_bytes(
-    head: ResponseHead, edge: bytes, request_id: bytes, *, is_http11: bool, is_closing: bool, upstream_zone: bytes | None
-) -> bytes:
-    """The head for the client; the framing is chosen for what the client can read."""
-    lines = [
-        b"HTTP/1.1 %d %b" % (head.status, head.reason),
-        *head.fields,
-        b"server: railway-edge\r\nx-railway-edge: %b\r\nx-railway-request-id: %b" % (edge, request_id),
-    ]
+def request_bytes(lines: bytes, from_peer: bytes, request_id: bytes, started_ms: int) -> bytes:
+    """The head for the replica, of what request_lines and peer_bytes gave."""
+    return b"%b%b\r\nx-railway-request-id: %b\r\nx-request-start: %d\r\n\r\n" % (lines, from_peer, request_id, started_ms)
+
+
+def response_lines(head: ResponseHead, is_http11: bool) -> bytes:
+    """The part of the client's head that the replica's decides; the framing is chosen for what the client can read."""
+    framing = b""
     if b"content-length" in head.special:
-        lines.append(b"content-length: %b" % head.special[b"content-length"][0])
+        framing = b"\r\ncontent-length: " + head.special[b"content-length"][0]
     elif head.body_bytes is None and is_http11:
-        lines.append(b"transfer-encoding: chunked")
-    if upstream_zone is not None:
-        lines.append(b"x-railway-upstream-zone: %b" % upstream_zone)
+        framing = b"\r\ntransfer-encoding: chunked"
     if head.status == 101:
-        lines.append(b"connection: upgrade\r\nupgrade: %b" % b",".join(head.special.get(b"upgrade", [b"websocket"])))
-    elif is_closing:
-        lines.append(b"connection: close")
-    elif not is_http11:
-        lines.append(b"connection: keep-alive")
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
+        framing += b"\r\nconnection: upgrade\r\nupgrade: " + b",".join(head.special.get(b"upgrade", [b"websocket"]))
+    return b"HTTP/1.1 %d %b%b\r\nserver: railway-edge%b" % (head.status, head.reason, head.fields, framing)
+
+
+def response_bytes(lines: bytes, edge: bytes, request_id: bytes, more: bytes = b"") -> bytes:
+    """The head for the client, of what response_lines gave; `more` are lines after a CRLF each, such as CLOSING."""
+    return b"%b\r\nx-railway-edge: %b\r\nx-railway-request-id: %b%b\r\n\r\n" % (lines, edge, request_id, more)
 
 
 def error_bytes(status: int, edge: bytes, request_id: bytes, message: str | None, *, is_closing: bool, is_head: bool) -> bytes:

@@ -12,17 +12,20 @@ HeadError
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 HEAD_BYTES_MAX = 32 * 1024
 HEADERS_MAX = 100
 
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 VALUE = rb"[\t\x20-\x7e\x80-\xff]"
-_REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: (" + VALUE + rb"*))?\r\n")
-_FIELDS = re.compile(rb"(?:" + TOKEN + rb"+:" + VALUE + rb"*\r\n)*\r\n")
-_FIELD = re.compile(rb"(" + TOKEN + rb"+):(" + VALUE + rb"*)\r\n")
+# Every field line with the line end before it, so that what is cut out of them leaves whole lines.
+_FIELDS = rb"((?:\r\n" + TOKEN + rb"+:" + VALUE + rb"*){0,%d})\r\n\r\n" % HEADERS_MAX
+_REQUEST = re.compile(rb"(" + TOKEN + rb"{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])" + _FIELDS)
+_RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: (" + VALUE + rb"*))?" + _FIELDS)
+_REQUEST_LINE = re.compile(TOKEN + rb"{1,32} [\x21-\x7e]+ HTTP/1\.[01](?=\r\n)")
+_ANY_FIELDS = re.compile(rb"(?:\r\n" + TOKEN + rb"+:" + VALUE + rb"*)*\r\n\r\n")
 _LENGTH = re.compile(rb"\d{1,15}")
 _HOST = re.compile(rb"[A-Za-z0-9.\-_:\[\]]{1,255}")
 
@@ -41,6 +44,14 @@ RESPONSE_SPECIAL = HOP_BY_HOP | {
 Special = dict[bytes, list[bytes]]
 
 
+def _splitter(names: frozenset[bytes]) -> re.Pattern[bytes]:
+    """Splits field lines: those before one of these names, the name, its value, those between, name, value, ..., the rest."""
+    return re.compile(rb"\r\n(?i:(" + b"|".join(map(re.escape, sorted(names))) + rb")):([^\r]*)")
+
+
+_SPLIT_REQUEST, _SPLIT_RESPONSE = _splitter(REQUEST_SPECIAL).split, _splitter(RESPONSE_SPECIAL).split
+
+
 class HeadError(Exception):
     """A head that is not passed on."""
 
@@ -49,28 +60,28 @@ class HeadError(Exception):
         self.status = status
 
 
-@dataclass(slots=True)
-class RequestHead:
-    """`fields` are the lines to pass on as they came; `special` holds the rest by lower-case name."""
+class RequestHead(msgspec.Struct, frozen=True):
+    """`fields` are the lines to pass on as they came, each after its CRLF; `special` holds the rest by lower-case name."""
 
     method: bytes
     target: bytes
     is_http11: bool
-    fields: list[bytes]
+    fields: bytes
     special: Special
     host: bytes
-    body_bytes: int  # 0 without a body
-    is_chunked: bool
-    is_keep_alive: bool
-    is_expecting: bool
-    upgrade: bytes | None
+    head_bytes: int
+    body_bytes: int = 0  # 0 without a body
+    is_chunked: bool = False
+    is_keep_alive: bool = True
+    is_expecting: bool = False
+    is_debugging: bool = False  # wants to know which region answered
+    upgrade: bytes | None = None
 
 
-@dataclass(slots=True)
-class ResponseHead:
+class ResponseHead(msgspec.Struct, frozen=True):
     status: int
     reason: bytes
-    fields: list[bytes]
+    fields: bytes
     special: Special
     body_bytes: int | None  # None: until the connection closes (or chunked)
     is_chunked: bool
@@ -79,16 +90,19 @@ class ResponseHead:
 
 def parse_request(raw: bytes) -> RequestHead:
     """`raw` is a whole head with its empty line."""
-    line = _REQUEST_LINE.match(raw)
-    if line is None:
-        raise _bad_request_line(raw)
-    method, target, minor = line.groups()
+    found = _REQUEST.fullmatch(raw)
+    if found is None:
+        raise _bad_request(raw)
+    method, target, minor, lines = found.groups()
     if method == b"CONNECT":
         raise HeadError(405, "the edge is no forward proxy")
     if not target.startswith(b"/") and not (target == b"*" and method == b"OPTIONS"):
         raise HeadError(400, "request target: expected a path")
-    fields, special = _split(raw, line.end(), REQUEST_SPECIAL)
+    fields, special = _special(_SPLIT_REQUEST(lines))
     is_http11 = minor == b"1"
+    host = _host(special, is_http11)
+    if is_http11 and len(special) == 1:  # nothing special but its Host: most requests
+        return RequestHead(method, target, is_http11, fields, special, host, len(raw))
     tokens = _connection_tokens(special)
     body_bytes, is_chunked = _request_framing(special, is_http11)
     return RequestHead(
@@ -97,22 +111,24 @@ def parse_request(raw: bytes) -> RequestHead:
         is_http11=is_http11,
         fields=_without(fields, tokens) if tokens else fields,
         special=special,
-        host=_host(special, is_http11),
+        host=host,
+        head_bytes=len(raw),
         body_bytes=body_bytes,
         is_chunked=is_chunked,
         is_keep_alive=b"close" not in tokens and (is_http11 or b"keep-alive" in tokens),
         is_expecting=is_http11 and any(value.lower() == b"100-continue" for value in special.get(b"expect", ())),
+        is_debugging=b"x-railway-debug" in special,
         upgrade=_upgrade(special) if b"upgrade" in tokens and method == b"GET" and not body_bytes and not is_chunked else None,
     )
 
 
 def parse_response(raw: bytes, method: bytes) -> ResponseHead:
     """`method` is the request's: an answer to HEAD has a length but no body."""
-    line = _STATUS_LINE.match(raw)
-    if line is None:
-        raise HeadError(502, "status line")
-    minor, code, reason = line.groups()
-    fields, special = _split(raw, line.end(), RESPONSE_SPECIAL)
+    found = _RESPONSE.fullmatch(raw)
+    if found is None:
+        raise HeadError(502, "not a response head, or too many fields")
+    minor, code, reason, lines = found.groups()
+    fields, special = _special(_SPLIT_RESPONSE(lines))
     status = int(code)
     tokens = _connection_tokens(special)
     length, is_chunked = _length(special), _is_chunked(special)
@@ -130,35 +146,30 @@ def parse_response(raw: bytes, method: bytes) -> ResponseHead:
     )
 
 
-def _split(raw: bytes, start: int, special_names: frozenset[bytes]) -> tuple[list[bytes], Special]:
-    if _FIELDS.fullmatch(raw, start) is None:
-        raise HeadError(400, "malformed header field")
-    found = _FIELD.findall(raw, start)
-    if len(found) > HEADERS_MAX:
-        raise HeadError(431, "too many header fields")
-    fields: list[bytes] = []
+def _special(parts: list[bytes]) -> tuple[bytes, Special]:
+    """What a splitter made of the field lines: those to pass on, and the values of the others."""
     special: Special = {}
-    for name, value in found:
-        lower = name.lower()
-        if lower in special_names:
-            special.setdefault(lower, []).append(value.strip(b" \t"))
-        else:
-            fields.append(name + b":" + value)
-    return fields, special
+    for position in range(1, len(parts), 3):
+        special.setdefault(parts[position].lower(), []).append(parts[position + 1].strip(b" \t"))
+    return b"".join(parts[::3]), special
+
+
+_NO_TOKENS: frozenset[bytes] = frozenset()
 
 
 def _connection_tokens(special: Special) -> frozenset[bytes]:
     values = special.get(b"connection")
     if values is None:
-        return frozenset()
+        return _NO_TOKENS
     return frozenset(token.strip(b" \t").lower() for value in values for token in value.split(b","))
 
 
-def _without(fields: list[bytes], tokens: frozenset[bytes]) -> list[bytes]:
+def _without(fields: bytes, tokens: frozenset[bytes]) -> bytes:
     """Without the fields that Connection names as hop-by-hop."""
     if tokens <= {b"close", b"keep-alive", b"upgrade", b""}:
         return fields
-    return [field for field in fields if field.partition(b":")[0].lower() not in tokens]
+    lines = fields.split(b"\r\n")[1:]
+    return b"".join(b"\r\n" + line for line in lines if line.partition(b":")[0].lower() not in tokens)
 
 
 def _host(special: Special, is_http11: bool) -> bytes:
@@ -200,7 +211,13 @@ def _is_chunked(special: Special) -> bool:
     return True
 
 
-def _bad_request_line(raw: bytes) -> HeadError:
-    if re.match(rb"\S+ \S+ HTTP/(?!1\.[01]\r\n)\d+(\.\d+)?\r\n", raw):
-        return HeadError(505, "HTTP version")
-    return HeadError(400, "request line")
+def _bad_request(raw: bytes) -> HeadError:
+    """Why a head did not match; only now, since it hardly ever happens."""
+    line = _REQUEST_LINE.match(raw)
+    if line is None:
+        if re.match(rb"\S+ \S+ HTTP/(?!1\.[01]\r\n)\d+(\.\d+)?\r\n", raw):
+            return HeadError(505, "HTTP version")
+        return HeadError(400, "request line")
+    if _ANY_FIELDS.fullmatch(raw, line.end()):
+        return HeadError(431, "too many header fields")
+    return HeadError(400, "malformed header field")

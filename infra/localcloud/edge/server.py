@@ -57,7 +57,7 @@ class EdgeServer:
             await asyncio.sleep(0.02)
         for client in list(self._shared.clients):
             client.abort()
-        self._shared.access_log.flush()
+        self._shared.access_log.close()
 
     def _busy_clients(self) -> int:
         return sum(not client.drain() for client in list(self._shared.clients))

@@ -48,20 +48,16 @@ class Shared:
         self.pool = UpstreamPool()
         self.access_log = AccessLog()
         self.clients: set[Client] = set()
-        self.known: frozenset[Upstream] = frozenset()
+        self.known: frozenset[Upstream] = frozenset()  # what a route still names: connections to others are not kept
         self.is_draining = False
         self._random = random.Random()  # noqa: S311 - picks a replica
-        self._id_prefix = os.urandom(8).hex()
+        self._id_prefix = os.urandom(8).hex().encode("ascii")
         self._id_count = 0
 
     def next_request_id(self) -> bytes:
         """Unique over edges and restarts: a random prefix of this process and a count."""
         self._id_count += 1
-        return f"{self._id_prefix}{self._id_count:012x}".encode("ascii")
+        return b"%b%012x" % (self._id_prefix, self._id_count)
 
     def random_index(self, size: int) -> int:
         return int(self._random.random() * size)
-
-    def is_known(self, upstream: Upstream) -> bool:
-        """Whether a route still names it: connections to others are not kept."""
-        return upstream in self.known

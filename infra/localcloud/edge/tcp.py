@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from functools import partial
 from typing import cast
 
@@ -84,7 +85,7 @@ class TcpClient(_End):
         order = candidates(route, self._shared.random_index, self._shared.pool.is_suspect)
         self._connecting = self._shared.loop.create_task(self._connect(order))
 
-    async def _connect(self, order: list[Candidate]) -> None:
+    async def _connect(self, order: Iterator[Candidate]) -> None:
         for candidate in order:
             far = _End(self)  # who serves may speak first, before we hear that we are connected
             try:

@@ -25,7 +25,7 @@ class Receiver(Protocol):
 class UpstreamConnection(asyncio.Protocol):
     """Lent to one exchange at a time; unasked-for bytes while idle end it."""
 
-    __slots__ = ("_is_paused", "_pool", "idle_since", "is_keepable", "is_reused", "receiver", "transport", "upstream")
+    __slots__ = ("_pool", "idle_since", "is_keepable", "is_paused", "is_reused", "receiver", "transport", "upstream")
 
     def __init__(self, pool: UpstreamPool, upstream: Upstream) -> None:
         self._pool = pool
@@ -33,7 +33,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.receiver: Receiver | None = None
         self.transport: asyncio.Transport | None = None
         self.idle_since = 0.0
-        self._is_paused = False
+        self.is_paused = False
         self.is_reused = False  # it served an earlier exchange: it may have been closed just now
         self.is_keepable = False  # what the answer's head said
 
@@ -66,9 +66,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause(self, is_full: bool) -> None:
         """Stops and resumes reading for a client that does not keep up."""
-        if self.transport is None or self.transport.is_closing() or is_full == self._is_paused:
+        if self.transport is None or self.transport.is_closing() or is_full == self.is_paused:
             return
-        self._is_paused = is_full
+        self.is_paused = is_full
         (self.transport.pause_reading if is_full else self.transport.resume_reading)()
 
     def abort(self) -> None:
@@ -84,6 +84,10 @@ class UpstreamPool:
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Upstream, deque[UpstreamConnection]] = {}
         self._suspects: dict[Upstream, float] = {}
+
+    @property
+    def has_suspects(self) -> bool:
+        return bool(self._suspects)
 
     def is_suspect(self, upstream: Upstream) -> bool:
         return bool(self._suspects) and self._suspects.get(upstream, 0.0) > self._loop.time()
@@ -111,7 +115,8 @@ class UpstreamPool:
 
     def give_back(self, connection: UpstreamConnection) -> None:
         connection.receiver = None
-        connection.pause(False)  # its last client may still be reading; the next one must not wait for that
+        if connection.is_paused:
+            connection.pause(False)  # its last client may still be reading; the next one must not wait for that
         idle = self._idle.setdefault(connection.upstream, deque())
         if len(idle) >= IDLE_PER_UPSTREAM_MAX:
             connection.abort()

@@ -115,7 +115,7 @@ async def edge() -> AsyncIterator[Edge]:
     for connection in list(shared.clients):
         connection.abort()
     shared.pool.sweep(frozenset())
-    shared.access_log.flush()
+    shared.access_log.close()
     await asyncio.sleep(0)
 
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.localcloud.edge.bodies import BodyError, ChunkedBody, LengthBody, UntilCloseBody, chunk
-from infra.localcloud.edge.forwarding import request_bytes, response_bytes
-from infra.localcloud.edge.heads import HeadError, parse_request, parse_response
+from infra.localcloud.edge.forwarding import peer_bytes, request_bytes, request_lines, response_bytes, response_lines
+from infra.localcloud.edge.heads import HeadError, RequestHead, parse_request, parse_response
+from infra.localcloud.edge.remembered import HEAD_BYTES_MAX, HEADS_MAX, read_request, read_response
 from infra.localcloud.edge.routes import EdgeRoute, UpstreamGroup, candidates
 
 HOST = b"Host: a\r\n"
@@ -62,8 +63,12 @@ def test_what_could_be_read_in_two_ways_is_refused(raw: bytes, status: int) -> N
     assert caught.value.status == status
 
 
+def sent(head: RequestHead) -> bytes:
+    return request_bytes(request_lines(head), peer_bytes(b"10.0.0.9", b"railway/us-west2"), b"id1", 1700000000000)
+
+
 def forwarded(raw: bytes) -> bytes:
-    return request_bytes(parse_request(raw), b"10.0.0.9", b"railway/us-west2", b"id1", 1700000000000)
+    return sent(parse_request(raw))
 
 
 def test_a_client_cannot_say_who_it_is() -> None:
@@ -138,11 +143,38 @@ def test_an_answer_says_who_served_it_and_hides_the_server() -> None:
     head = parse_response(
         b"HTTP/1.1 200 OK\r\nServer: uvicorn\r\nX-Railway-Edge: fake\r\nETag: 1\r\nContent-Length: 0\r\n\r\n", b"GET"
     )
-    out = response_bytes(head, b"railway/us-west2", b"id1", is_http11=True, is_closing=False, upstream_zone=None)
-    assert b"server: railway-edge\r\nx-railway-edge: railway/us-west2\r\nx-railway-request-id: id1\r\n" in out
+    out = response_bytes(response_lines(head, is_http11=True), b"railway/us-west2", b"id1")
+    assert out.count(b"\r\nserver: railway-edge\r\n") == 1
+    assert b"\r\nx-railway-edge: railway/us-west2\r\nx-railway-request-id: id1\r\n" in out
     assert b"uvicorn" not in out
     assert b"fake" not in out
     assert b"ETag: 1\r\n" in out
+
+
+def test_a_head_that_came_before_reads_as_it_did() -> None:
+    """Heads are known by their bytes: one more byte is another head, a refusal is none, and a long one is not kept."""
+    raw = b"GET /p HTTP/1.1\r\n" + HOST + b"A: %b\r\n\r\n"
+    first, again, other = read_request(raw % b"1"), read_request(raw % b"1"), read_request(raw % b"2")
+    assert first is again
+    assert (first[0], first[1]) == (parse_request(raw % b"1"), request_lines(parse_request(raw % b"1")))
+    assert other[0].fields == b"\r\nA: 2"
+    for _ in range(2):
+        with pytest.raises(HeadError):
+            read_request(b"GET /p HTTP/1.1\r\n" + HOST + HOST + b"\r\n")
+    long = raw % (b"x" * HEAD_BYTES_MAX)
+    assert read_request(long) is not read_request(long)
+    for number in range(2, HEADS_MAX + 2):
+        read_request(raw % b"%d" % number)
+    assert read_request(raw % b"1") is not first, "the memory has a bound"
+
+
+def test_an_answer_is_read_for_the_request_and_the_client_that_it_is_for() -> None:
+    raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert read_response(raw, b"HEAD", True)[0].body_bytes == 0
+    head, lines = read_response(raw, b"GET", True)
+    assert head.body_bytes is None
+    assert b"transfer-encoding: chunked" in lines
+    assert b"transfer-encoding" not in read_response(raw, b"GET", False)[1]
 
 
 bodies = st.lists(st.binary(min_size=1, max_size=40), max_size=6)
@@ -232,7 +264,7 @@ def test_another_parser_reads_what_is_forwarded_as_we_do(start: bytes, pieces: l
     except HeadError:
         return
     receiver = h11.Connection(h11.SERVER)
-    receiver.receive_data(request_bytes(head, b"10.0.0.9", b"railway/us-west2", b"id1", 0))
+    receiver.receive_data(sent(head))
     event = receiver.next_event()
     assert isinstance(event, h11.Request)
     fields = dict(event.headers)
