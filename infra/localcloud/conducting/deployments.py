@@ -143,7 +143,7 @@ class Deployments:
         instance = self._keeper.world.instances[deployment.instance_id]
         # The snapshot's own settings decide what it is (image or bundle), not what the instance was set to since.
         instance = structs.replace(instance, settings=structs.replace(instance.settings, image=deployment.settings.image))
-        result = rendered_variables(self._keeper.world, instance, self._router.private_address, deployment.variables)
+        result = rendered_variables(self._keeper.world, instance, self._router, deployment.variables)
         if result.problems:
             raise WorkloadRefused("; ".join(result.problems))
         await self._keeper.apply(RecordRendered(deployment_id, result.values))

@@ -22,6 +22,7 @@ from infra.localcloud.railway_api import (
     resolvers_patch,
     resolvers_service,
     resolvers_subscription,
+    resolvers_template,
 )
 
 MODULES = (
@@ -38,6 +39,7 @@ MODULES = (
     resolvers_http,
     resolvers_patch,
     resolvers_subscription,
+    resolvers_template,
 )
 
 

@@ -37,6 +37,10 @@ class Principal:
         return self.project_token_id is None
 
 
+NOBODY = Principal("nobody", "", "")
+"""Whoever asks for something public without a token: nothing of the world is theirs."""
+
+
 def is_valid(principal: Principal, world: World) -> bool:
     """Whether the token is there still: a stream outlives the request that it began with."""
     if principal.project_token_id is not None:

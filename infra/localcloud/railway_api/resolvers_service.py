@@ -7,7 +7,7 @@ from typing import Any
 
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.railway_api import views
-from infra.localcloud.railway_api.call import Info
+from infra.localcloud.railway_api.call import Call, Info
 from infra.localcloud.railway_api.resolvers_account import Input, call_of, refuse_given
 from infra.localcloud.world import lookup, owners, places, services, variables
 from infra.localcloud.world.errors import BadInput, NotAuthorized, NotFound
@@ -158,9 +158,7 @@ def variables_(
     if unrendered:
         return lookup.readable_of(call.world, environmentId, serviceId)
     sealed = lookup.sealed_of(call.world, environmentId, serviceId)
-    values = rendered_variables(
-        variables.without_sealed(call.world), instance, call.cloud.conductor.router.private_address
-    ).values
+    values = rendered_variables(variables.without_sealed(call.world), instance, call.cloud.conductor.router).values
     if "PORT" not in lookup.variables_of(call.world, environmentId, serviceId):
         values = {name: value for name, value in values.items() if name != "PORT"}  # injected into replicas, not shown
     return {name: value for name, value in values.items() if name not in sealed}
@@ -231,15 +229,16 @@ def domains(
 
 
 async def service_domain_create(_: None, info: Info, input: Input) -> views.View:
-    call = call_of(info)
-    instance = call.access.instance(input["serviceId"], input["environmentId"])
+    return await make_domain(call_of(info), input["serviceId"], input["environmentId"], input.get("targetPort"))
+
+
+async def make_domain(call: Call, service_id: str, environment_id: str, target_port: int | None) -> views.View:
+    instance = call.access.instance(service_id, environment_id)
     stamp, region = new_stamp(), instance.settings.primary_region
     owner = owners.domain(stamp.id, region)
     address = call.cloud.plane.allocate(region, owner)
     try:
-        world = await call.apply(
-            places.CreateDomain(stamp, input["serviceId"], input["environmentId"], region, address, input.get("targetPort"))
-        )
+        world = await call.apply(places.CreateDomain(stamp, service_id, environment_id, region, address, target_port))
     except BaseException:
         call.cloud.plane.free(owner)
         raise

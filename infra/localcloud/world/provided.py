@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from infra.localcloud.world import lookup
 from infra.localcloud.world.model import Deployment, Instance, Replica, World
+from infra.localcloud.world.networking import tcp_proxies_of
 from infra.localcloud.world.references import Rendered, rendered
 
 PORT_DEFAULT = "8080"
 CACHE_PORT_DEFAULT = "6379"
 # The token's issuer is compared letter by letter with what the issuer wrote; a public name is what clients outside use.
-NEVER_REWRITTEN = frozenset({"JWT_ISSUER", "RAILWAY_PUBLIC_DOMAIN"})
+NEVER_REWRITTEN = frozenset({"JWT_ISSUER", "RAILWAY_PUBLIC_DOMAIN", "RAILWAY_TCP_PROXY_DOMAIN"})
 
 AddressOf = Callable[[Instance], str]
+
+
+class Addresses(Protocol):
+    def private_address(self, instance: Instance) -> str: ...
+
+    def edge_address(self, region: str) -> str: ...
 
 
 def is_cache_image(image: str | None) -> bool:
@@ -27,7 +35,7 @@ def is_cache_image(image: str | None) -> bool:
     return program == "redis" and (not parts or parts[-1] == "library" or "." in parts[-1])
 
 
-def service_variables(world: World, instance: Instance, address_of: AddressOf) -> dict[str, str]:
+def service_variables(world: World, instance: Instance, addresses: Addresses) -> dict[str, str]:
     """What `${{Service.RAILWAY_...}}` may refer to, with the service's own variables on top of PORT's default."""
     project = world.projects[instance.project_id]
     environment = world.environments[instance.environment_id]
@@ -38,8 +46,9 @@ def service_variables(world: World, instance: Instance, address_of: AddressOf) -
     return {
         "PORT": CACHE_PORT_DEFAULT if is_cache_image(instance.settings.image) else PORT_DEFAULT,
         **own,
-        "RAILWAY_PRIVATE_DOMAIN": address_of(instance),
+        "RAILWAY_PRIVATE_DOMAIN": addresses.private_address(instance),
         **({"RAILWAY_PUBLIC_DOMAIN": domains[0].domain} if domains else {}),
+        **_proxy_variables(world, instance, addresses),
         **({"RAILWAY_VOLUME_NAME": world.volumes[volume_id].name} if volume_id else {}),
         "RAILWAY_PROJECT_ID": project.id,
         "RAILWAY_PROJECT_NAME": project.name,
@@ -50,10 +59,24 @@ def service_variables(world: World, instance: Instance, address_of: AddressOf) -
     }
 
 
-def rendered_variables(world: World, instance: Instance, address_of: AddressOf, own: Mapping[str, str] | None = None) -> Rendered:
+def _proxy_variables(world: World, instance: Instance, addresses: Addresses) -> dict[str, str]:
+    """Of its first TCP proxy, as the other names have room for one."""
+    proxies = tcp_proxies_of(world, instance.service_id, instance.environment_id)
+    return {
+        name: value
+        for found in proxies[:1]
+        for name, value in (
+            ("RAILWAY_TCP_PROXY_DOMAIN", addresses.edge_address(found.region)),
+            ("RAILWAY_TCP_PROXY_PORT", str(found.proxy_port)),
+            ("RAILWAY_TCP_APPLICATION_PORT", str(found.application_port)),
+        )
+    }
+
+
+def rendered_variables(world: World, instance: Instance, addresses: Addresses, own: Mapping[str, str] | None = None) -> Rendered:
     """The service's environment with references resolved. `own` replaces its current variables (a roll back's)."""
     scopes = {
-        world.services[found.service_id].name: service_variables(world, found, address_of)
+        world.services[found.service_id].name: service_variables(world, found, addresses)
         for found in world.instances.values()
         if found.environment_id == instance.environment_id
     }

@@ -20,6 +20,7 @@ from infra.localcloud.world import (
     service_settings,
     services,
     supabase,
+    templates,
     variables,
     volume_backups,
 )
@@ -62,6 +63,7 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     patches.StageChanges: patches.stage_changes,
     patches.CommitPatch: patches.commit_patch,
     patches.RecordRefusal: patches.record_refusal,
+    templates.DeployTemplate: templates.deploy_template,
     places.CreateDomain: places.create_domain,
     places.UpdateDomain: places.update_domain,
     places.DeleteDomain: places.delete_domain,

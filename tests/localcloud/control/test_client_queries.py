@@ -176,13 +176,12 @@ async def test_new_services_begin_in_the_preferred_region_of_the_workspace(cloud
     with pytest.raises(ApiError, match="Not Authorized"):
         await cloud.gql(update, w=place[0], i={"name": "other"})
     after = await cloud.service(place, "after")
+    latest = (
+        "query ($s: String!, $e: String!) { serviceInstance(serviceId: $s, environmentId: $e) { latestDeployment { meta } } }"
+    )
     for service_id, region in ((before, "us-west2"), (after, "asia-southeast1-eqsg3a")):
-        await cloud.gql("mutation ($s: String!) { serviceConnect(id: $s, input: {image: \"redis:8\"}) { id } }", s=service_id)
-        found = await cloud.gql(
-            "query ($s: String!, $e: String!) { serviceInstance(serviceId: $s, environmentId: $e) { latestDeployment { meta } } }",
-            s=service_id,
-            e=place[1],
-        )
+        await cloud.gql('mutation ($s: String!) { serviceConnect(id: $s, input: {image: "redis:8"}) { id } }', s=service_id)
+        found = await cloud.gql(latest, s=service_id, e=place[1])
         deploy = found["serviceInstance"]["latestDeployment"]["meta"]["serviceManifest"]["deploy"]
         assert deploy["multiRegionConfig"] == {region: {"numReplicas": 1}}
 

@@ -83,7 +83,7 @@ async def test_a_connected_source_is_deployed_at_once(cloud: Harness) -> None:
     made = await cloud.service(place, "made", source={"image": "valkey/valkey:8"}, variables={"A": "1"})
     connected = await cloud.service(place, "connected")
     assert [(one.service_id, one.variables) for one in cloud.world.deployments.values()] == [(made, {"A": "1"})]
-    await cloud.gql("mutation ($s: String!) { serviceConnect(id: $s, input: {image: \"redis:8\"}) { id } }", s=connected)
+    await cloud.gql('mutation ($s: String!) { serviceConnect(id: $s, input: {image: "redis:8"}) { id } }', s=connected)
     await cloud.until(lambda: [one.status for one in cloud.world.deployments.values()] == ["SUCCESS", "SUCCESS"])
     repository = await cloud.service(place, "repository", source={"repo": "owner/name"})
     *_, last = cloud.world.deployments.values()

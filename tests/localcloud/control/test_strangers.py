@@ -21,7 +21,7 @@ from infra.localcloud.railway_api.executable import executable_schema
 from tests.localcloud.control.harness import Harness
 
 pytestmark = pytest.mark.anyio
-EVERYBODYS = {"cliEventTrack", "customDomainAvailable", "projectToken", "regions"}
+EVERYBODYS = {"cliEventTrack", "customDomainAvailable", "projectToken", "regions", "template", "templateSearch"}
 OF_ITS_OWN = {"deployments", "environments", "estimatedUsage", "metrics", "project", "service", "workflowStatus"}
 """Answered for the token's own place alone, or, in the same project, with that alone."""
 TEXTS = {"DateTime": "2026-01-01T00:00:00Z"}

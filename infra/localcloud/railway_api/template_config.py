@@ -1,0 +1,104 @@
+"""A template's serializedConfig, as a client filled it in: read into what the world makes of it.
+
+A service of it is a service of an environment's patch with a name, mount paths and domains beside, and with variables whose
+values may call functions. Anything else is refused with its path, as in a patch.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any
+
+from infra.localcloud.railway_api.environment_config import changes_of
+from infra.localcloud.world.errors import BadInput
+from infra.localcloud.world.model import Stamp
+from infra.localcloud.world.templates import TemplateService
+
+SERVICES_MAX = 20
+SECRET_CHARACTERS_MAX = 1024
+ALPHABET_DEFAULT = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+FUNCTION = re.compile(
+    r"""\$\{\{\s*(?: secret\(\s*(?P<length>\d{1,5})?\s*(?:,\s*"(?P<alphabet>[^"]{1,256})"\s*)?\)
+                  |  randomInt\(\s*(?P<least>-?\d{1,12})?\s*(?:,\s*(?P<most>-?\d{1,12})\s*)?\) )\s*\}\}""",
+    re.VERBOSE,
+)
+BESIDE = ("name", "icon", "volumeMounts")
+
+
+def services_of(config: object, stamp: Stamp) -> tuple[TemplateService, ...]:
+    """Each with an id of its own, derived from the stamp. BadInput with the path of what is wrong, never with a value."""
+    if not isinstance(config, dict) or not isinstance(config.get("services"), dict):
+        raise BadInput("serializedConfig.services: expected an object")
+    if unknown := [key for key in config if key != "services"]:
+        raise BadInput(f"serializedConfig.{unknown[0][:40]}: not known to the local cloud; expected services")
+    given = config["services"]
+    if not 1 <= len(given) <= SERVICES_MAX:
+        raise BadInput(f"serializedConfig.services: expected 1 to {SERVICES_MAX}, got {len(given)}")
+    return tuple(
+        _service(f"serializedConfig.services.{key[:40]}", one, stamp.child(f"service:{key}")) for key, one in given.items()
+    )
+
+
+def _service(path: str, given: Any, service_id: str) -> TemplateService:
+    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+        raise BadInput(f"{path}.name: expected a text")
+    networking = _part(path, given, "networking")
+    patch = {
+        **{key: value for key, value in given.items() if key not in BESIDE and value is not None},
+        "deploy": {key: value for key, value in _part(path, given, "deploy").items() if key != "requiredMountPath"},
+        "networking": {key: value for key, value in networking.items() if key != "serviceDomains"},
+        "variables": _variables(f"{path}.variables", _part(path, given, "variables")),
+        "isCreated": True,
+    }
+    return TemplateService(
+        service_id,
+        given["name"],
+        given.get("icon") if isinstance(given.get("icon"), str) else None,
+        patch,
+        changes_of({"services": {service_id: patch}}).services[0],
+        tuple(_mount_path(path, one) for one in _part(path, given, "volumeMounts").values()),
+        tuple((one or {}).get("port") for one in _part(f"{path}.networking", networking, "serviceDomains").values()),
+    )
+
+
+def _part(path: str, given: dict[str, Any], name: str) -> dict[str, Any]:
+    part = given.get(name) or {}
+    if not isinstance(part, dict):
+        raise BadInput(f"{path}.{name}: expected an object")
+    return part
+
+
+def _mount_path(path: str, given: Any) -> str:
+    if not isinstance(given, dict) or not isinstance(given.get("mountPath"), str):
+        raise BadInput(f"{path}.volumeMounts: expected objects with a mountPath")
+    return str(given["mountPath"])
+
+
+def _variables(path: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What the client filled in, else the default; one that is neither and not optional is missing."""
+    values: dict[str, Any] = {}
+    for name, entry in given.items():
+        entry = entry or {}
+        if not isinstance(entry, dict):
+            raise BadInput(f"{path}.{name[:40]}: expected an object")
+        value = entry.get("value") or entry.get("defaultValue")
+        if not value and entry.get("isOptional"):
+            continue
+        if not isinstance(value, str) or not value:
+            raise BadInput(f"{path}.{name[:40]}: expected a value, since it is not optional and has no default")
+        values[name] = {"value": evaluated(value), **({"isSealed": True} if entry.get("isSealed") else {})}
+    return values
+
+
+def evaluated(value: str) -> str:
+    """With each call of a template variable function replaced by its result: secret(32, "alphabet") and randomInt(0, 100)."""
+    return FUNCTION.sub(_result, value)
+
+
+def _result(call: re.Match[str]) -> str:
+    if "secret" in call.group():
+        length = min(int(call["length"] or 32), SECRET_CHARACTERS_MAX)
+        return "".join(secrets.choice(call["alphabet"] or ALPHABET_DEFAULT) for _ in range(length))
+    least, most = int(call["least"] or 0), int(call["most"] or 100)
+    return str(least + secrets.randbelow(max(1, most - least + 1)))
