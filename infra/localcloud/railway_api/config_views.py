@@ -7,11 +7,16 @@ from typing import Any
 
 import msgspec
 
+from infra.localcloud.railway_api.volume_sizes import VOLUME_MB
 from infra.localcloud.world import lookup
 from infra.localcloud.world.model import Domain, Environment, Instance, Settings, World
 from infra.localcloud.world.networking import custom_domains_of, tcp_proxies_of
 
 View = dict[str, Any]
+RESTARTS = {
+    "restartPolicyType": Settings().restart_policy_type,
+    "restartPolicyMaxRetries": Settings().restart_policy_max_retries,
+}
 
 
 def etag_of(config: View) -> str:
@@ -35,12 +40,30 @@ def config_of(world: World, environment: Environment, *, is_decrypted: bool) -> 
             continue
         domains = lookup.domains_of(world, one.service_id, environment.id)
         services[one.service_id] = {
-            **manifest(one.settings),
+            **_without_defaults(manifest(one.settings)),
             **({"configFile": one.settings.railway_config_file} if one.settings.railway_config_file else {}),
             "variables": shown(one.service_id),
             "networking": networking_config(world, one, domains),
+            **_mounts(world, one),
         }
-    return {"services": services, "sharedVariables": shown(None)}
+    volumes = {
+        one.volume_id: {"region": one.region, "sizeMB": VOLUME_MB}
+        for one in world.volume_instances.values()
+        if one.environment_id == environment.id
+    }
+    return {"services": services, "sharedVariables": shown(None), **({"volumes": volumes} if volumes else {})}
+
+
+def _mounts(world: World, instance: Instance) -> View:
+    place = (instance.service_id, instance.environment_id)
+    mounted = [one for one in world.volume_instances.values() if (one.service_id, one.environment_id) == place]
+    return {"volumeMounts": {one.volume_id: {"mountPath": one.mount_path} for one in mounted}} if mounted else {}
+
+
+def _without_defaults(shown: View) -> View:
+    """Where nobody set how it restarts, nothing is shown: else no plan of a file that says nothing of it would ever be empty."""
+    deploy = {key: value for key, value in shown["deploy"].items() if RESTARTS.get(key) != value}
+    return {**shown, "deploy": deploy}
 
 
 def networking_config(world: World, instance: Instance, domains: list[Domain]) -> View:

@@ -12,6 +12,7 @@ from infra.localcloud.railway_api import (
     resolvers_account,
     resolvers_api_tokens,
     resolvers_backup,
+    resolvers_change_set,
     resolvers_clients,
     resolvers_deployment,
     resolvers_http,
@@ -38,6 +39,7 @@ MODULES = (
     resolvers_metrics,
     resolvers_http,
     resolvers_patch,
+    resolvers_change_set,
     resolvers_subscription,
     resolvers_template,
 )

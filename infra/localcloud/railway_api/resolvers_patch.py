@@ -85,7 +85,7 @@ async def environment_patch_commit_staged(
         environment_id=environmentId,
         patch=staged.patch,
         changes=changes_of(staged.patch),
-        message=_checked_message(commitMessage),
+        message=checked_message(commitMessage),
         is_staged=True,
         is_skipping_deploys=bool(skipDeploys),
     )
@@ -105,12 +105,12 @@ async def environment_patch_commit(
     call.access.environment(environmentId)
     stamp, given = new_stamp(), patch or {}
     await call.apply(
-        patches.CommitPatch(stamp, environmentId, given, changes_of(given), _checked_message(commitMessage)),
+        patches.CommitPatch(stamp, environmentId, given, changes_of(given), checked_message(commitMessage)),
     )
     return stamp.id
 
 
-def _checked_message(message: str | None) -> str | None:
+def checked_message(message: str | None) -> str | None:
     return message[:MESSAGE_CHARACTERS_MAX] if message is not None else None
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from infra.localcloud.conducting.clock import new_stamp
@@ -13,9 +14,10 @@ from infra.localcloud.railway_api.resolvers_account import Input, call_of, refus
 from infra.localcloud.railway_api.resolvers_service import make_domain
 from infra.localcloud.railway_api.template_catalog import TEMPLATES, Template
 from infra.localcloud.railway_api.template_config import services_of
+from infra.localcloud.world.additions import AddServices
 from infra.localcloud.world.errors import BadInput, NotAuthorized
+from infra.localcloud.world.patch_content import NewService
 from infra.localcloud.world.projects import CreateProject
-from infra.localcloud.world.templates import DeployTemplate
 
 PUBLIC = ("template", "templateSearch")
 """Root fields that Railway answers to anybody: its CLI asks them without a token."""
@@ -78,11 +80,15 @@ async def template_deploy(_: None, info: Info, input: Input) -> views.View:
     stamp = new_stamp()
     services = services_of(input["serializedConfig"], stamp)
     environment_id = environment_id or await _new_place(call, found.name)
-    await call.apply(DeployTemplate(stamp, environment_id, services))
+    await call.apply(AddServices(stamp, environment_id, services, is_numbering=True))
+    await make_domains(call, services, environment_id)
+    return {"projectId": call.world.environments[environment_id].project_id, "workflowId": None}
+
+
+async def make_domains(call: Call, services: Iterable[NewService], environment_id: str) -> None:
     for one in services:
         for port in one.domains:
             await make_domain(call, one.service_id, environment_id, port)
-    return {"projectId": call.world.environments[environment_id].project_id, "workflowId": None}
 
 
 def _place(call: Call, input: Input) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 from infra.localcloud.railway_api.environment_config import changes_of
 from infra.localcloud.world.errors import BadInput
 from infra.localcloud.world.model import Stamp
-from infra.localcloud.world.templates import TemplateService
+from infra.localcloud.world.patch_content import NewService, NewVolume
 
 SERVICES_MAX = 20
 SECRET_CHARACTERS_MAX = 1024
@@ -26,7 +26,7 @@ FUNCTION = re.compile(
 BESIDE = ("name", "icon", "volumeMounts")
 
 
-def services_of(config: object, stamp: Stamp) -> tuple[TemplateService, ...]:
+def services_of(config: object, stamp: Stamp) -> tuple[NewService, ...]:
     """Each with an id of its own, derived from the stamp. BadInput with the path of what is wrong, never with a value."""
     if not isinstance(config, dict) or not isinstance(config.get("services"), dict):
         raise BadInput("serializedConfig.services: expected an object")
@@ -35,12 +35,11 @@ def services_of(config: object, stamp: Stamp) -> tuple[TemplateService, ...]:
     given = config["services"]
     if not 1 <= len(given) <= SERVICES_MAX:
         raise BadInput(f"serializedConfig.services: expected 1 to {SERVICES_MAX}, got {len(given)}")
-    return tuple(
-        _service(f"serializedConfig.services.{key[:40]}", one, stamp.child(f"service:{key}")) for key, one in given.items()
-    )
+    path = "serializedConfig.services"
+    return tuple(new_service(f"{path}.{key[:40]}", one, stamp.child(f"service:{key}")) for key, one in given.items())
 
 
-def _service(path: str, given: Any, service_id: str) -> TemplateService:
+def new_service(path: str, given: Any, service_id: str) -> NewService:
     if not isinstance(given, dict) or not isinstance(given.get("name"), str):
         raise BadInput(f"{path}.name: expected a text")
     networking = _part(path, given, "networking")
@@ -51,13 +50,14 @@ def _service(path: str, given: Any, service_id: str) -> TemplateService:
         "variables": _variables(f"{path}.variables", _part(path, given, "variables")),
         "isCreated": True,
     }
-    return TemplateService(
+    mounts = _part(path, given, "volumeMounts").values()
+    return NewService(
         service_id,
         given["name"],
         given.get("icon") if isinstance(given.get("icon"), str) else None,
         patch,
         changes_of({"services": {service_id: patch}}).services[0],
-        tuple(_mount_path(path, one) for one in _part(path, given, "volumeMounts").values()),
+        tuple(NewVolume(service_id, _mount_path(path, one), one.get("name")) for one in mounts),
         tuple((one or {}).get("port") for one in _part(f"{path}.networking", networking, "serviceDomains").values()),
     )
 

@@ -114,6 +114,7 @@ def environment_view(call: Call, found: Environment) -> View:
         "name": found.name,
         "projectId": found.project_id,
         "canAccess": True,  # those of others are not shown at all
+        "canvasGroupRefs": {},  # nothing here is drawn in groups
         "isEphemeral": found.is_ephemeral,
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,

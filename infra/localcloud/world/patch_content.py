@@ -32,6 +32,27 @@ class ServicePatch(Struct, frozen=True):
     is_created: bool = False
 
 
+class NewVolume(Struct, frozen=True):
+    """`service_id` None: mounted by nobody yet. `name` None: Railway's own kind of name."""
+
+    service_id: str | None
+    mount_path: str
+    name: str | None = None
+
+
+class NewService(Struct, frozen=True):
+    """`patch` is its part of the environment's patch as it will be shown, `changes` the same parsed; `domains` are the target
+    ports of its service domains, which need addresses and are therefore made afterwards."""
+
+    service_id: str
+    name: str
+    icon: str | None
+    patch: dict[str, Any]
+    changes: ServicePatch
+    volumes: tuple[NewVolume, ...] = ()
+    domains: tuple[int | None, ...] = ()
+
+
 class EnvironmentChanges(Struct, frozen=True):
     """A patch, parsed."""
 

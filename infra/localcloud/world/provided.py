@@ -25,14 +25,14 @@ class Addresses(Protocol):
 
 
 def is_cache_image(image: str | None) -> bool:
-    """valkey/valkey:*, redis:*, either with a registry in front."""
+    """valkey/valkey:*, redis:*, either with a registry in front, and Railway's own railwayapp/redis:*."""
     name = (image or "").partition("@")[0]
     head, _, last = name.rpartition("/")
     program = last.partition(":")[0]
     parts = head.split("/") if head else []
     if program == "valkey":
         return parts[-1:] == ["valkey"] or not parts
-    return program == "redis" and (not parts or parts[-1] == "library" or "." in parts[-1])
+    return program == "redis" and (not parts or parts[-1] in ("library", "railwayapp") or "." in parts[-1])
 
 
 def service_variables(world: World, instance: Instance, addresses: Addresses) -> dict[str, str]:

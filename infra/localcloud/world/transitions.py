@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from infra.localcloud.world import (
+    additions,
     api_tokens,
     auth_config,
     deployments,
@@ -20,7 +21,6 @@ from infra.localcloud.world import (
     service_settings,
     services,
     supabase,
-    templates,
     variables,
     volume_backups,
 )
@@ -63,7 +63,7 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     patches.StageChanges: patches.stage_changes,
     patches.CommitPatch: patches.commit_patch,
     patches.RecordRefusal: patches.record_refusal,
-    templates.DeployTemplate: templates.deploy_template,
+    additions.AddServices: additions.add_services,
     places.CreateDomain: places.create_domain,
     places.UpdateDomain: places.update_domain,
     places.DeleteDomain: places.delete_domain,
