@@ -45,6 +45,7 @@ from service.web.drop_in import DropIn
 from service.web.front import Front
 from service.web.limited_drop_in import LimitedDropIn
 from service.web.limited_endpoints import LimitedEndpoints
+from service.web.shortcut import Shortcut
 from service.web.sign_ins import SignIns
 
 # In the last fifth of CACHE_TTL_S a token that is in use is confirmed anew: so nobody who uses one all the time ever waits.
@@ -189,6 +190,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
                 cors=cors,
                 compression=Compression(settings.gzip_bytes_min, settings.gzip_level),
                 counters=counters,
+                at_once=Shortcut(verifier, drop_in.kept_user, cors, counters, clock).at_once,
                 tracer=tracer,
             )
             for task in background:

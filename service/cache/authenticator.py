@@ -129,16 +129,25 @@ class Authenticator:
 
     def cached(self, token: bytes) -> Entry | None:
         """The L1 entry if it may be served at this moment; None says nothing about the token, ask `authenticate`."""
-        entry = self._find(self._name(token))
-        now = self._wall()
+        return self.cached_at(token, self._monotonic())
+
+    def cached_at(self, token: bytes, monotonic: float) -> Entry | None:
+        """The same for who has just looked at the clock."""
+        find, name, wall = self._find, self._name, self._wall
+        entry = find(name(token))
+        now = wall()
         if entry is None or now >= entry.good_until:
             return None
         # `_may_serve`, written out: two calls fewer on the hot path.
-        oldest = self._monotonic() - self._staleness_max_s
+        oldest = monotonic - self._staleness_max_s
         if self._feed.heard_at < oldest and (self._must_hear or entry.confirmed_at < oldest):
             return None
-        if self._standing(entry.identity, entry.confirmed_at) is not _GOOD:
-            return None
+        # What was good stays so until something is revoked.
+        changes = self._revocations.changes
+        if entry.vetted_at != changes:
+            if self._standing(entry.identity, entry.confirmed_at) is not _GOOD:
+                return None
+            entry.vetted_at = changes
         self._counters.l1_hits += 1
         if now >= entry.refresh_at:
             self._refresh_soon(token, entry)

@@ -37,10 +37,11 @@ class Entry:
 
     good_until: seconds since 1970; past it the entry is never served. confirmed_at: this process's monotonic clock just
     before the issuer confirmed the session to this very process; -inf where another process did. verify_lines: what /verify
-    says of this token, as lines on the wire. refresh_at: seconds since 1970; a hit from then on has it confirmed anew.
+    says of this token, as lines on the wire. refresh_at: seconds since 1970; a hit from then on has it confirmed anew. vetted_at:
+    `Revocations.changes` when the set last found it good.
     """
 
-    __slots__ = ("confirmed_at", "good_until", "identity", "refresh_at", "user_json", "verify_lines")
+    __slots__ = ("confirmed_at", "good_until", "identity", "refresh_at", "user_json", "verify_lines", "vetted_at")
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Entry:
         self.confirmed_at = confirmed_at
         self.verify_lines = verify_lines
         self.refresh_at = refresh_at
+        self.vetted_at = -1
 
     @property
     def size_bytes(self) -> int:

@@ -64,6 +64,7 @@ class Verifier:
         self._is_strict = is_strict
         # The hot path's own attribute: without `strict` it costs nothing that there is a policy.
         self.cached: Callable[[bytes], Entry | None] = _never if is_strict else authenticator.cached
+        self.cached_at: Callable[[bytes, float], Entry | None] = _never if is_strict else authenticator.cached_at
 
     async def authenticate(self, token: bytes, *, is_strict: bool = False) -> tuple[Entry, Tier]:
         """The entry and where it came from. TokenRejected if the token is definitely bad; Unavailable if we cannot tell."""
@@ -116,5 +117,5 @@ def is_opaque(token: bytes) -> bool:
     return is_bounded and token.count(b".") != 2 and _OPAQUE.fullmatch(token) is not None
 
 
-def _never(_token: bytes) -> None:
+def _never(_token: bytes, _now: float = 0.0) -> None:
     return None

@@ -89,11 +89,13 @@ class Revocations:
         self._watermark_iat = -math.inf
         self._is_wide = False  # tokens may be refused whose session and user are not in here
         self.is_overfull = False
+        self.changes = 0  # counts whatever may make good bad: what was GOOD stays so until it moves
 
     def __len__(self) -> int:
         return len(self._sessions) + len(self._users) + len(self._keys) + len(self._watermarks)
 
     def apply(self, revocation: Revocation, now: float) -> None:
+        self.changes += 1
         if revocation.kind == "user":
             if revocation.subject in self._users or self._has_room():
                 self._mark_user(revocation, now)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import httpx
@@ -39,7 +39,7 @@ from service.metrics.counters import Counters
 from service.revocation.log import Scope as LogoutScope
 from service.tokens.identity import Identity, IssuerUser
 from service.upstream.pass_through import PassThrough, answer_headers, request_headers
-from service.web.answers import JSON_TYPE, Answer
+from service.web.answers import JSON_TYPE, Answer, rendered
 from service.web.auth_endpoints import AuthEndpoints
 from service.web.bearer import bearer_token
 from service.web.callers import address_of
@@ -74,7 +74,7 @@ Send = Callable[[Message], Awaitable[None]]
 Variant = tuple[bytes | None, ...]
 
 # What an answer to GET /user or a document may depend on, besides the token.
-_VARIES_BY = (b"apikey", b"x-jwt-aud", b"x-supabase-api-version", b"origin")
+VARIES_BY = (b"apikey", b"x-jwt-aud", b"x-supabase-api-version", b"origin")
 _FRAMING = (b"content-length", b"transfer-encoding")
 # What would make the answer one for this caller alone: a part, or "you have it already" (RFC 9110 sections 13 and 14).
 _PARTIAL = (b"range", b"if-range", b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since")
@@ -124,11 +124,23 @@ class Asked:
         """The values that an answer may depend on; None where one is given twice."""
         found: dict[bytes, bytes] = {}
         for name, value in self.headers:
-            if name in _VARIES_BY:
+            if name in VARIES_BY:
                 if name in found:
                     return None
                 found[name] = value
-        return tuple(found.get(name) for name in _VARIES_BY)
+        return tuple(found.get(name) for name in VARIES_BY)
+
+
+class KeptUser(NamedTuple):
+    """head_lines: the answer's, on the wire, blank one included; empty where the answer does not say how long its body is."""
+
+    entry: Entry
+    answer: Answer
+    head_lines: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        return self.entry.size_bytes + self.answer.size_bytes + len(self.head_lines)
 
 
 class DropIn:
@@ -154,7 +166,7 @@ class DropIn:
         self._is_strict = is_strict
         self._clock = clock
         self._counters = counters
-        self._users: BoundedCache[bytes, dict[Variant, tuple[Entry, Answer]]] = BoundedCache(entries_max, bytes_max, clock.wall)
+        self._users: BoundedCache[bytes, dict[Variant, KeptUser]] = BoundedCache(entries_max, bytes_max, clock.wall)
         self._documents: LRUCache[tuple[str, Variant], tuple[float, Answer]] = LRUCache(DOCUMENTS_MAX)
         self._flights: Flights[Answer] = Flights(FLIGHTS_MAX, FLIGHT_DEADLINE_S)
 
@@ -174,6 +186,16 @@ class DropIn:
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": answer.body})
         return answer.status
+
+    def kept_user(self, token: bytes, variant: Variant) -> KeptUser | None:
+        """What GET /user is answered with from memory at this moment; None says nothing about the token."""
+        if self._is_strict:
+            return None
+        kept = (self._users.get(self._authenticator.name(token)) or {}).get(variant)
+        if kept is None or not self._authenticator.is_servable(kept.entry):
+            return None
+        self._counters.l1_hits += 1
+        return kept
 
     async def close(self) -> None:
         await self._sign_ins.close()
@@ -197,11 +219,9 @@ class DropIn:
             token = bearer_token(asked.headers)
         except TokenRejected:
             return None
-        name = self._authenticator.name(token)
-        kept = (self._users.get(name) or {}).get(variant)
-        if kept is not None and not self._is_strict and self._authenticator.is_servable(kept[0]):
-            self._counters.l1_hits += 1
-            return kept[1]
+        kept = self.kept_user(token, variant)
+        if kept is not None:
+            return kept.answer
         try:
             identity = await self._authenticator.identify(token)
         except (TokenRejected, Unavailable):
@@ -209,6 +229,7 @@ class DropIn:
         self._counters.l1_misses += 1
         if self._is_strict:  # a question that began earlier may have been answered before the session ended
             return await self._ask_user(asked, variant, token, identity)
+        name = self._authenticator.name(token)
         return await self._flights.run((name, variant), lambda: self._ask_user(asked, variant, token, identity))
 
     async def _ask_user(self, asked: Asked, variant: Variant, token: bytes, identity: Identity) -> Answer:
@@ -234,8 +255,8 @@ class DropIn:
         if len(answer.body) <= USER_BYTES_MAX and not _sets_cookie(answer) and not is_old:
             name = self._authenticator.name(token)
             others = list((self._users.get(name) or {}).items())[-(VARIANTS_MAX - 1) :]
-            variants = {**dict(others), variant: (entry, answer)}
-            size_bytes = sum(kept.size_bytes + answer.size_bytes for kept, answer in variants.values())
+            variants = {**dict(others), variant: KeptUser(entry, answer, _head_lines(answer))}
+            size_bytes = sum(kept.size_bytes for kept in variants.values())
             self._users.put(name, variants, size_bytes, entry.good_until)
         return answer
 
@@ -397,3 +418,8 @@ def _holds_secrets(body: bytes) -> bool:
 
 def _sets_cookie(answer: Answer) -> bool:
     return any(name == b"set-cookie" for name, _ in answer.headers)
+
+
+def _head_lines(answer: Answer) -> bytes:
+    is_framed = any(name == b"content-length" for name, _ in answer.headers)
+    return rendered(answer.headers) + b"\r\n" if is_framed else b""

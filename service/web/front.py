@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 A framework costs ten times what a look-up in L1 does, so GET /verify, GET /me, GET /health/live and CORS preflights never
-reach it. A plain /verify whose token is in L1 is answered by the protocol with what `at_once` says, without a single await.
+reach it. What the protocol can answer without a single await does not even come here (`at_once`, web/shortcut.py).
 Every answer, from either side, leaves with X-Process-Time, security headers and CORS headers, and is counted by route.
 """
 
@@ -32,7 +32,6 @@ from service.web.answers import (
     error_answer,
     fault_answer,
     rejection_answer,
-    rendered,
 )
 from service.web.auth_endpoints import TIER_HEADERS, AuthEndpoints, verify_headers
 from service.web.bearer import bearer_token
@@ -42,7 +41,7 @@ from service.web.drop_in import OTHER_ROUTE
 from service.web.drop_in import PREFIX as DROP_IN_PREFIX
 from service.web.drop_in import ROUTES as DROP_IN_ROUTES
 from service.web.limited_drop_in import LimitedDropIn
-from service.web.plain_head import PlainHeads
+from service.web.shortcut import VERIFY, AtOnce
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -51,7 +50,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREFIX = "/api/v1/auth"
-VERIFY, ME, LIVE = f"{PREFIX}/verify", f"{PREFIX}/me", "/health/live"
+ME, LIVE = f"{PREFIX}/me", "/health/live"
 ROUTES = frozenset(
     {VERIFY, ME, LIVE, "/health/ready", "/metrics", "/performance-metrics", "/docs", "/openapi.json"}
     | {f"{PREFIX}/{name}" for name in ("register", "login", "refresh", "logout", "revoke")}
@@ -67,9 +66,6 @@ CHECK_BUDGET_S = 1.0
 # How the platform and the operator see that we are busy must not depend on our not being busy.
 ALWAYS_ANSWERED = frozenset({"/health/live", "/health/ready", "/metrics"})
 
-_VERIFY_LINE = b"GET %b HTTP/1.1\r\n" % VERIFY.encode()
-_STATUS_LINE = b"HTTP/1.1 200 OK\r\n"
-_L1_LINES = rendered([TIER_HEADERS["l1"], *SECURITY_HEADERS])
 _LIVE_BODY = b'{"status":"live"}'
 _LIVE_ANSWER = Answer(200, [JSON_TYPE, (b"content-length", b"%d" % len(_LIVE_BODY)), NO_STORE], _LIVE_BODY)
 
@@ -77,7 +73,10 @@ log = structlog.get_logger("service.web")
 
 
 class Front:
-    """The ASGI application that uvicorn runs. `framework` gets everything that is not on the hot path."""
+    """The ASGI application that uvicorn runs. `framework` gets everything that is not on the hot path.
+
+    at_once: what the protocol may answer by itself.
+    """
 
     def __init__(
         self,
@@ -89,8 +88,10 @@ class Front:
         cors: Cors,
         compression: Compression,
         counters: Counters,
+        at_once: AtOnce | None = None,
         tracer: Tracer | None = None,
     ) -> None:
+        self.at_once = at_once
         self._tracer = tracer
         self._framework = framework
         self._drop_in = drop_in
@@ -99,39 +100,8 @@ class Front:
         self._cors = cors
         self._compression = compression
         self._counters = counters
-        self._verify_counters = counters.route(VERIFY)
         self._recent = counters.recent_s
         self._under_way = 0
-        self._read_plain = PlainHeads(frozenset({b"authorization", b"origin"})).read
-        self._cors_without_origin = cors.rendered_for(None)
-        self._server_headers: Headers = []
-        self._status_lines = _STATUS_LINE
-
-    def at_once(self, data: bytes, server_headers: Headers) -> bytes | None:
-        """The whole answer where `data` is a plain GET /verify with a token that is in L1; None for everything else.
-
-        Synchronous, so that the protocol can answer without making a task; whatever is unusual about the request takes the
-        long way, which gives the same answer. server_headers: what the server adds to each answer, renewed each second.
-        """
-        if not data.startswith(_VERIFY_LINE):
-            return None
-        began = perf_counter()
-        headers = self._read_plain(data)
-        if headers is None:
-            return None
-        authorization = headers.get(b"authorization")
-        if authorization is None or authorization[:7] != b"Bearer ":
-            return None
-        entry = self._cached(authorization[7:])
-        if entry is None:
-            return None
-        if server_headers is not self._server_headers:
-            self._server_headers, self._status_lines = server_headers, _STATUS_LINE + rendered(server_headers)
-        cors = self._cors.rendered_for(headers[b"origin"]) if b"origin" in headers else self._cors_without_origin
-        elapsed = perf_counter() - began
-        self._verify_counters.count(200, elapsed)
-        self._recent.append(elapsed)
-        return b"".join((self._status_lines, entry.verify_lines, _L1_LINES, cors, b"x-process-time: %.6f\r\n\r\n" % elapsed))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

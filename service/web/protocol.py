@@ -1,10 +1,9 @@
 """uvicorn's HTTP/1.1 protocol with five things of our own: bounded headers, deadlines for a request's head and for reading the
 answer, a bounded queue of pipelined requests, an orderly end of kept connections, and a shortcut for the requests that are hot.
 
-The shortcut: a plain hot request that arrives whole, in one chunk (web/plain_head.py), and whose answer is in memory is answered
-at once, without a task, a scope, an event or a timer. It is taken only where nothing else can be going on: the connection is
-between two requests, no answer is on its way, nothing waits to be written. Everything else takes uvicorn's way to the same Front;
-tests/service/test_story.py holds the two answers side by side.
+The shortcut: a plain hot request that arrives whole, in one chunk, and whose answer is in memory (web/shortcut.py) is answered at
+once, without a task, a scope, an event or a timer. It is taken only where nothing else can be going on: the connection is between
+two requests, no answer is on its way, nothing waits to be written. Everything else takes uvicorn's way to the same Front.
 
 The keep-alive timer of the last long way is left running meanwhile. Where it fires, requests since count as a sign of life, so an
 idle connection lives for one to two times KEEP_ALIVE_S.
@@ -57,8 +56,9 @@ class Protocol(HttpToolsProtocol):
     _at_once: Callable[[bytes, list[tuple[bytes, bytes]]], bytes | None]
     _is_between = True  # two requests: whatever comes next begins one
     _is_ending = False
-    _heads_begun = 0
-    _heads = 0  # that were complete
+    _is_quiet: bool  # nothing else is going on
+    _is_head_open = False
+    _heads: int  # that were complete
     _heads_swept = -1
     _heads_timed = 0
     _waiting_since = 0.0
@@ -68,13 +68,18 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS_MAX:
+        is_too_many = len(self.connections) > CONNECTIONS_MAX
+        if is_too_many:
             transport.write(_FULL)
             transport.close()
 
         front = self.app
         # Anything else behind us (a middleware, a test's application) has no answers ready.
-        self._at_once = front.at_once if isinstance(front, Front) else _never
+        self._at_once = (front.at_once if isinstance(front, Front) else None) or _never
+        self._write = transport.write
+        # On the instance, where CPython 3.11 finds them at once; a default of the class is looked for anew each time.
+        self._is_quiet = not is_too_many
+        self._heads = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -84,13 +89,11 @@ class Protocol(HttpToolsProtocol):
             self._running.message_event.set()
 
     def data_received(self, data: bytes) -> None:
-        cycle = self.cycle
-        is_quiet = (cycle is None or cycle.response_complete) and not self.flow.write_paused
-        if is_quiet and self._is_between and not self._is_ending:
-            answer = self._at_once(data, self.server_state.default_headers)
-            if answer is not None and not self.transport.is_closing():
-                self.transport.write(answer)
-                self._heads_begun += 1
+        if self._is_quiet:
+            at_once, write = self._at_once, self._write
+            answer = at_once(data, self.server_state.default_headers)
+            if answer is not None:
+                write(answer)
                 self._heads += 1
                 if self.timeout_keep_alive_task is None:
                     self._time_idleness()
@@ -100,8 +103,8 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= PIPELINE_MAX:
             raise PipelineTooLong
-        self._is_between = False
-        self._heads_begun += 1
+        self._is_between = self._is_quiet = False
+        self._is_head_open = True
         self._header_bytes = 0
         super().on_message_begin()
 
@@ -119,6 +122,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._heads += 1
+        self._is_head_open = False
         super().on_headers_complete()
         if self._is_ending:
             self.cycle.keep_alive = False
@@ -126,11 +130,21 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._is_between = True
         super().on_message_complete()
+        self._look_around()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.pipeline and not self.transport.is_closing():
             self.flow.pause_reading()
+        self._look_around()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._look_around()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._look_around()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -148,6 +162,7 @@ class Protocol(HttpToolsProtocol):
             super().shutdown()
             return
         self._is_ending = True
+        self._look_around()
         self.loop.call_later(LINGER_S, self._close_if_idle)
 
     def close_if_slow(self, now: float, timeout_s: float) -> None:
@@ -171,8 +186,13 @@ class Protocol(HttpToolsProtocol):
 
     def _close_if_idle(self) -> None:
         is_under_way = self.cycle is not None and not self.cycle.response_complete
-        if self._heads_begun == self._heads and not is_under_way:
+        if not self._is_head_open and not is_under_way:
             self.transport.close()
+
+    def _look_around(self) -> None:
+        """Whether the next chunk may be answered at once: asked where something changes, not for each request."""
+        is_under_way = self.cycle is not None and not self.cycle.response_complete
+        self._is_quiet = self._is_between and not (is_under_way or self.flow.write_paused or self._is_ending)
 
     def _time_idleness(self) -> None:
         self._heads_timed = self._heads

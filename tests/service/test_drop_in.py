@@ -80,6 +80,16 @@ def token(pair: Pair) -> str:
     return str(pair.signed_up()["access_token"])
 
 
+def kept_alive(url: str, fields: str) -> list[bytes]:
+    """The answer to GET /auth/v1/user over a connection that stays, without the date."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection, connection.makefile("rb") as answer:
+        connection.sendall(f"GET /auth/v1/user HTTP/1.1\r\nHost: project.example.com\r\n{fields}\r\n\r\n".encode())
+        lines = list(iter(answer.readline, b"\r\n"))
+        length = next(int(line.split(b":")[1]) for line in lines if line.lower().startswith(b"content-length:"))
+        return [*(line for line in lines if not line.lower().startswith(b"date:")), answer.read(length)]
+
+
 # What is asked: method, path, headers ({key} and {token} are filled in), body.
 SAME: dict[str, tuple[str, str, dict[str, str], bytes]] = {
     "user": ("GET", "user", {"apikey": "{key}", "Authorization": "Bearer {token}"}, b""),
@@ -221,6 +231,16 @@ def test_revocation_that_the_issuer_does_not_know_is_stronger_than_its_yes(pair:
         if answer.status_code != 200:
             break
     assert (answer.status_code, answer.json()["code"]) == (403, "session_not_found")
+
+
+def test_user_from_memory_is_the_same_by_the_shortcut_and_by_the_long_way(pair: Pair, token: str):
+    """A scheme in lower case takes the long way."""
+    answers = [
+        kept_alive(pair.replica.url, f"apikey: {pair.key}\r\nAuthorization: {scheme} {token}")
+        for scheme in ("Bearer", "Bearer", "bearer", "Bearer")
+    ]
+    assert answers[0][0] == b"HTTP/1.1 200 OK\r\n"
+    assert all(answer == answers[0] for answer in answers)
 
 
 def test_change_of_the_user_shows_at_once(pair: Pair):

@@ -34,6 +34,7 @@ from service.web.drop_in import DropIn
 from service.web.front import BODY_BYTES_MAX, Front
 from service.web.limited_drop_in import LimitedDropIn
 from service.web.limited_endpoints import LimitedEndpoints
+from service.web.shortcut import Shortcut
 from service.web.sign_ins import SignIns
 from tests.service import issuing
 from tests.service.conftest import settings_with
@@ -59,7 +60,9 @@ class Web:
         feed = RevocationFeed(url, {}, parts.revocations, parts.clock, parts.counters, {})
         is_strict = settings.verify_policy == "strict"
         ask_opaque = parts.issuer.user if settings.opaque_tokens == "introspect" else None
-        verifier = Verifier(parts.authenticator, parts.issuer.user, ask_opaque, verify_lines, parts.clock, is_strict=is_strict)
+        self.verifier = verifier = Verifier(
+            parts.authenticator, parts.issuer.user, ask_opaque, verify_lines, parts.clock, is_strict=is_strict
+        )
         endpoints = AuthEndpoints(
             authenticator=parts.authenticator,
             verifier=verifier,
@@ -104,6 +107,7 @@ class Web:
             clock=parts.clock,
             counters=parts.counters,
         )
+        self.shortcut = Shortcut(verifier, drop_in.kept_user, cors, parts.counters, parts.clock)
         self.front = Front(
             framework=self.framework,
             drop_in=LimitedDropIn(drop_in, self.gate),
@@ -112,6 +116,7 @@ class Web:
             cors=cors,
             compression=Compression(settings.gzip_bytes_min, settings.gzip_level),
             counters=parts.counters,
+            at_once=self.shortcut.at_once,
         )
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.front), base_url="http://service")  # type: ignore[arg-type]
         self.behind = httpx.AsyncClient(transport=httpx.ASGITransport(self.framework), base_url="http://service")

@@ -281,7 +281,7 @@ async def test_head_that_was_half_read_is_finished(served: Served, cut: int):  #
     reader, writer = await served.connected(GET + GET[:cut])
     await answer(reader)
     connection = next(iter(served.server.server_state.connections))
-    await until(lambda: connection._heads_begun == 2)
+    await until(lambda: connection._is_head_open)
     shut_down(served)
     writer.write(GET[cut:])
     last = await ended(reader)
