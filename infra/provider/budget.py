@@ -2,8 +2,10 @@
 
 A token bucket whose size and refill are not ours to choose: X-RateLimit-Limit, -Remaining and -Reset say how many requests are
 left until when. While there are plenty nobody waits. The last tenth is spread evenly over the time that is left, so that a
-large stack slows down instead of running into a wall; when nothing is left, everybody waits for the reset. A 429 with
-Retry-After holds everybody back, not only the request that met it.
+large stack slows down instead of running into a wall; when nothing is left, everybody waits for the reset and asks again then:
+the next window is taken to be as large as the last until an answer says otherwise. What is under way counts as spent, because
+an answer may have been given before it arrived there. A 429 with Retry-After holds everybody back, not only the request that
+met it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 RESERVE_SHARE = 0.1
+LOOK_AGAIN_S = 1.0
+"""While requests are under way what seems to be used up may not be: their answers tell."""
 _EPOCH_LEAST = 1_000_000_000.0
 """A reset that large is a moment, in seconds since 1970; a smaller one is a number of seconds from now."""
 
@@ -33,33 +37,54 @@ class Budget:
         self._limit = 0
         self._left = 0.0
         self._resets_at = float("-inf")
+        self._length_s = 0.0
+        """Of a window, as far as one was seen."""
         self._next_at = float("-inf")
         self._paused_until = float("-inf")
+        self._under_way = 0
+        self.windows = 0
+        """How many were begun here. An answer to a request of an earlier one says nothing of this one."""
 
-    def learn(self, window: Window, now: float) -> None:
-        """Takes the API's word. Answers may overtake each other: of one window the smaller rest is the newer."""
-        resets_at = now + window.reset_in_s
+    def take(self, now: float) -> float:
+        """0: taken, send it, and say when it has `landed`. Otherwise nothing is taken: ask again after that many seconds."""
+        if now < self._paused_until:
+            return self._paused_until - now
+        if self._limit and now >= self._resets_at:
+            self._open(now)
+        if self._limit and self._left < 1:
+            left_s = self._resets_at - now
+            return min(left_s, LOOK_AGAIN_S) if self._under_way else left_s
+        if self._limit and self._left <= self._limit * RESERVE_SHARE:
+            if now < self._next_at:
+                return self._next_at - now
+            self._next_at = now + (self._resets_at - now) / self._left
+        self._left -= 1
+        self._under_way += 1
+        return 0.0
+
+    def _open(self, now: float) -> None:
+        """A new window, of which nothing is known but that it is one."""
+        self._left = float(self._limit - self._under_way)
+        self._resets_at = now + self._length_s
+        self._next_at = float("-inf")
+        self.windows += 1
+
+    def landed(self, window: Window | None, now: float, begun_in: int) -> None:
+        """A request that was taken in window number `begun_in` is under way no more. Takes the API's word, where it gave one.
+
+        Answers overtake each other: of one window the smaller rest is the newer.
+        """
+        self._under_way -= 1
+        if window is None or begun_in != self.windows:
+            return
+        resets_at, left = now + window.reset_in_s, float(window.left - self._under_way)
         is_same = abs(resets_at - self._resets_at) < 2.0 and now < self._resets_at
-        self._left = min(self._left, float(window.left)) if is_same else float(window.left)
+        self._length_s = window.reset_in_s if not self._limit else max(self._length_s, window.reset_in_s)
+        self._left = min(self._left, left) if is_same else left
         self._limit, self._resets_at = window.limit, resets_at
 
     def pause(self, seconds: float, now: float) -> None:
         self._paused_until = max(self._paused_until, now + seconds)
-
-    def take(self, now: float) -> float:
-        """Takes one request; returns after how many seconds it may be sent. Nothing is known: at once."""
-        at = max(now, self._paused_until)
-        if at >= self._resets_at:
-            return at - now
-        if self._left < 1:
-            return self._resets_at - now
-        if self._left > self._limit * RESERVE_SHARE:
-            self._left -= 1
-            return at - now
-        at = max(at, self._next_at)
-        self._next_at = at + (self._resets_at - at) / self._left if at < self._resets_at else at
-        self._left -= 1
-        return min(at, max(self._resets_at, self._paused_until)) - now
 
 
 def window_of(headers: Mapping[str, str], wall_clock: float) -> Window | None:

@@ -12,6 +12,7 @@ ProviderError
       +-- Conflict            a name is taken
            +-- Busy           another operation on the same thing is under way; worth another try
       +-- Throttled           refused before it was carried out; carries `retry_after_s`
+           +-- WaitTooLong    longer than the settings allow; not waited for
       +-- InvalidInput        the API does not accept what we sent
       +-- RemoteFault         the API broke; a change may have happened all the same
            +-- Unreachable    no connection was made: nothing happened
@@ -91,6 +92,12 @@ class Throttled(RemoteError):
     """Too many requests; this one was not carried out."""
 
     is_transient = True
+
+
+class WaitTooLong(Throttled):
+    """The API wants us to wait for longer than the settings allow."""
+
+    is_transient = False
 
 
 class InvalidInput(RemoteError):

@@ -7,8 +7,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic
 
 from infra.provider.definition import Call, ClientT, Resource
+from infra.provider.errors import ConfigurationError
 from infra.provider.fields import Field
+from infra.provider.rules import Text, shown
 from infra.provider.stopping import Stopper
+from infra.provider.transport import PATIENCE_S
+
+WAIT_SECONDS = Field(
+    "waitSeconds",
+    Text(1, 5, r"[1-9][0-9]*", "whole seconds, 1 to 99999"),
+    about="how long a request is tried again and waits for the API's budget of requests; default 120",
+)
+"""A setting that all providers have."""
 
 Function = Callable[[Call[Any], dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -28,6 +38,15 @@ class NativeProvider(ABC, Generic[ClientT]):
 
     @abstractmethod
     async def disconnect(self, client: ClientT) -> None: ...
+
+
+def patience(name: str, settings: Mapping[str, str]) -> dict[str, Any]:
+    """The Transport's options for WAIT_SECONDS. ConfigurationError."""
+    setting = f"{name}:{WAIT_SECONDS.name}"
+    text = settings.get(WAIT_SECONDS.name) or str(int(PATIENCE_S))
+    if any(WAIT_SECONDS.rule.problems(text)):
+        raise ConfigurationError(f"{setting}: expected whole seconds, 1 to 99999, got {shown(text)}")
+    return {"patience_s": float(text), "patience_setting": setting}
 
 
 def by_type(*resources: Resource[ClientT, Any]) -> Mapping[str, Resource[ClientT, Any]]:

@@ -6,6 +6,7 @@ Cancelling the task instead would cut a change between our request and its answe
 from __future__ import annotations
 
 import asyncio
+import time
 
 from infra.provider.errors import Stopped
 
@@ -27,6 +28,10 @@ class Stopper:
         """Raises Stopped once the engine has asked us to stop."""
         if self.is_stopped:
             raise Stopped("cancelled")
+
+    def clock(self) -> float:
+        """Goes forward as `sleep` waits."""
+        return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Waits; raises Stopped as soon as the engine asks us to stop."""

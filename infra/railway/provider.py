@@ -9,7 +9,7 @@ import httpx
 
 from infra.provider.endpoints import is_loopback, require_private_way
 from infra.provider.fields import Field
-from infra.provider.native import NativeProvider, by_type
+from infra.provider.native import WAIT_SECONDS, NativeProvider, by_type, patience
 from infra.provider.rules import Text
 from infra.provider.stopping import Stopper
 from infra.provider.transport import Transport
@@ -45,6 +45,7 @@ class RailwayProvider(NativeProvider[RailwayClient]):
         Field("endpoint", Text(), about="GraphQL address; default RAILWAY_API_URL, else Railway's own"),
         Field("token", Text(), is_secret=True, about="account or workspace token; default RAILWAY_API_TOKEN"),
         Field("projectToken", Text(), is_secret=True, about="project token, in place of `token`; default RAILWAY_TOKEN"),
+        WAIT_SECONDS,
     )
     resources = by_type(
         Project(),
@@ -73,7 +74,13 @@ class RailwayProvider(NativeProvider[RailwayClient]):
         require_private_way("railway:endpoint", endpoint)
         headers = {**token, "user-agent": f"cached-auth-railway-provider/{self.version}"}
         # A proxy has no way to this machine's loopback addresses.
-        transport = Transport(headers, sleep=stopper.sleep, use_proxies=not is_loopback(httpx.URL(endpoint).host))
+        transport = Transport(
+            headers,
+            sleep=stopper.sleep,
+            clock=stopper.clock,
+            use_proxies=not is_loopback(httpx.URL(endpoint).host),
+            **patience(self.name, settings),
+        )
         return RailwayClient(transport, endpoint, Subscriptions(endpoint, headers))
 
     async def disconnect(self, client: RailwayClient) -> None:

@@ -10,7 +10,7 @@ import httpx
 from infra.provider.endpoints import is_loopback, require_private_way
 from infra.provider.errors import ConfigurationError
 from infra.provider.fields import Field
-from infra.provider.native import NativeProvider, by_type
+from infra.provider.native import WAIT_SECONDS, NativeProvider, by_type, patience
 from infra.provider.rules import Text
 from infra.provider.stopping import Stopper
 from infra.provider.transport import Transport
@@ -31,6 +31,7 @@ class SupabaseProvider(NativeProvider[SupabaseClient]):
         Field("endpoint", Text(), about="Management API; default SUPABASE_API_URL, else Supabase's own"),
         Field("accessToken", Text(), is_secret=True, about="default SUPABASE_ACCESS_TOKEN"),
         Field("projectUrl", Text(), about="template of a project's address; default SUPABASE_PROJECT_URL_TEMPLATE"),
+        WAIT_SECONDS,
     )
     resources = by_type(Project(), ReadReplica(), AuthConfiguration())
     functions: ClassVar = READS
@@ -53,7 +54,13 @@ class SupabaseProvider(NativeProvider[SupabaseClient]):
             ) from None
         headers = {"authorization": f"Bearer {token}", "user-agent": f"cached-auth-supabase-provider/{self.version}"}
         # A proxy has no way to this machine's loopback addresses.
-        transport = Transport(headers, sleep=stopper.sleep, use_proxies=not is_loopback(httpx.URL(endpoint).host))
+        transport = Transport(
+            headers,
+            sleep=stopper.sleep,
+            clock=stopper.clock,
+            use_proxies=not is_loopback(httpx.URL(endpoint).host),
+            **patience(self.name, settings),
+        )
         return SupabaseClient(transport, endpoint.rstrip("/"), template)
 
     async def disconnect(self, client: SupabaseClient) -> None:

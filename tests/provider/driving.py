@@ -34,10 +34,18 @@ class Kept:
 
 
 class HastyStopper(Stopper):
-    """Waits for nothing, so that polls and retries take no time."""
+    """Waits for nothing, so that polls and retries take no time; to the clock it looks as if."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._slept_s = 0.0
+
+    def clock(self) -> float:
+        return super().clock() + self._slept_s
 
     async def sleep(self, seconds: float) -> None:
         self.check()
+        self._slept_s += seconds
         await asyncio.sleep(0)
 
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.provider.budget import Budget, Window, window_of
@@ -11,49 +18,121 @@ from infra.provider.budget import Budget, Window, window_of
 EPOCH = 1_700_000_000.0
 
 
-@given(st.integers(1, 200), st.integers(1, 400), st.floats(0, 0.5), st.integers(0, 100))
-def test_a_window_is_never_overdrawn(limit: int, requests: int, pause_s: float, spent: int) -> None:
-    """One request after the other against an API that counts: no request finds the window empty."""
-    budget, now, length_s, start = Budget(), 0.0, 60.0, 0.0
-    used = min(spent, limit - 1)
-    for number in range(requests):
-        now += budget.take(now) + pause_s
-        if now >= start + length_s:
-            start, used = now - (now - start) % length_s, 0
-        assert used < limit or number == 0
-        used += 1
-        budget.learn(Window(limit, limit - used, start + length_s - now), now)
+class Api:
+    """Counts as Railway does: so many requests in each window, and every answer says what is left of it."""
+
+    def __init__(self, limit: int, length_s: float) -> None:
+        self.limit, self.length_s = limit, length_s
+        self.used: Counter[int] = Counter()
+
+    def asked(self, now: float) -> Window:
+        number = int(now // self.length_s)
+        self.used[number] += 1
+        assert self.used[number] <= self.limit, "the window is overdrawn"
+        return Window(self.limit, self.limit - self.used[number], (number + 1) * self.length_s - now)
+
+
+@dataclass
+class Life:
+    """Callers, one wire and one clock: who is first in line asks the budget, and the wire carries eight at a time."""
+
+    api: Api
+    ways_s: Sequence[float]
+    """How long requests and answers take, in turn."""
+    budget: Budget = field(default_factory=Budget)
+    now: float = 0.0
+    sent: list[int] = field(default_factory=list)
+
+    def run(self, callers: Sequence[float]) -> None:
+        """`callers` come at these times; returns when all are served."""
+        ways = itertools.cycle(self.ways_s)
+        line = deque(sorted(enumerate(callers), key=lambda each: each[1]))
+        events: list[tuple[float, int, Window | None, int]] = []  # arrivals (no window yet) and landings
+        while line or events:
+            soonest = self._ask(line, ways, events)
+            self.now = min([each[0] for each in events] + soonest)
+            if events and events[0][0] <= self.now:
+                at, number, window, begun_in = heapq.heappop(events)
+                if window is None:
+                    heapq.heappush(events, (at + next(ways), number, self.api.asked(at), begun_in))
+                else:
+                    self.budget.landed(window, at, begun_in)
+
+    def _ask(self, line: deque[tuple[int, float]], ways: Iterator[float], events: list[Any]) -> list[float]:
+        """When the first in line is to ask again; nothing where the wire has to be free first."""
+        while line and len(events) < 8:
+            number, comes_at = line[0]
+            if comes_at > self.now:
+                return [comes_at]
+            wait_s = self.budget.take(self.now)
+            assert wait_s >= 0
+            if wait_s > 0:
+                return [self.now + wait_s]
+            line.popleft()
+            self.sent.append(number)
+            heapq.heappush(events, (self.now + next(ways), number, None, self.budget.windows))
+        return []
+
+
+WAYS = st.lists(st.floats(0.001, 2.0), min_size=1, max_size=20)
+
+
+@given(st.integers(8, 60), st.floats(5, 100), WAYS, st.lists(st.floats(0, 200), min_size=1, max_size=150))
+@settings(deadline=None)
+def test_no_window_is_overdrawn_and_everybody_is_served_in_turn(
+    limit: int, length_s: float, ways_s: list[float], callers: list[float]
+) -> None:
+    """However slow the wire, whenever they come: the API never has to refuse, and nobody waits for ever or is overtaken."""
+    life = Life(Api(limit, length_s), ways_s)
+    life.run(callers)
+    assert life.sent == [number for number, _ in sorted(enumerate(callers), key=lambda each: each[1])]
+
+
+@given(st.integers(40, 400), st.integers(1, 5), st.floats(0.001, 0.2))
+@settings(deadline=None)
+def test_hardly_anything_of_a_window_is_left_unused(limit: int, windows: int, way_s: float) -> None:
+    """A brake that is too careful makes a large stack slow: of each window all but a wireful is used."""
+    life = Life(Api(limit, 60.0), [way_s])
+    life.run([0.0] * (limit * windows))
+    full = list(life.api.used.values())[:-1]
+    assert all(used >= limit - 8 for used in full), full
 
 
 @given(st.integers(20, 1000), st.integers(1, 50))
 def test_nobody_waits_while_there_is_plenty(limit: int, requests: int) -> None:
-    budget = Budget()
-    budget.learn(Window(limit, limit, 3600), 0.0)
+    budget = told(Window(limit, limit, 3600))
     plenty = min(requests, int(limit * 0.9) - 1)
     assert [budget.take(1.0) for _ in range(plenty)] == [0.0] * plenty
 
 
-def test_the_last_tenth_is_spread_over_the_time_that_is_left() -> None:
+def told(*windows: Window) -> Budget:
+    """A budget after these answers, given at 0 to requests that were under way together."""
     budget = Budget()
-    budget.learn(Window(100, 10, 50), 0.0)
-    assert [round(budget.take(0.0), 6) for _ in range(4)] == [0.0, 5.0, 10.0, 15.0]
+    for _ in windows:
+        budget.take(0.0)
+    for window in windows:
+        budget.landed(window, 0.0, budget.windows)
+    return budget
+
+
+def test_the_last_tenth_is_spread_over_the_time_that_is_left() -> None:
+    budget = told(Window(100, 10, 50))
+    assert [budget.take(at) for at in (0.0, 0.0, 5.0, 5.0, 9.0)] == [0.0, 5.0, 0.0, 5.0, 1.0]
 
 
 def test_answers_that_overtake_each_other_do_not_refill() -> None:
-    budget = Budget()
-    budget.learn(Window(100, 1, 50), 0.0)
-    budget.learn(Window(100, 40, 50), 0.0)
-    budget.take(0.0)
+    budget = told(Window(100, 1, 50), Window(100, 40, 50))
     assert budget.take(0.0) == 50.0
 
 
-def test_a_new_window_is_a_new_budget() -> None:
-    budget = Budget()
-    budget.learn(Window(100, 0, 50), 0.0)
-    assert budget.take(20.0) == 30.0
+def test_an_answer_from_before_the_reset_says_nothing_of_the_new_window() -> None:
+    budget = told(Window(10, 10, 50))
+    assert budget.take(0.0) == 0.0
     assert budget.take(50.0) == 0.0
-    budget.learn(Window(100, 99, 60), 51.0)
-    assert budget.take(51.0) == 0.0
+    late = budget.windows - 1
+    budget.landed(Window(10, 9, 0), 50.5, late)
+    assert [budget.take(50.6) for _ in range(8)] == [0.0] * 8
+    assert budget.take(50.6) > 0
 
 
 def test_a_pause_holds_even_when_nothing_else_is_known() -> None:

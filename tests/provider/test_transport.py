@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.provider.errors import Conflict, NotAuthorized, RemoteError, RemoteFault, Stopped, Throttled, Unreachable
+from infra.provider.errors import Conflict, NotAuthorized, RemoteError, RemoteFault, Stopped, Throttled, Unreachable, WaitTooLong
 from infra.provider.retry import RetryPolicy
 from infra.provider.transport import Request, Transport, request_id, retry_after_s
 from infra.railway.faults import data_of
@@ -224,10 +224,48 @@ async def test_retry_after_is_respected_to_the_second_and_spread() -> None:
 async def test_wait_that_would_pass_the_deadline_is_not_begun() -> None:
     """Better to say at once that the API asks for an hour than to hang for two minutes first."""
     line = Line(httpx.Response(429, headers={"retry-after": "3600"}))
-    with pytest.raises(Throttled) as caught:
-        await ask(line, QUERY)
+    with pytest.raises(
+        WaitTooLong, match=r"the API asks to wait for 3600 s more, railway:waitSeconds allows 120 s: raise it"
+    ) as caught:
+        await ask(line, QUERY, patience_setting="railway:waitSeconds")
     assert caught.value.retry_after_s == 3600
     assert not line.waits
+
+
+async def test_the_setting_says_how_long_is_waited() -> None:
+    line = Line(httpx.Response(429, headers={"retry-after": "3600"}), good())
+    await ask(line, QUERY, patience_s=5000)
+    assert line.waits == [3600 * 1.125]
+
+
+@pytest.mark.parametrize("retry_after", ["9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_an_absurd_wait_is_a_day_at_most_and_an_error(retry_after: str) -> None:
+    line = Line(httpx.Response(429, headers={"retry-after": retry_after, "date": "Wed, 21 Oct 2026 07:28:00 GMT"}))
+    with pytest.raises(WaitTooLong, match="86400 s more"):
+        await ask(line, QUERY)
+
+
+async def test_whoever_waits_for_the_reset_asks_again_then() -> None:
+    """Forty that wait for the same moment must not all go at that moment: the next window may be smaller than that."""
+    told: list[int] = []
+
+    async def handle(request: httpx.Request) -> httpx.Response:
+        window = int(line.now // 60)
+        told.append(window)
+        left = 10 - told.count(window)
+        headers = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": str(left), "x-ratelimit-reset": str(60 - line.now % 60)}
+        return httpx.Response(200, json={"data": {}}, headers=headers)
+
+    line = Line()
+    line.handle = handle  # type: ignore[method-assign]
+    transport = line.transport(patience_s=1000)
+    await transport.ask(QUERY, judge)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(40):
+            group.create_task(transport.ask(QUERY, judge))
+    await transport.close()
+    assert max(told.count(window) for window in told) <= 10
+    assert len(told) == 41
 
 
 async def test_attempts_are_bounded() -> None:
@@ -271,7 +309,7 @@ async def test_a_used_up_budget_is_told_without_a_request() -> None:
     line = Line(httpx.Response(200, json={"data": {}}, headers=headers), good())
     transport = line.transport()
     await transport.ask(QUERY, judge)
-    with pytest.raises(Throttled, match=r"budget of requests is used up for 1800 s more") as caught:
+    with pytest.raises(Throttled, match=r"budget of requests is used up for 1800 s more, waitSeconds allows 120 s") as caught:
         await transport.ask(QUERY, judge)
     assert (len(line.sent), caught.value.retry_after_s, line.waits) == (1, 1800, [])
     await transport.close()
