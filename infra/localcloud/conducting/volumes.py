@@ -64,9 +64,12 @@ class Volumes:
     def _directory(self, volume_id: str) -> Path:
         return self._cloud / "volumes" / volume_id
 
+    def backup_directory(self, volume_id: str, backup_id: str) -> Path:
+        return self._cloud / directory_of(volume_id) / backup_id
+
     def _carry_out(self, workflow: Workflow) -> None:
         volume = self._directory(workflow.volume_id)
-        backup = self._cloud / directory_of(workflow.volume_id) / workflow.backup_id
+        backup = self.backup_directory(workflow.volume_id, workflow.backup_id)
         if workflow.kind == "backup":
             volume.mkdir(parents=True, exist_ok=True, mode=0o700)  # one that no replica has started on yet is empty
             _copied(volume, backup)

@@ -24,7 +24,7 @@ from infra.localcloud.world.networking import tcp_proxies_of
 from infra.localcloud.world.patch_content import NewService, NewVolume, merged
 
 VERSION = 1
-CHANGES_MAX = 500
+CHANGES_MAX = 200
 SECTIONS = ("source", "build", "deploy", "networking")
 RESOURCE = (
     "address",
@@ -98,12 +98,17 @@ def draft(world: World, environment: Environment, stamp: Stamp, changes: list[Ch
     return made
 
 
-def is_effective(world: World, environment: Environment, stamp: Stamp, change: Change) -> bool:
-    """Whether the environment would be configured differently. What comes or goes always counts."""
-    if change["kind"] in ("resource.create", "resource.delete"):
-        return True
-    after = add_services(world, draft(world, environment, stamp, [change]).command()).world
-    return config_of(world, environment, is_decrypted=True) != config_of(after, environment, is_decrypted=True)
+def effective(world: World, environment: Environment, stamp: Stamp, changes: list[Change]) -> list[Change]:
+    """Those by which the environment would be configured differently. What comes or goes always counts."""
+    before = config_of(world, environment, is_decrypted=True)
+
+    def is_one(change: Change) -> bool:
+        if change["kind"] in ("resource.create", "resource.delete"):
+            return True
+        after = add_services(world, draft(world, environment, stamp, [change]).command()).world
+        return config_of(after, environment, is_decrypted=True) != before
+
+    return [change for change in changes if is_one(change)]
 
 
 def _create(made: Draft, change: Change) -> None:

@@ -10,7 +10,8 @@ from msgspec import Struct
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.railway_api import views
 from infra.localcloud.railway_api.call import Call, Info
-from infra.localcloud.railway_api.resolvers_account import call_of
+from infra.localcloud.railway_api.resolvers_account import call_of, refuse_given
+from infra.localcloud.railway_api.volume_sizes import VOLUME_MB, used_mb
 from infra.localcloud.world import volume_backups as backups
 from infra.localcloud.world.errors import NotAuthorized
 from infra.localcloud.world.model import Stamp, VolumeBackup
@@ -28,7 +29,10 @@ def _schedule_id(instance_id: str, kind: str) -> str:
     return str(uuid.uuid5(uuid.UUID(instance_id), f"schedule:{kind}"))
 
 
-def _backup_view(found: VolumeBackup) -> views.View:
+def _backup_view(call: Call, found: VolumeBackup) -> views.View:
+    async def size_mb(info: object) -> int:
+        return round(await used_mb(call.cloud.conductor.volumes.backup_directory(found.volume_id, found.id)))
+
     return {
         "id": found.id,
         "externalId": found.id,
@@ -36,13 +40,17 @@ def _backup_view(found: VolumeBackup) -> views.View:
         "createdAt": found.created_at,
         "expiresAt": found.expires_at,
         "scheduleId": _schedule_id(found.volume_instance_id, found.kind) if found.kind else None,
+        "creatorId": None if found.kind else call.cloud.user_id,
+        "usedMB": size_mb,
+        "referencedMB": size_mb,  # a copy of everything, which shares nothing with others
+        "volumeInstanceSizeMB": VOLUME_MB,
     }
 
 
 def volume_instance_backup_list(_: None, info: Info, volumeInstanceId: str) -> list[views.View]:
     call = call_of(info)
     _check_access(call, volumeInstanceId)
-    return [_backup_view(found) for found in backups.backups_of(call.world, volumeInstanceId)]
+    return [_backup_view(call, found) for found in backups.backups_of(call.world, volumeInstanceId)]
 
 
 def volume_instance_backup_schedule_list(_: None, info: Info, volumeInstanceId: str) -> list[views.View]:
@@ -82,7 +90,17 @@ async def volume_instance_backup_create(_: None, info: Info, volumeInstanceId: s
     return await _begun(info, volumeInstanceId, stamp, backups.BackUp(stamp, volumeInstanceId, name))
 
 
-async def volume_instance_backup_restore(_: None, info: Info, volumeInstanceId: str, volumeInstanceBackupId: str) -> views.View:
+async def volume_instance_backup_restore(
+    _: None,
+    info: Info,
+    volumeInstanceId: str,
+    volumeInstanceBackupId: str,
+    replicaServiceIds: list[str] | None = None,
+    wipeServiceIds: list[str] | None = None,
+) -> views.View:
+    refuse_given(
+        {"replicaServiceIds": replicaServiceIds, "wipeServiceIds": wipeServiceIds}, "replicaServiceIds", "wipeServiceIds"
+    )
     stamp = new_stamp()
     return await _begun(info, volumeInstanceId, stamp, backups.Restore(stamp, volumeInstanceId, volumeInstanceBackupId))
 

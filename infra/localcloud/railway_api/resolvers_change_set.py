@@ -8,7 +8,7 @@ from typing import Any
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.railway_api import views
 from infra.localcloud.railway_api.call import Info
-from infra.localcloud.railway_api.change_set import changes_in, draft, is_effective
+from infra.localcloud.railway_api.change_set import changes_in, draft, effective
 from infra.localcloud.railway_api.config_views import config_of, etag_of
 from infra.localcloud.railway_api.resolvers_account import call_of
 from infra.localcloud.railway_api.resolvers_patch import checked_message
@@ -23,7 +23,7 @@ def preview(_: None, info: Info, environmentId: str, input: dict[str, Any]) -> v
     environment, stamp = call.access.environment(environmentId), new_stamp()
     given = changes_in(input)
     add_services(call.world, draft(call.world, environment, stamp, given).command())
-    changes = [change for change in given if is_effective(call.world, environment, stamp, change)]
+    changes = effective(call.world, environment, stamp, given)
     return {"changeSet": {**input, "changes": changes}, "diagnostics": [], "effects": []}
 
 

@@ -44,6 +44,18 @@ def external_workspaces(_: None, info: Info, projectId: str | None = None) -> li
     return []
 
 
+def github_repos(_: None, info: Info) -> list[views.View]:
+    """The made-up user has no account at GitHub: clients that look for a repository's branch ask for it then."""
+    call_of(info).access.require_user()
+    return []
+
+
+def two_factor_info(_: None, info: Info) -> views.View:
+    """Asked before something is deleted by whoever came in with a session rather than with a token."""
+    call_of(info).access.require_user()
+    return {"isVerified": False, "hasRecoveryCodes": False}
+
+
 def deployment_triggers(_: None, info: Info, projectId: str, environmentId: str, serviceId: str, **paging: Any) -> views.View:
     """One for a service with a repository: Railway makes it when the repository is connected."""
     call = call_of(info)
@@ -99,6 +111,8 @@ def cli_event_track(_: None, info: Info, input: Input) -> bool:
 QUERIES = {
     "workspace": workspace,
     "externalWorkspaces": external_workspaces,
+    "githubRepos": github_repos,
+    "twoFactorInfo": two_factor_info,
     "deploymentTriggers": deployment_triggers,
     "variablesForServiceDeployment": variables_for_service_deployment,
 }

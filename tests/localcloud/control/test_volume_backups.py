@@ -47,6 +47,17 @@ async def done(cloud: Harness, answer: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+async def test_a_backup_tells_its_size_and_who_asked_for_it(cloud: Harness) -> None:
+    instance_id, directory, _ = await volume(cloud)
+    (directory / "rows").write_bytes(bytes(2_600_000))
+    await done(cloud, await cloud.gql(CREATE, i=instance_id, n="first"))
+    asked = """query ($i: String!) { me { id } volumeInstanceBackupList(volumeInstanceId: $i) {
+        usedMB referencedMB volumeInstanceSizeMB creatorId } }"""
+    found = await cloud.gql(asked, i=instance_id)
+    wanted = {"usedMB": 3, "referencedMB": 3, "volumeInstanceSizeMB": 50_000, "creatorId": found["me"]["id"]}
+    assert found["volumeInstanceBackupList"] == [wanted]
+
+
 async def test_restore_brings_the_files_back_and_restarts_who_has_them(cloud: Harness) -> None:
     instance_id, directory, deployment_id = await volume(cloud)
     (directory / "kept").mkdir()
