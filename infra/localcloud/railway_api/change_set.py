@@ -27,19 +27,9 @@ VERSION = 1
 CHANGES_MAX = 200
 SECTIONS = ("source", "build", "deploy", "networking")
 RESOURCE = (
-    "address",
-    "type",
-    "kind",
-    "name",
-    *SECTIONS,
-    "variables",
-    "volumeAttachments",
-    "config",
-    "engine",
-    "image",
-    "output",
-    "defaultMountPath",
-)
+    "address", "type", "kind", "name", *SECTIONS, "variables", "volumeAttachments", "config",
+    "engine", "image", "output", "defaultMountPath",
+)  # fmt: skip
 ENGINES = {"redis": "redis"}
 NESTED = ("multiRegionConfig", "tcpProxies")  # objects whose entries come and go one by one
 KEPT = ("limitOverride", "registryCredentials")  # set elsewhere, or never shown to whoever wrote the file
@@ -83,7 +73,8 @@ def changes_in(given: object) -> list[Change]:
     if len(changes) > CHANGES_MAX:
         raise BadInput(f"input.changes: expected at most {CHANGES_MAX}, got {len(changes)}")
     for change in changes:
-        if not isinstance(change, dict) or change.get("kind") not in KINDS or not isinstance(change.get("address"), str):
+        is_known = isinstance(change, dict) and isinstance(change.get("kind"), str) and change["kind"] in KINDS
+        if not is_known or not isinstance(change.get("address"), str):
             raise BadInput(f"input.changes: expected changes of the kinds {', '.join(KINDS)}, each with an address")
     return changes
 
@@ -137,7 +128,7 @@ def _service(address: str, resource: dict[str, Any]) -> dict[str, Any]:
         **{name: _section(name, resource[name]) for name in SECTIONS if resource.get(name)},
         "variables": {
             name: {**entry, "isOptional": True}
-            for name, value in (resource.get("variables") or {}).items()
+            for name, value in _object(f"{address}.variables", resource.get("variables")).items()
             if (entry := _variable(f"{address}.{name}", value)) is not None
         },
         "volumeMounts": {
@@ -159,6 +150,13 @@ def _database(address: str, resource: dict[str, Any]) -> dict[str, Any]:
     return {**service, "name": resource["name"], "source": source, "deploy": deploy, "volumeMounts": {"data": mount}}
 
 
+def _object(path: str, given: Any) -> dict[str, Any]:
+    """Null is an empty one."""
+    if not isinstance(given, dict | None):
+        raise BadInput(f"{path[:120]}: expected an object")
+    return given or {}
+
+
 def _section(name: str, given: Any) -> Any:
     """Without the file's own tags and without what is off: a key that is not known matters only where it asks for something."""
     if not isinstance(given, dict) or name == "networking":
@@ -171,8 +169,7 @@ def _section(name: str, given: Any) -> Any:
 
 def _variable(path: str, given: Any) -> dict[str, Any] | None:
     """Its entry in a patch; None where the file leaves the value as it is."""
-    if not isinstance(given, dict):
-        raise BadInput(f"{path[:120]}: expected an object")
+    given = _object(path, given)
     sealing = {"isSealed": True} if given.get("isSealed") else {}
     match given.get("type"):
         case "preserve":
@@ -183,7 +180,7 @@ def _variable(path: str, given: Any) -> dict[str, Any] | None:
         case "sharedReference":
             return {"value": f"${{{{shared.{given.get('name')}}}}}", **sealing}
         case "raw":
-            return _variable(path, {**given["value"], "type": None}) if isinstance(given.get("value"), dict) else None
+            return _variable(path, {**_object(path, given.get("value")), "type": None})
     if isinstance(given.get("generator"), str):
         return {"value": evaluated(f"${{{{{given['generator']}}}}}"), **sealing}
     if not isinstance(given.get("value"), str):
@@ -213,7 +210,7 @@ def _update(made: Draft, change: Change) -> None:
         before = manifest(instance.settings).get(name, {})
         if name == "networking":
             before = {"tcpProxies": _proxies(made.world, instance)}
-        wanted = _section(str(name), after) or {}
+        wanted = _section(str(name), _object(f"{address}.{name}", after))
         made.patch_service(instance, {name: _replacement(before, wanted)})
     else:
         raise BadInput(f"{address[:80]}.{str(name)[:40]}: the local cloud cannot change it")
@@ -224,7 +221,7 @@ def _replacement(before: dict[str, Any], wanted: dict[str, Any]) -> dict[str, An
     whole = {**{key: None for key in before if key not in (*wanted, *KEPT, *NESTED)}, **wanted}
     for key in NESTED:
         if key in wanted or (key == "tcpProxies" and key in before):
-            whole[key] = {**dict.fromkeys(before.get(key) or {}), **(wanted.get(key) or {})}
+            whole[key] = {**dict.fromkeys(before.get(key) or {}), **_object(key, wanted.get(key))}
     return whole
 
 
@@ -243,7 +240,7 @@ def _check_volume(made: Draft, address: str, wanted: Any) -> None:
     if there is None:
         raise BadInput(f"{address[:80]}: no such volume in this environment")
     so = {"region": there.region, "sizeMB": VOLUME_MB}
-    if any(so.get(key) != value for key, value in (wanted or {}).items() if value is not None):
+    if any(so.get(key) != value for key, value in _object(address, wanted).items() if value is not None):
         raise BadInput(f"{address[:80]}: the local cloud neither moves nor resizes volumes")
 
 

@@ -54,11 +54,11 @@ def new_service(path: str, given: Any, service_id: str) -> NewService:
     return NewService(
         service_id,
         given["name"],
-        given.get("icon") if isinstance(given.get("icon"), str) else None,
+        _text(given.get("icon")),
         patch,
         changes_of({"services": {service_id: patch}}).services[0],
-        tuple(NewVolume(service_id, _mount_path(path, one), one.get("name")) for one in mounts),
-        tuple((one or {}).get("port") for one in _part(f"{path}.networking", networking, "serviceDomains").values()),
+        tuple(NewVolume(service_id, _mount_path(path, one), _text(one.get("name"))) for one in mounts),
+        tuple(_port(path, one) for one in _part(f"{path}.networking", networking, "serviceDomains").values()),
     )
 
 
@@ -67,6 +67,18 @@ def _part(path: str, given: dict[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(part, dict):
         raise BadInput(f"{path}.{name}: expected an object")
     return part
+
+
+def _text(given: Any) -> str | None:
+    return given if isinstance(given, str) else None
+
+
+def _port(path: str, given: Any) -> int | None:
+    """Of a service domain. Checked here: domains are made when everything else is there already."""
+    port = given.get("port") if isinstance(given, dict) else None
+    if port is not None and not (type(port) is int and 1 <= port <= 65535):
+        raise BadInput(f"{path}.networking.serviceDomains: expected ports from 1 to 65535")
+    return port
 
 
 def _mount_path(path: str, given: Any) -> str:

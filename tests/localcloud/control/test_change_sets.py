@@ -167,6 +167,10 @@ async def test_somebody_elses_change_since_the_plan_is_not_overwritten(cloud: Ha
     ("change", "message"),
     [
         ({"kind": "bucket.create", "address": "bucket.a"}, "expected changes of the kinds"),
+        ({"kind": ["resource.create"], "address": "service.a"}, "expected changes of the kinds"),
+        (create(service("a", variables=["A"])), "service.a.variables: expected an object"),
+        (update("service.web", "networking", "all"), "service.web.networking: expected an object"),
+        (update("service.web", "deploy", {"multiRegionConfig": "here"}), "multiRegionConfig: expected an object"),
         ({"kind": "resource.create", "address": "service.a"}, "service.a: expected a resource with a name"),
         (create({"address": "bucket.a", "type": "bucket", "name": "a"}), "bucket.a: the local cloud has no buckets"),
         (create({**CACHE, "name": "pg", "engine": "postgres"}), "runs redis, not postgres"),

@@ -89,6 +89,7 @@ async def test_a_second_one_gets_a_name_and_a_password_of_its_own(cloud: Harness
         (("services", "a", "volumeMounts"), {"v": {}}, "volumeMounts: expected objects with a mountPath"),
         (("services", "a", "volumeMounts"), {"v": {"mountPath": "data"}}, "mountPath: expected an absolute path"),
         (("services", "a", "deploy"), {"numReplicas": 2}, "deploy.numReplicas: not known"),
+        (("services", "a", "networking"), {"serviceDomains": {"d": {"port": "80"}}}, "serviceDomains: expected ports"),
         (("services", "a", "networking"), ["a"], "networking: expected an object"),
     ],
 )
