@@ -168,7 +168,7 @@ def _run(session: Session, kind: str, options: Options, arguments: Arguments) ->
 def _run_prepared(
     session: Session, kind: str, options: Options, arguments: Arguments, document: dict[str, Any], started: Any
 ) -> int:
-    from infra.engine.plugins.proto import use_protos_alone
+    from infra.lean_imports import use_protos_alone
 
     use_protos_alone()
     # An update makes some hundred long-lived objects per resource and hardly a cycle; looking for cycles again and again

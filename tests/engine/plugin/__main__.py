@@ -18,7 +18,7 @@ from pathlib import Path
 import grpc
 from google.protobuf import any_pb2, empty_pb2, json_format
 
-from infra.engine.plugins.proto import use_protos_alone
+from infra.lean_imports import use_protos_alone
 
 use_protos_alone()  # all of the SDK would be most of what a command of a test costs
 
