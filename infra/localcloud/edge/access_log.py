@@ -61,13 +61,13 @@ class AccessLine(msgspec.Struct, frozen=True):
     upstream: str
     upstream_region: str
     client: str
-    upstream_ms: float
-    received_bytes: int
-    sent_bytes: int
-    user_agent: str
-    protocol: str
-    upstream_error: str
-    skipped: int  # requests without a line since the last one
+    skipped: int = 0  # requests without a line since the last one
+    upstream_ms: float | None = None  # until the head of the replica's answer; None where the edge answered, or nobody
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    user_agent: str = ""
+    protocol: str = ""
+    upstream_error: str = ""
 
 
 def line_of(access: Access, skipped: int) -> AccessLine:
@@ -84,7 +84,7 @@ def line_of(access: Access, skipped: int) -> AccessLine:
         upstream=f"{tried.upstream[0]}:{tried.upstream[1]}" if tried else "",
         upstream_region=tried.region if tried else "",
         client=access.client.decode("ascii"),
-        upstream_ms=0.0 if answered_s is None else _ms(answered_s),
+        upstream_ms=None if answered_s is None else _ms(answered_s),
         received_bytes=access.received_bytes,
         sent_bytes=access.sent_bytes,
         user_agent=user_agent[1].rstrip().decode("latin-1") if user_agent else "",

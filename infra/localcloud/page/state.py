@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from infra.localcloud.page.traffic import access_lines, traffic_of
-from infra.localcloud.plane.interface import REGIONS
+from infra.localcloud.access_lines import access_lines
+from infra.localcloud.page.traffic import traffic_of
 from infra.localcloud.process_names import key_of, process_names
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.world.model import World
 
 DEPLOYMENTS_MAX = 30
-ACCESS_LINES_MAX = 500
+ACCESS_LINES_MAX = 1000  # of each edge; the page asks every second
 LOG_LINES_MAX = 200
 View = dict[str, Any]
 
@@ -38,8 +38,8 @@ def deployment_views(world: World) -> list[View]:
 def traffic_views(cloud: Cloud) -> dict[str, View]:
     """Edges write by the machine's clock."""
     now_ms = time.time() * 1000
-    logs = {region: cloud.plane.logs(f"edge-{region}", ACCESS_LINES_MAX) for region in REGIONS}
-    return {region: traffic_of(access_lines(lines), now_ms) for region, lines in logs.items() if lines}
+    found = access_lines(cloud.plane, ACCESS_LINES_MAX)
+    return {region: traffic_of(lines, now_ms, is_all=len(lines) < ACCESS_LINES_MAX) for region, lines in found.items()}
 
 
 def log_view(cloud: Cloud, name: str) -> View:

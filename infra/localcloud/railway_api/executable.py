@@ -16,6 +16,7 @@ from infra.localcloud.railway_api import (
     resolvers_clients,
     resolvers_deployment,
     resolvers_http,
+    resolvers_http_logs,
     resolvers_instance_network,
     resolvers_limits,
     resolvers_metrics,
@@ -38,6 +39,7 @@ MODULES = (
     resolvers_deployment,
     resolvers_metrics,
     resolvers_http,
+    resolvers_http_logs,
     resolvers_patch,
     resolvers_change_set,
     resolvers_subscription,
@@ -69,7 +71,7 @@ def _bind_subscriptions(schema: GraphQLSchema) -> None:
     """A source yields what the field shows: its own resolver has nothing to add."""
     root = schema.subscription_type
     assert root is not None
-    sources = resolvers_subscription.SUBSCRIPTIONS
+    sources = {**resolvers_subscription.SUBSCRIPTIONS, **resolvers_http_logs.SUBSCRIPTIONS}
     if sources.keys() != root.fields.keys():
         raise AssertionError(f"{root.name}: schema and sources differ in {sorted(sources.keys() ^ root.fields.keys())}")
     for name, source in sources.items():

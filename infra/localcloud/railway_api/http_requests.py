@@ -6,58 +6,33 @@ replica by the address that the edge reached it at, which for a replica of anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
-from infra.localcloud.plane.interface import REGIONS, LogLine
+from infra.localcloud.access_lines import access_lines
+from infra.localcloud.edge.access_log import AccessLine
+from infra.localcloud.plane.interface import REGIONS
 from infra.localcloud.railway_api.call import Call
 from infra.localcloud.world import lookup
 from infra.localcloud.world.model import Deployment, Instance
 from infra.localcloud.world.networking import custom_domains_of
 
-LINES_MAX = 5000  # per edge; a busy second leaves a sample of its lines only (edge/access_log.py)
+LINES_MAX = 20_000  # per edge: about what its log files hold (plane/log_files.py)
+Seen = tuple[str, AccessLine]
+"""The region of the edge, and its line."""
 
 
-class Request(msgspec.Struct, frozen=True):
-    """One line of an edge. `region` is the edge's, and not in the line."""
-
-    time_ms: int
-    request_id: str
-    method: str
-    host: str
-    path: str
-    status: int
-    duration_ms: float
-    upstream: str
-    client: str
-    region: str = ""
-
-    @property
-    def timestamp(self) -> str:
-        found = datetime.fromtimestamp(self.time_ms / 1000, UTC)
-        return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def timestamp(line: AccessLine) -> str:
+    found = datetime.fromtimestamp(line.time_ms / 1000, UTC)
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-_decoder = msgspec.json.Decoder(Request)
-
-
-def parsed(region: str, lines: Iterable[LogLine]) -> Iterator[Request]:
-    """Without whatever else an edge may have written."""
-    for line in lines:
-        try:
-            yield msgspec.structs.replace(_decoder.decode(line.text), region=region)
-        except msgspec.DecodeError:
-            continue
-
-
-def requests_of(call: Call, instance: Instance) -> list[Request]:
-    """To any of its domains, oldest first."""
+def requests_of(call: Call, instance: Instance, lines_max: int = LINES_MAX) -> list[Seen]:
+    """To any of its domains, oldest first; of the newest `lines_max` lines of each edge."""
     hosts = _hosts(call, instance)
-    lines = (found for region in REGIONS for found in parsed(region, call.cloud.plane.logs(f"edge-{region}", LINES_MAX)))
-    return sorted((found for found in lines if found.host.lower() in hosts), key=lambda found: found.time_ms)
+    found = access_lines(call.cloud.plane, lines_max)
+    own = ((region, line) for region, lines in found.items() for line in lines if line.host.lower() in hosts)
+    return sorted(own, key=lambda seen: seen[1].time_ms)
 
 
 def _hosts(call: Call, instance: Instance) -> set[str]:
@@ -84,8 +59,9 @@ def replicas_by_address(call: Call, deployment: Deployment) -> dict[tuple[str, s
     }
 
 
-def answered_by(found: Request, replicas: dict[tuple[str, str], str]) -> str | None:
-    return replicas.get((found.region, found.upstream.rpartition(":")[0]))
+def answered_by(seen: Seen, replicas: dict[tuple[str, str], str]) -> str | None:
+    region, line = seen
+    return replicas.get((region, line.upstream.rpartition(":")[0]))
 
 
 def percentiles(durations_ms: list[float]) -> dict[str, Any]:

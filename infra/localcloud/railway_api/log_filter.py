@@ -3,6 +3,7 @@
 error                     the line holds the word, whatever the case
 "connection refused"      the line holds the text
 @level:error              the attribute (level, region, replica, service, deployment) has the value
+@httpStatus:>=400         a number is at least so much; also > < <= and 500..599
 -text  NOT text           not that one
 a AND b   a b             both; AND binds closer than OR
 a OR b   ( ... )          either; grouping
@@ -13,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import ge, gt, le, lt
 from typing import Any
 
 from infra.localcloud.world.errors import BadInput
@@ -23,6 +25,8 @@ TOKEN = re.compile(
     r'\s*(?:(?P<open>\()|(?P<close>\))|(?P<minus>-(?=\S))|(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<word>[^\s()"]+(?:"[^"]*")?))'
 )
 ATTRIBUTE = re.compile(r'@([A-Za-z]+):(?:"([^"]*)"|(.*))')
+COMPARED = re.compile(r"(>=|<=|>|<)(\d{1,15}(?:\.\d{1,6})?)|(\d{1,15})\.\.(\d{1,15})")
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {">=": ge, "<=": le, ">": gt, "<": lt}
 TAGS = {"replica": "deploymentInstanceId", "service": "serviceId", "deployment": "deploymentId"}
 Line = Mapping[str, Any]
 Predicate = Callable[[Line], bool]
@@ -115,8 +119,21 @@ def _text(token: _Token) -> Predicate:
 def _attribute(name: str, value: str) -> Predicate:
     if name in TAGS:
         return lambda line: str(line["tags"][TAGS[name]] or "").lower() == value
+    is_right = _number(value)
 
     def has(line: Line) -> bool:
-        return any(found["key"].lower() == name and str(found["value"]).lower() == value for found in line["attributes"])
+        return any(found["key"].lower() == name and is_right(found["value"]) for found in line["attributes"])
 
     return has
+
+
+def _number(value: str) -> Callable[[Any], bool]:
+    """What a value has to be: so much, or between two, where it is a number; else this text."""
+    compared = COMPARED.fullmatch(value)
+    if compared is None:
+        return lambda found: str(found).lower() == value
+    sign, number, low, high = compared.groups()
+    if sign is None:
+        return lambda found: isinstance(found, int | float) and float(low) <= found <= float(high)
+    is_so = COMPARISONS[sign]
+    return lambda found: isinstance(found, int | float) and is_so(found, float(number))

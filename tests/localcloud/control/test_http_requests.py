@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -23,7 +24,7 @@ def line(host: str, upstream: str, at_s: float = 0, status: int = 200, duration_
     found = {
         "time_ms": AT_MS + int(at_s * 1000), "request_id": f"r{at_s:g}", "method": "GET", "host": host, "path": path,
         "status": status, "duration_ms": duration_ms, "upstream": upstream, "upstream_region": "us-west2",
-        "client": "127.0.0.1", "skipped": 0,
+        "client": "127.0.0.1",
     }  # fmt: skip
     return LogLine("2026-01-01T00:00:00Z", "stdout", json.dumps(found))
 
@@ -40,10 +41,15 @@ async def served(cloud: Harness) -> tuple[tuple[str, str], str, str, str]:
     return place, service_id, deployment_id, domain
 
 
-async def logs(cloud: Harness, deployment_id: str, **more: Any) -> list[dict[str, Any]]:
-    query = """query ($i: String!, $f: String, $a: String, $l: Int) {
-        httpLogs(deploymentId: $i, filter: $f, afterDate: $a, limit: $l) {
-            requestId httpStatus edgeRegion deploymentInstanceId totalDuration timestamp host } }"""
+FIELDS = "requestId httpStatus edgeRegion deploymentInstanceId totalDuration timestamp host"
+
+
+async def logs(cloud: Harness, deployment_id: str, fields: str = FIELDS, **more: Any) -> list[dict[str, Any]]:
+    """`more`: the arguments of httpLogs."""
+    types = {name: "Int" if name in ("limit", "beforeLimit", "afterLimit") else "String" for name in more}
+    declared = "".join(f", ${name}: {kind}" for name, kind in types.items())
+    used = "".join(f", {name}: ${name}" for name in more)
+    query = f"query ($i: String!{declared}) {{ httpLogs(deploymentId: $i{used}) {{ {fields} }} }}"
     found: list[dict[str, Any]] = (await cloud.gql(query, i=deployment_id, **more))["httpLogs"]
     return found
 
@@ -68,8 +74,58 @@ async def test_a_request_belongs_to_the_replica_that_answered_it_wherever_the_ed
         ("r3", "us-west2", europe.key),
     ]
     assert (found[0]["totalDuration"], found[0]["timestamp"]) == (1, "2026-01-01T00:00:01.000Z")
-    assert [one["requestId"] for one in await logs(cloud, deployment_id, f="@httpStatus:500")] == ["r3"]
-    assert [one["requestId"] for one in await logs(cloud, deployment_id, a="2026-01-01T00:00:01.500Z", l=1)] == ["r3"]
+    assert [one["requestId"] for one in await logs(cloud, deployment_id, filter="@httpStatus:>=500")] == ["r3"]
+    assert [one["requestId"] for one in await logs(cloud, deployment_id, limit=1)] == ["r3"]
+
+
+async def test_a_line_tells_all_that_the_edge_saw(cloud: Harness) -> None:
+    """An edge of an earlier version wrote less: its lines are shown with what they have."""
+    _, _, deployment_id, domain = await served(cloud)
+    upstream = f"{cloud.world.deployments[deployment_id].replicas[0].address}:8080"
+    more = {"upstream_ms": 2.6, "received_bytes": 70, "sent_bytes": 2**40, "user_agent": "curl/8", "protocol": "HTTP/1.0"}
+    old = line(domain, upstream, 1)
+    cloud.plane.lines["edge-us-west2"] = [
+        old,
+        dataclasses.replace(old, text=json.dumps({**json.loads(old.text), **more})),
+        dataclasses.replace(old, text=json.dumps({**json.loads(old.text), "upstream_error": "connection failure"})),
+    ]
+    fields = "clientUa rxBytes txBytes downstreamProto upstreamProto upstreamRqDuration upstreamErrors responseDetails"
+    before, found, failed = await logs(cloud, deployment_id, fields)
+    assert (before["clientUa"], before["rxBytes"]) == ("", 0)
+    assert found == {
+        "clientUa": "curl/8", "rxBytes": 70, "txBytes": 2**31 - 1, "downstreamProto": "HTTP/1.0", "upstreamProto": "HTTP/1.1",
+        "upstreamRqDuration": 3, "upstreamErrors": "", "responseDetails": "",
+    }  # fmt: skip
+    assert (failed["upstreamErrors"], failed["responseDetails"]) == ("connection failure", "no answer of the replica")
+
+
+def at(second: float) -> str:
+    return f"2026-01-01T00:00:0{second:g}Z"
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ({}, [1, 2, 3, 4, 5]),
+        ({"beforeLimit": 2}, [4, 5]),
+        ({"beforeDate": at(3)}, [3, 4, 5]),
+        ({"anchorDate": at(3)}, [1, 2, 3]),
+        ({"anchorDate": at(3), "beforeDate": at(2), "beforeLimit": 5}, [2, 3]),
+        ({"anchorDate": at(2.5), "afterLimit": 2, "beforeLimit": 1}, [2, 3, 4]),
+        ({"anchorDate": "2026-01-01T00:00:03.123456789Z", "afterDate": at(4), "beforeLimit": 1}, [3, 4]),
+        ({"anchorDate": at(2), "afterLimit": 2}, [3, 4]),
+        ({"anchorDate": at(2), "afterDate": at(9), "beforeDate": at(2)}, [2, 3, 4, 5]),
+        ({"afterDate": at(2)}, [1, 2]),
+    ],
+)
+async def test_lines_are_asked_for_around_a_moment(cloud: Harness, asked: dict[str, Any], seconds: list[int]) -> None:
+    """Railway's own CLI asks with `beforeDate` for --since and `anchorDate` for --until."""
+    _, _, deployment_id, domain = await served(cloud)
+    upstream = f"{cloud.world.deployments[deployment_id].replicas[0].address}:8080"
+    cloud.plane.lines["edge-us-west2"] = [line(domain, upstream, second) for second in range(1, 6)]
+    assert [one["requestId"] for one in await logs(cloud, deployment_id, **asked)] == [f"r{second}" for second in seconds]
+    with pytest.raises(ApiError, match="anchorDate"):
+        await logs(cloud, deployment_id, anchorDate="yesterday")
 
 
 async def test_durations_are_percentiles_per_step(cloud: Harness) -> None:

@@ -14,7 +14,11 @@ from tests.localcloud.control.harness import ApiError, Harness
 
 LINE = {
     "message": "Connection refused by (cache) at 10:00",
-    "attributes": [{"key": "level", "value": "error"}, {"key": "region", "value": "us-west2"}],
+    "attributes": [
+        {"key": "level", "value": "error"},
+        {"key": "region", "value": "us-west2"},
+        {"key": "httpStatus", "value": 404},
+    ],
     "tags": {"deploymentInstanceId": "web-1", "serviceId": "s", "deploymentId": "d"},
 }
 
@@ -47,6 +51,15 @@ LINE = {
         ("@replica:web-2", False),
         ("@service:s AND @deployment:d", True),
         ("@nothing:x", False),
+        ("@httpStatus:404", True),
+        ("@httpStatus:>=404", True),
+        ("@httpStatus:>404", False),
+        ("@httpStatus:<=403.5", False),
+        ("@httpStatus:<500", True),
+        ("@httpStatus:400..499", True),
+        ("@httpStatus:500..599", False),
+        ("@level:>=1", False),
+        ("-@httpStatus:>=500 @level:error", True),
         ('"(cache)"', True),
         ("10:00", True),
     ],

@@ -8,8 +8,10 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from infra.localcloud.edge.access_log import AccessLine
 from infra.localcloud.plane.interface import LogLine
 from infra.localcloud.railway_api.resolvers_subscription import Tail
 from tests.localcloud.control.harness import DEADLINE_S, TOKEN, Harness
@@ -118,6 +120,42 @@ async def test_replica_logs_come_once_each_also_within_one_instant(cloud: Harnes
         await socket.send(type="complete", id="1")
         await socket.subscribe("subscription ($i: String!) { deploymentLogs(deploymentId: $i) { message } }", i=deployment_id)
         assert await told(socket) == ["a", "a", "a", "b"]
+        await cloud.gql("mutation ($i: String!) { deploymentRemove(id: $i) }", i=deployment_id)
+        assert await until_complete(socket) == []
+
+
+async def test_requests_come_once_each_whichever_edge_tells_of_them_first(cloud: Harness) -> None:
+    """Edges write some moments late, so that an older request may be told of after a newer one. An anchor is where it begins."""
+    place, service_id, deployment_id = await cloud.web()
+    made = await cloud.gql(
+        "mutation ($i: ServiceDomainCreateInput!) { serviceDomainCreate(input: $i) { domain } }",
+        i={"serviceId": service_id, "environmentId": place[1]},
+    )
+    upstream = f"{cloud.world.deployments[deployment_id].replicas[0].address}:8080"
+    host = made["serviceDomainCreate"]["domain"]
+    cloud.plane.lines["edge-us-west2"] = []
+
+    def seen(name: str, second: int) -> None:
+        text = AccessLine(second * 1000, name, "GET", host, "/", 200, 1.0, upstream, "us-west2", "c")
+        cloud.plane.lines["edge-us-west2"].append(LogLine("", "stdout", msgspec.json.encode(text).decode()))
+
+    async def told(socket: Socket) -> list[str]:
+        return [line["requestId"] for line in (await socket.receive())["payload"]["data"]["httpLogs"]]
+
+    seen("before", 1)
+    seen("first", 3)
+    async with connected(cloud) as socket:
+        await socket.ready()
+        await socket.subscribe(
+            """subscription ($i: String!) { httpLogs(deploymentId: $i, filter: "@method:GET", beforeLimit: 5, afterLimit: 5,
+               beforeDate: "1970-01-01T00:00:02Z", anchorDate: "1970-01-01T00:00:02Z") { requestId } }""",
+            i=deployment_id,
+        )
+        assert await told(socket) == ["first"]
+        seen("newer", 5)
+        assert await told(socket) == ["newer"]
+        seen("older", 4)
+        assert await told(socket) == ["older"]
         await cloud.gql("mutation ($i: String!) { deploymentRemove(id: $i) }", i=deployment_id)
         assert await until_complete(socket) == []
 

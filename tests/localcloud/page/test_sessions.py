@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from infra.localcloud.edge.access_log import AccessLine
 from infra.localcloud.page.serving import FILES, STATIC
 from infra.localcloud.page.sessions import CODE_LIFE_S, SESSION_LIFE_S, SESSIONS_MAX, Sessions
-from infra.localcloud.page.traffic import access_lines, traffic_of
-from infra.localcloud.plane.interface import LogLine
+from infra.localcloud.page.traffic import traffic_of
 from tests.localcloud.control.harness import Harness, running
 
 anyio = pytest.mark.anyio
@@ -114,15 +114,18 @@ async def test_state_and_logs_show_what_runs(cloud: Harness) -> None:
 
 
 def test_traffic_counts_what_was_left_out_and_forgets_what_is_old() -> None:
-    def line(time_ms: int, status: int, duration_ms: float, skipped: int = 0) -> LogLine:
-        text = (
-            f'{{"time_ms":{time_ms},"request_id":"r","method":"GET","host":"h","path":"/p","status":{status},'
-            f'"duration_ms":{duration_ms},"upstream":"u","upstream_region":"us-west2","client":"c","skipped":{skipped}}}'
-        )
-        return LogLine("2026-01-01T00:00:00Z", "stdout", text)
+    def line(time_ms: int, status: int, duration_ms: float, skipped: int = 0) -> AccessLine:
+        return AccessLine(time_ms, "r", "GET", "h", "/p", status, duration_ms, "u", "us-west2", "c", skipped)
 
-    lines = [line(1, 500, 9.0), line(100_000, 200, 1.0, 40), line(100_001, 502, 3.0), LogLine("", "stderr", "Traceback")]
-    found = traffic_of(access_lines(lines), 100_500)
+    lines = [line(1, 500, 9.0), line(100_000, 200, 1.0, 40), line(100_001, 502, 3.0)]
+    found = traffic_of(lines, 100_500)
     assert (found["requests"], found["failures"], found["p50_ms"], found["p95_ms"]) == (42, 1, 3.0, 3.0)
     assert [one["status"] for one in found["recent"]] == [502, 200]
     assert traffic_of([], 0)["p50_ms"] is None
+
+
+def test_traffic_says_how_far_its_lines_reach_back() -> None:
+    """A busy edge writes more lines in a minute than the page reads: the rest must not look like silence."""
+    lines = [AccessLine(at, "r", "GET", "h", "/p", 200, 1.0, "u", "us-west2", "c") for at in (98_000, 99_000, 100_000)]
+    assert traffic_of(lines, 100_000, is_all=False)["window_s"] == 2.0
+    assert traffic_of(lines, 100_000)["window_s"] == traffic_of(lines, 158_500, is_all=False)["window_s"] == 60

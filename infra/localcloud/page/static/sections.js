@@ -61,14 +61,14 @@ const rounded = (value) => (value === null ? "–" : value.toFixed(1));
 export function trafficView(traffic) {
   const regions = Object.entries(traffic);
   if (!regions.length) return element("p", { class: "quiet" }, "no edge has seen a request");
-  const totals = regions.map(([region, one]) => [region, one.requests, element("span", { class: one.failures ? "bad" : "" }, one.failures),
+  const totals = regions.map(([region, one]) => [region, one.window_s, one.requests, element("span", { class: one.failures ? "bad" : "" }, one.failures),
     rounded(one.p50_ms), rounded(one.p95_ms)]);
   const recent = regions.flatMap(([region, one]) => one.recent.map((line) => ({ ...line, region })))
     .sort((one, other) => other.time_ms - one.time_ms).slice(0, 12);
   const rows = recent.map((line) => [new Date(line.time_ms).toISOString().slice(11, 23), line.region,
     `${line.method} ${line.path.slice(0, 60)}`, line.status, rounded(line.duration_ms), line.upstream_region || "–"]);
   return [
-    table("Requests per region", ["Edge", "Requests", "Failures", "p50 (ms)", "p95 (ms)"], totals, true),
+    table("Requests per region", ["Edge", "Seconds", "Requests", "Failures", "p50 (ms)", "p95 (ms)"], totals, true),
     table("Newest requests", ["Time", "Edge", "Request", "Status", "Took (ms)", "Answered by"], rows, true),
   ];
 }
