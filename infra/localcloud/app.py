@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -17,6 +18,7 @@ from infra.localcloud import database_endpoints, fault_endpoints, link_settings,
 from infra.localcloud.conducting.store import StoreError
 from infra.localcloud.link_settings import Links
 from infra.localcloud.page import serving
+from infra.localcloud.page.own_host import OwnHost
 from infra.localcloud.page.sessions import Sessions
 from infra.localcloud.page.state import deployment_views, traffic_views
 from infra.localcloud.plane.interface import PlaneError
@@ -24,7 +26,7 @@ from infra.localcloud.railway_api.call import Call, Cloud
 from infra.localcloud.railway_api.endpoint import answer
 from infra.localcloud.railway_api.executable import executable_schema
 from infra.localcloud.railway_api.faults import Faults
-from infra.localcloud.railway_api.principal import Principal, identify
+from infra.localcloud.railway_api.principal import Principal, identify, is_valid
 from infra.localcloud.railway_api.upload import up
 from infra.localcloud.railway_api.websocket import Connections
 from infra.localcloud.status_view import status_view
@@ -74,17 +76,19 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
             principal = who(request)
             if principal is None or not principal.is_account or principal.workspace_id is not None:
                 return JSONResponse({"message": "Unauthorized"}, 401)
+            request.state.principal = principal
             return await management.handled(handler, request, cloud)
 
         return guarded
 
     def with_page(handler: management.Handler) -> Callable[[Request], Awaitable[Response]]:
-        """For what the page shows and switches: its session will do as well as the account's token."""
+        """For what the page shows and switches: its session will do as well as the token that it came from, and as long."""
         with_token = with_account(handler)
 
         async def guarded(request: Request) -> Response:
             session = request.headers.get("authorization", "").removeprefix("Bearer ")
-            if around.sessions.is_open(session):
+            owner = around.sessions.owner(session)
+            if owner is not None and is_valid(owner, cloud.keeper.world):
                 return await management.handled(handler, request, cloud)
             return await with_token(request)
 
@@ -137,4 +141,4 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
     ]
     # Foreign and expected: a full disk, an address that is taken. Anything else is a 500 with its traceback in the log.
     handlers: dict[Any, Any] = dict.fromkeys((StoreError, PlaneError, WorldError), unexpected)
-    return Starlette(routes=routes, exception_handlers=handlers)
+    return Starlette(routes=routes, exception_handlers=handlers, middleware=[Middleware(OwnHost)])

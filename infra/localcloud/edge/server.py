@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import ip_address
 
 from infra.localcloud.edge.client import ClientConnection
 from infra.localcloud.edge.routes import EdgeRoute
@@ -42,7 +43,7 @@ class EdgeServer:
             try:
                 self._open[where] = await self._listen(where, routes)
             except OSError as exc:
-                errors.append(f"{where[0]}:{where[1]} for {routes[0].domain}: {exc.strerror}")
+                errors.append(f"{where[0]}:{where[1]} for {routes[0].domain}: {exc.strerror or exc}")
         self._shared.pool.sweep(self._shared.known)
         return errors
 
@@ -66,6 +67,8 @@ class EdgeServer:
         listening = Listening(None)
         listening.set(routes)
         host, port, is_tcp = where
+        if not ip_address(host).is_loopback:  # whatever the table says: nobody on the network has business with this cloud
+            raise OSError("expected a loopback address")
         kind = TcpClient if is_tcp else ClientConnection
         server = await self._shared.loop.create_server(lambda: kind(self._shared, listening), host, port, backlog=BACKLOG)
         return server, listening

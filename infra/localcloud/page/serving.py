@@ -64,10 +64,10 @@ def routes(
     sessions: Sessions,
     page_url: str,
 ) -> list[Route]:
-    """`with_page` asks for a session or the account's token, `with_account` for the latter."""
+    """`with_page` asks for a session or the account's token, `with_account` for the latter, and says whose it is."""
 
     async def link(request: Request, cloud: Cloud) -> Response:
-        return JSONResponse({"url": f"{page_url}#{sessions.new_code()}"}, headers=HEADERS)
+        return JSONResponse({"url": f"{page_url}#{sessions.new_code(request.state.principal)}"}, headers=HEADERS)
 
     async def session(request: Request) -> Response:
         try:

@@ -48,7 +48,7 @@ class Closing(Exception):
 
 
 class Connections:
-    """Bounds how many there are: each polls."""
+    """Bounds how many there are: each polls. Who has no token gets none of them, not even for a moment."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -56,6 +56,10 @@ class Connections:
     async def serve(self, websocket: WebSocket, cloud: Cloud, principal: Principal | None) -> None:
         if PROTOCOL not in websocket.scope["subprotocols"] or self._count >= CONNECTIONS_MAX:
             await websocket.close(1013 if PROTOCOL in websocket.scope["subprotocols"] else 4406)
+            return
+        if principal is None:
+            await websocket.accept(PROTOCOL)  # a refused upgrade has no close code to tell why
+            await websocket.close(4403, "Forbidden")
             return
         self._count += 1
         try:
@@ -68,7 +72,7 @@ class Connections:
 class Session:
     """One connection."""
 
-    def __init__(self, websocket: WebSocket, cloud: Cloud, principal: Principal | None) -> None:
+    def __init__(self, websocket: WebSocket, cloud: Cloud, principal: Principal) -> None:
         self._websocket, self._cloud, self._principal = websocket, cloud, principal
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._call: Call | None = None
@@ -96,8 +100,6 @@ class Session:
             message = await self._receive()
         if message.type != "connection_init":
             raise Closing(4401, "Unauthorized")
-        if self._principal is None:
-            raise Closing(4403, "Forbidden")
         self._call = Call(self._cloud, self._principal)
         await self._send({"type": "connection_ack"})
 

@@ -13,6 +13,7 @@ import pytest
 
 from infra.localcloud.edge.access_log import AccessLine
 from infra.localcloud.plane.interface import LogLine
+from infra.localcloud.railway_api import websocket
 from infra.localcloud.railway_api.resolvers_subscription import Tail
 from tests.localcloud.control.harness import DEADLINE_S, TOKEN, Harness
 
@@ -235,7 +236,19 @@ async def test_a_message_out_of_place_closes_with_its_code(cloud: Harness, messa
     assert found["code"] == code
 
 
-async def test_an_id_in_use_an_unknown_token_and_another_protocol_are_refused(cloud: Harness) -> None:
+async def test_who_has_no_token_holds_no_connection(cloud: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without that, anybody on this machine could keep all connections busy by opening them and saying nothing."""
+    monkeypatch.setattr(websocket, "CONNECTIONS_MAX", 1)
+    async with connected(cloud, token="wrong") as stranger:
+        assert (await stranger.raw())["type"] == "websocket.accept"
+        assert (await stranger.raw())["code"] == 4403
+        async with connected(cloud) as socket:
+            await socket.ready()
+            async with connected(cloud) as other:
+                assert (await other.raw())["code"] == 1013, "the bound is for those who have one"
+
+
+async def test_an_id_in_use_and_another_protocol_are_refused(cloud: Harness) -> None:
     place = await cloud.project()
     query = "subscription ($i: String!) { environmentLogs(environmentId: $i) { message } }"
     async with connected(cloud) as socket:
@@ -243,10 +256,6 @@ async def test_an_id_in_use_an_unknown_token_and_another_protocol_are_refused(cl
         await socket.subscribe(query, i=place[1])
         await socket.subscribe(query, i=place[1])
         assert (await socket.raw())["code"] == 4409
-    async with connected(cloud, token="wrong") as socket:
-        assert (await socket.raw())["type"] == "websocket.accept"
-        await socket.send(type="connection_init")
-        assert (await socket.raw())["code"] == 4403
     async with connected(cloud, protocol="graphql-ws") as socket:
         assert (await socket.raw())["code"] == 4406
 

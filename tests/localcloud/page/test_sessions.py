@@ -10,9 +10,11 @@ from infra.localcloud.edge.access_log import AccessLine
 from infra.localcloud.page.serving import FILES, STATIC
 from infra.localcloud.page.sessions import CODE_LIFE_S, SESSION_LIFE_S, SESSIONS_MAX, Sessions
 from infra.localcloud.page.traffic import traffic_of
+from infra.localcloud.railway_api.principal import Principal
 from tests.localcloud.control.harness import Harness, running
 
 anyio = pytest.mark.anyio
+OWNER = Principal(api_token_id="one")
 
 
 @pytest.fixture
@@ -24,33 +26,33 @@ async def cloud(tmp_path: Path):
 def test_a_code_works_once_and_not_for_ever() -> None:
     now = [0.0]
     sessions = Sessions(lambda: now[0])
-    code, late = sessions.new_code(), sessions.new_code()
+    code, late = sessions.new_code(OWNER), sessions.new_code(OWNER)
     session = sessions.exchange(code)
     assert session is not None
-    assert sessions.is_open(session)
+    assert sessions.owner(session) == OWNER
     assert sessions.exchange(code) is None
     now[0] += CODE_LIFE_S + 1
     assert sessions.exchange(late) is None
-    assert sessions.is_open(session)
+    assert sessions.owner(session) == OWNER
     now[0] += SESSION_LIFE_S
-    assert not sessions.is_open(session)
+    assert sessions.owner(session) is None
 
 
 @pytest.mark.parametrize("wrong", ["", "x", "é" * 100])
 def test_what_was_not_given_out_opens_nothing(wrong: str) -> None:
     sessions = Sessions()
-    sessions.new_code()
-    assert (sessions.exchange(wrong), sessions.is_open(wrong)) == (None, False)
+    sessions.new_code(OWNER)
+    assert (sessions.exchange(wrong), sessions.owner(wrong)) == (None, None)
 
 
 def test_sessions_are_bounded() -> None:
     sessions = Sessions()
-    opened = [sessions.exchange(sessions.new_code()) or "" for _ in range(SESSIONS_MAX + 1)]
-    assert [sessions.is_open(one) for one in (opened[0], opened[1], opened[-1])] == [False, True, True]
+    opened = [sessions.exchange(sessions.new_code(OWNER)) or "" for _ in range(SESSIONS_MAX + 1)]
+    assert [sessions.owner(one) for one in (opened[0], opened[1], opened[-1])] == [None, OWNER, OWNER]
 
 
-async def _session(cloud: Harness) -> dict[str, str]:
-    link = (await cloud.client.post("/_local/page")).json()["url"]
+async def _session(cloud: Harness, token: dict[str, str] | None = None) -> dict[str, str]:
+    link = (await cloud.client.post("/_local/page", headers=token)).json()["url"]
     address, _, code = link.partition("#")
     assert address == "http://127.0.0.1:8700/page/"
     answer = await cloud.client.post("/page/session", json={"code": code}, headers={"Authorization": ""})
@@ -67,6 +69,36 @@ async def test_a_session_shows_and_switches_but_is_no_account(cloud: Harness) ->
     asked = await cloud.client.post("/graphql/v2", json={"query": "{ me { id } }"}, headers=headers)
     assert asked.json()["errors"][0]["message"] == "Not Authorized"
     assert (await cloud.client.get("/v1/projects", headers=headers)).status_code == 401
+
+
+@anyio
+async def test_a_session_ends_with_the_token_that_let_it_in(cloud: Harness) -> None:
+    """Who deletes a token that got into wrong hands must not leave its page open until the evening."""
+    token = (await cloud.gql('mutation { apiTokenCreate(input: {name: "lent"}) }'))["apiTokenCreate"]
+    lent, own = await _session(cloud, {"Authorization": f"Bearer {token}"}), await _session(cloud)
+    assert (await cloud.client.get("/_local/state", headers=lent)).status_code == 200
+    (found,) = (await cloud.gql("{ apiTokens { edges { node { id } } } }"))["apiTokens"]["edges"]
+    await cloud.gql("mutation ($i: String!) { apiTokenDelete(id: $i) }", i=found["node"]["id"])
+    assert (await cloud.client.get("/_local/state", headers=lent)).status_code == 401
+    assert (await cloud.client.get("/_local/state", headers=own)).status_code == 200
+
+
+@anyio
+@pytest.mark.parametrize("host", ["rebound.example", "127.0.0.1.example:8700", "localhost.example", "10.0.0.1", "", "[::2]:80"])
+async def test_a_name_that_was_made_to_lead_here_gets_no_page(cloud: Harness, host: str) -> None:
+    """DNS rebinding: another site's name resolves to 127.0.0.1, and the browser takes this page for a part of that site."""
+    session = await _session(cloud)
+    for path in ("/page/", "/page/page.js", "/_local/state", "/_local/status"):
+        assert (await cloud.client.get(path, headers={**session, "Host": host})).status_code == 421, path
+    assert (await cloud.client.post("/page/session", json={"code": "x"}, headers={"Host": host})).status_code == 421
+    asked = await cloud.client.post("/graphql/v2", json={"query": "{ me { id } }"}, headers={"Host": host})
+    assert "errors" not in asked.json(), "clients come through proxies that keep the name"
+
+
+@anyio
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8700", "127.0.0.1:8700", "127.99.0.1", "[::1]:8700"])
+async def test_the_names_of_this_machine_get_it(cloud: Harness, host: str) -> None:
+    assert (await cloud.client.get("/page/", headers={"Host": host})).status_code == 200
 
 
 @anyio

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 
+import psutil
 import pytest
 
 from infra.localcloud.edge.routes import EdgeRoute, UpstreamGroup
@@ -143,3 +144,21 @@ async def test_a_deleted_proxy_ends_its_connections(server: EdgeServer, listen: 
         async with asyncio.timeout(DEADLINE_S):
             await reader.read()
     writer.close()
+
+
+@pytest.mark.parametrize("is_tcp", [False, True])
+@pytest.mark.parametrize("address", ["0.0.0.0", "10.1.2.3", "::"])  # noqa: S104 - what must never be listened on
+async def test_nothing_listens_where_the_network_reaches(server: EdgeServer, address: str, is_tcp: bool) -> None:
+    """A TCP proxy leads to databases: its listener is for this machine alone, whatever the table says."""
+    port = free_port()
+    (error,) = await server.follow([EdgeRoute("d", address, port, (), True, is_tcp=is_tcp)])
+    assert "loopback" in error
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))  # nobody has it
+
+
+async def test_a_tcp_proxy_listens_on_its_one_address(server: EdgeServer) -> None:
+    port = free_port()
+    assert await server.follow([to(port, tcp=True)]) == []
+    listening = [found.laddr for found in psutil.Process().net_connections("inet") if found.status == psutil.CONN_LISTEN]
+    assert [found.ip for found in listening if found.port == port] == ["127.0.0.1"]
