@@ -86,7 +86,6 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
                 entries_max=settings.cache_entries_max,
                 bytes_max=settings.cache_bytes_max,
                 staleness_max_s=settings.revocation_staleness_max_s,
-                when_silent=settings.revocation_when_silent,
                 early_share=EARLY_SHARE,
             ),
             policy=Policy(settings.jwt_issuer, settings.jwt_audience, settings.jwt_clock_skew_s),
@@ -101,14 +100,15 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             counters=counters,
         )
         stack.push_async_callback(authenticator.close)
-        is_strict = settings.verify_policy == "strict"
+        policies = settings.policies
         verifier = Verifier(
             authenticator,
-            auth_api.user if is_strict else auth_api.strict_user,
+            auth_api.user,
+            auth_api.strict_user,
             auth_api.opaque_user if settings.opaque_tokens == "introspect" else None,
             verify_lines,
             clock,
-            is_strict=is_strict,
+            policies,
         )
         staleness_max_s = settings.revocation_staleness_max_s
         positions = Positions(lambda: feed.position_within(staleness_max_s), shared, clock, staleness_max_s)
@@ -133,7 +133,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             sign_ins=SignIns(endpoints, counters),
             entries_max=settings.cache_entries_max,
             bytes_max=settings.cache_bytes_max,
-            is_strict=is_strict,
+            policy=policies["user"],
             clock=clock,
             counters=counters,
         )

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from service.policies import ROUTES, Policies, RoutePolicy, by_route
+
 # Variables beginning like this are ours alone, so an unknown one is a misspelling. SUPABASE_, DATABASE_ and REDIS_ are not
 # in the list: platforms put variables of their own under those prefixes.
 OWN_PREFIXES = (
@@ -33,6 +35,8 @@ OWN_PREFIXES = (
     "OPAQUE_",
 )
 LOOPBACK_PREFIX = "127."
+POLICIES = ("cached", "strict")
+WHEN_SILENT = ("ask", "refuse")
 # Ended sessions stay in the revocation log for as long as any replica may be set to believe a confirmation.
 CACHE_TTL_S_MAX = 3600
 JWT_SECRET_BYTES_MIN = 32
@@ -86,7 +90,7 @@ class Settings(BaseModel):
     jwks_url: str = ""
     jwt_secret: Secret | None = None
     jwt_clock_skew_s: Annotated[float, Field(ge=0.0, le=60.0)] = 5.0
-    verify_policy: Literal["cached", "strict"] = "cached"
+    verify_policy: str = "cached"
     opaque_tokens: Literal["refuse", "introspect"] = "refuse"
 
     database_url: Secret
@@ -102,7 +106,7 @@ class Settings(BaseModel):
     cache_entries_max: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
     cache_bytes_max: Annotated[int, Field(ge=65_536, le=4_294_967_296)] = 33_554_432
     revocation_staleness_max_s: Annotated[float, Field(ge=1.0, le=60.0)] = 2.0
-    revocation_when_silent: Literal["ask", "refuse"] = "ask"
+    revocation_when_silent: str = "ask"
 
     cors_origins: tuple[str, ...] = ()
     cors_max_age_s: Annotated[int, Field(ge=0, le=86_400)] = 3600
@@ -205,6 +209,18 @@ class Settings(BaseModel):
             raise ValueError("expected at least 32 characters")
         return value
 
+    @field_validator("verify_policy")
+    @classmethod
+    def _check_policy(cls, value: str) -> str:
+        by_route(value, POLICIES)
+        return value
+
+    @field_validator("revocation_when_silent")
+    @classmethod
+    def _check_silence(cls, value: str) -> str:
+        by_route(value, WHEN_SILENT)
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
@@ -220,6 +236,12 @@ class Settings(BaseModel):
         if is_known and self.environment != "dev":
             raise ValueError("JWT_SECRET: expected a secret of the project's own; this one stands in Supabase's examples")
         return self
+
+    @property
+    def policies(self) -> Policies:
+        """How careful each route is."""
+        words, rules = by_route(self.verify_policy, POLICIES), by_route(self.revocation_when_silent, WHEN_SILENT)
+        return {route: RoutePolicy(words[route] == "strict", rules[route] == "refuse") for route in ROUTES}
 
     @property
     def jwks_address(self) -> str:
@@ -255,4 +277,6 @@ def _line(mistake: Any) -> str:
     if not mistake["loc"]:  # raised by a rule over several variables, which names them itself
         return message
     name = str(mistake["loc"][0]).upper()
-    return f"{name}: not set, and there is no default" if mistake["type"] == "missing" else f"{name}: {message}"
+    if mistake["type"] == "missing":
+        return f"{name}: not set, and there is no default"
+    return f"{name}{message}" if message.startswith("/") else f"{name}: {message}"

@@ -12,9 +12,9 @@ Laws, each with a test of its name in tests/service/test_cache_laws.py:
    revocation that arrives during a fetch wins: an entry counts as confirmed at the moment *before* its fetch began.
 3. Nothing is served from memory on evidence older than REVOCATION_STALENESS_MAX_S: evidence is the revocation feed's last
    heartbeat or, where that is silent, the issuer's own confirmation to this process. Past the bound we ask the issuer again
-   and, where it does not answer, say 503 (fail closed). With `refuse` as the rule for silence the issuer's word does not count:
-   of a key's or everyone's revocation it knows nothing. What was found out by a shared flight is held to the same bound when it
-   is handed out, not when the flight began.
+   and, where it does not answer, say 503 (fail closed). For a caller who `must_hear` (a route whose rule for silence is
+   `refuse`) the issuer's word does not count: of a key's or everyone's revocation it knows nothing. What was found out by a
+   shared flight is held to the same bound when it is handed out, by each caller's own rule, not when the flight began.
 4. A record from L2 is believed only if its seal opens for this very token and its subject and session are the token's own.
 5. A fault of ours or of the issuer never becomes a 401.
 """
@@ -81,7 +81,6 @@ class Limits:
     entries_max: int
     bytes_max: int
     staleness_max_s: float
-    when_silent: Literal["ask", "refuse"] = "ask"
     early_share: float = 0.0  # of ttl_s: whoever asks in this last part has the entry confirmed anew, without waiting for it
 
 
@@ -105,7 +104,6 @@ class Authenticator:
     ) -> None:
         self._limits = limits
         self._staleness_max_s = limits.staleness_max_s
-        self._must_hear = limits.when_silent == "refuse"
         self._policy = policy
         self._sealer = sealer
         self.name = self._name = sealer.name  # a token's name in both tiers
@@ -127,11 +125,11 @@ class Authenticator:
         self._refreshes: set[asyncio.Task[None]] = set()
         self._flights: Flights[tuple[Entry, Tier]] = Flights(FLIGHTS_MAX, FLIGHT_DEADLINE_S)
 
-    def cached(self, token: bytes) -> Entry | None:
+    def cached(self, token: bytes, must_hear: bool = False) -> Entry | None:
         """The L1 entry if it may be served at this moment; None says nothing about the token, ask `authenticate`."""
-        return self.cached_at(token, self._monotonic())
+        return self.cached_at(token, self._monotonic(), must_hear)
 
-    def cached_at(self, token: bytes, monotonic: float) -> Entry | None:
+    def cached_at(self, token: bytes, monotonic: float, must_hear: bool = False) -> Entry | None:
         """The same for who has just looked at the clock."""
         find, name, wall = self._find, self._name, self._wall
         entry = find(name(token))
@@ -140,7 +138,7 @@ class Authenticator:
             return None
         # `_may_serve`, written out: two calls fewer on the hot path.
         oldest = monotonic - self._staleness_max_s
-        if self._feed.heard_at < oldest and (self._must_hear or entry.confirmed_at < oldest):
+        if self._feed.heard_at < oldest and (must_hear or entry.confirmed_at < oldest):
             return None
         # What was good stays so until something is revoked.
         changes = self._revocations.changes
@@ -153,16 +151,18 @@ class Authenticator:
             self._refresh_soon(token, entry)
         return entry
 
-    async def authenticate(self, token: bytes) -> tuple[Entry, Tier]:
+    async def authenticate(self, token: bytes, *, must_hear: bool = False) -> tuple[Entry, Tier]:
         """The entry and the tier that had it. TokenRejected if the token is definitely bad; Unavailable if we cannot tell."""
-        entry = self.cached(token)
+        entry = self.cached(token, must_hear)
         if entry is not None:
             return entry, "l1"
         self._counters.l1_misses += 1
+        if must_hear and self._is_deaf:  # whatever the issuer said, it would not be enough
+            raise _doubtful()
         name = self._name(token)
         resolved = await self._flights.run(name, lambda: self._resolve(token, name))
         self._counters.l2_hits += resolved[1] == "l2"  # by caller, as L1's are: several may share a flight
-        self.check_still_good(resolved[0])
+        self.check_still_good(resolved[0], must_hear=must_hear)
         return resolved
 
     def remember(self, token: bytes, identity: Identity, user: IssuerUser, confirmed_at: float) -> Entry:
@@ -189,12 +189,12 @@ class Authenticator:
         """Claims and signature only: enough to log out, whether or not the session lives. TokenRejected, Unavailable."""
         return await self._verify(parse(token))
 
-    def is_servable(self, entry: Entry) -> bool:
+    def is_servable(self, entry: Entry, *, must_hear: bool = False) -> bool:
         """The laws hold for `entry` at this moment, wherever it is kept."""
         is_vouched_for = self._jwks.vouches_for(entry.identity.key_thumbprint)
-        return self._wall() < entry.good_until and is_vouched_for and self._may_serve(entry)
+        return self._wall() < entry.good_until and is_vouched_for and self._may_serve(entry, must_hear)
 
-    def check_still_good(self, entry: Entry) -> None:
+    def check_still_good(self, entry: Entry, *, must_hear: bool = False) -> None:
         """The laws hold now or not at all, however long the answer took and its caller was held up after it (a stopped process).
         TokenRejected, Unavailable."""
         if self._wall() >= entry.identity.expires_at:
@@ -202,8 +202,8 @@ class Authenticator:
         standing = self._standing(entry.identity, entry.confirmed_at)
         if standing is Standing.REVOKED:
             raise _revoked()
-        if standing is Standing.DOUBTFUL or not self._is_fresh(entry):
-            raise Unavailable("revocation", "whether the session lives cannot be told at the moment")
+        if standing is Standing.DOUBTFUL or not self._is_fresh(entry, must_hear):
+            raise _doubtful()
 
     def is_revoked(self, identity: Identity) -> bool:
         """The revocation set refuses it, whatever the issuer says."""
@@ -257,12 +257,16 @@ class Authenticator:
     def _keep(self, name: bytes, entry: Entry) -> None:
         self._entries.put(name, entry, entry.size_bytes, entry.good_until)
 
-    def _may_serve(self, entry: Entry) -> bool:
-        return self._is_fresh(entry) and self._standing(entry.identity, entry.confirmed_at) is _GOOD
+    def _may_serve(self, entry: Entry, must_hear: bool = False) -> bool:
+        return self._is_fresh(entry, must_hear) and self._standing(entry.identity, entry.confirmed_at) is _GOOD
 
-    def _is_fresh(self, entry: Entry) -> bool:
+    @property
+    def _is_deaf(self) -> bool:
+        return self._feed.heard_at < self._monotonic() - self._staleness_max_s
+
+    def _is_fresh(self, entry: Entry, must_hear: bool) -> bool:
         oldest = self._monotonic() - self._staleness_max_s
-        return self._feed.heard_at >= oldest or (not self._must_hear and entry.confirmed_at >= oldest)
+        return self._feed.heard_at >= oldest or (not must_hear and entry.confirmed_at >= oldest)
 
     def _refresh_at(self, identity: Identity, until: float) -> float:
         return refresh_time(identity, until, self._limits.ttl_s, self._limits.early_share)
@@ -374,6 +378,10 @@ class Authenticator:
 def _check_same_user(identity: Identity, user: IssuerUser) -> None:
     if user.user_id != identity.user_id:
         raise Unavailable("upstream", "the issuer answered for another user")
+
+
+def _doubtful() -> Unavailable:
+    return Unavailable("revocation", "whether the session lives cannot be told at the moment")
 
 
 def _revoked() -> TokenRejected:

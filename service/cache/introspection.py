@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 
@@ -21,6 +22,7 @@ from service.cache.authenticator import Authenticator, Tier
 from service.cache.entries import Entry
 from service.clocks import Clock
 from service.errors import TokenRejected, Unavailable
+from service.policies import Policies, Route, RoutePolicy
 from service.tokens.identity import Identity, IssuerUser
 from service.tokens.parsing import TOKEN_BYTES_MAX, UUID_PATTERN
 
@@ -41,53 +43,62 @@ class _User(msgspec.Struct):
 
 
 class Verifier:
-    """`authenticate` by the policy that the settings set, or a stricter one that the caller asks for.
+    """`authenticate` by the policy that the settings set for a route, or a stricter one that the caller asks for.
 
-    ask_opaque: how the issuer is asked about a token that is no JWT; None where such tokens are refused.
+    ask, ask_more: how the issuer is asked where a route's own policy is strict, and where a caller wants it so: whoever adds
+    `?policy=strict` to all requests takes no place of those whom the settings mean. ask_opaque: how the issuer is asked about a
+    token that is no JWT; None where such tokens are refused.
     """
 
     def __init__(
         self,
         authenticator: Authenticator,
         ask: Ask,
+        ask_more: Ask,
         ask_opaque: Ask | None,
         lines_for: Callable[[Identity], bytes],
         clock: Clock,
-        *,
-        is_strict: bool,
+        policies: Policies,
     ) -> None:
         self._authenticator = authenticator
         self._ask = ask
+        self._ask_more = ask_more
         self._ask_opaque = ask_opaque
         self._lines_for = lines_for
         self._clock = clock
-        self._is_strict = is_strict
-        # The hot path's own attribute: without `strict` it costs nothing that there is a policy.
-        self.cached: Callable[[bytes], Entry | None] = _never if is_strict else authenticator.cached
-        self.cached_at: Callable[[bytes, float], Entry | None] = _never if is_strict else authenticator.cached_at
+        self._policies = policies
+        # The hot path's own attributes, for /verify: where that is neither strict nor must hear, a policy costs nothing.
+        self.cached: Callable[[bytes], Entry | None] = authenticator.cached
+        self.cached_at: Callable[[bytes, float], Entry | None] = authenticator.cached_at
+        if policies["verify"].is_strict:
+            self.cached = self.cached_at = _never
+        elif policies["verify"].must_hear:
+            self.cached = partial(authenticator.cached, must_hear=True)
+            self.cached_at = partial(authenticator.cached_at, must_hear=True)
 
-    async def authenticate(self, token: bytes, *, is_strict: bool = False) -> tuple[Entry, Tier]:
+    async def authenticate(self, token: bytes, route: Route, *, is_strict: bool = False) -> tuple[Entry, Tier]:
         """The entry and where it came from. TokenRejected if the token is definitely bad; Unavailable if we cannot tell."""
+        policy = self._policies[route]
         if self._ask_opaque is not None and is_opaque(token):
-            return await self._introspected(token, self._ask_opaque), "miss"
-        if self._is_strict or is_strict:
-            return await self._confirmed(token), "miss"
-        return await self._authenticator.authenticate(token)
+            return await self._introspected(token, self._ask_opaque, policy), "miss"
+        if policy.is_strict or is_strict:
+            return await self._confirmed(token, self._ask if policy.is_strict else self._ask_more, policy), "miss"
+        return await self._authenticator.authenticate(token, must_hear=policy.must_hear)
 
-    async def _confirmed(self, token: bytes) -> Entry:
+    async def _confirmed(self, token: bytes, ask: Ask, policy: RoutePolicy) -> Entry:
         identity = await self._authenticator.identify(token)
         self._refuse_revoked(identity)
         asked_at = self._clock.monotonic()
         try:
-            user = await self._ask(token)
+            user = await ask(token)
         except TokenRejected:
             self._authenticator.forget(token)  # what others may still have in memory is now known to be wrong
             raise
         if user.user_id != identity.user_id:
             raise Unavailable("upstream", "the issuer answered for another user")
-        return self._entry(identity, user, asked_at)
+        return self._entry(identity, user, asked_at, policy)
 
-    async def _introspected(self, token: bytes, ask: Ask) -> Entry:
+    async def _introspected(self, token: bytes, ask: Ask, policy: RoutePolicy) -> Entry:
         asked_at = self._clock.monotonic()
         user = await ask(token)
         try:
@@ -97,17 +108,17 @@ class Verifier:
         if _UUID.fullmatch(claimed.id) is None:
             raise Unavailable("upstream", "the issuer's answer is not a user")
         identity = Identity(claimed.id, "", claimed.role or "", claimed.email or "", self._clock.wall(), math.inf, "")
-        return self._entry(identity, user, asked_at)
+        return self._entry(identity, user, asked_at, policy)
 
     def _refuse_revoked(self, identity: Identity) -> None:
         if self._authenticator.is_revoked(identity):
             raise TokenRejected("session_revoked", "the session was ended")
 
-    def _entry(self, identity: Identity, user: IssuerUser, asked_at: float) -> Entry:
+    def _entry(self, identity: Identity, user: IssuerUser, asked_at: float, policy: RoutePolicy) -> Entry:
         """Good for this answer and no other, and only where the laws hold: a revocation may have overtaken the issuer's word, and
-        where REVOCATION_WHEN_SILENT is `refuse` that word alone is not enough. TokenRejected, Unavailable."""
+        where REVOCATION_WHEN_SILENT is `refuse` for the route that word alone is not enough. TokenRejected, Unavailable."""
         entry = Entry(identity, user.json, self._clock.wall(), asked_at, self._lines_for(identity))
-        self._authenticator.check_still_good(entry)
+        self._authenticator.check_still_good(entry, must_hear=policy.must_hear)
         return entry
 
 

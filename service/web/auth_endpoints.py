@@ -73,13 +73,13 @@ class AuthEndpoints:
 
     async def verify(self, headers: RawHeaders, *, is_strict: bool = False) -> Answer:
         """200 with X-Auth-* and no body."""
-        entry, tier = await self._verifier.authenticate(bearer_token(headers), is_strict=is_strict)
+        entry, tier = await self._verifier.authenticate(bearer_token(headers), "verify", is_strict=is_strict)
         return Answer(200, [*verify_headers(entry.identity), TIER_HEADERS[tier]])
 
     async def me(self, headers: RawHeaders, *, is_strict: bool = False) -> Answer:
         """The issuer's user JSON with `profile` (null where there is none), `roles` and `permissions` added."""
         token = bearer_token(headers)
-        entry, tier = await self._verifier.authenticate(token, is_strict=is_strict)
+        entry, tier = await self._verifier.authenticate(token, "me", is_strict=is_strict)
         user_json = entry.user_json or (await self._auth_api.user(token)).json
         extra = [TIER_HEADERS[tier]]
         try:
@@ -98,7 +98,7 @@ class AuthEndpoints:
 
     async def user_of(self, headers: RawHeaders) -> str:
         """The id of a caller who is about to change something: the issuer's own word, asked for this request."""
-        entry, _ = await self._verifier.authenticate(bearer_token(headers), is_strict=True)
+        entry, _ = await self._verifier.authenticate(bearer_token(headers), "me", is_strict=True)
         return entry.identity.user_id
 
     async def change_me(self, user_id: str, display_name: str | None) -> Answer:

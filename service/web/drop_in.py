@@ -36,6 +36,7 @@ from service.cache.flights import Flights
 from service.clocks import Clock
 from service.errors import TokenRejected, Unavailable
 from service.metrics.counters import Counters
+from service.policies import RoutePolicy
 from service.revocation.log import Scope as LogoutScope
 from service.tokens.identity import Identity, IssuerUser
 from service.upstream.pass_through import PassThrough, answer_headers, request_headers
@@ -155,7 +156,7 @@ class DropIn:
         sign_ins: SignIns,
         entries_max: int,
         bytes_max: int,
-        is_strict: bool = False,
+        policy: RoutePolicy,
         clock: Clock,
         counters: Counters,
     ) -> None:
@@ -163,7 +164,7 @@ class DropIn:
         self._authenticator = authenticator
         self._endpoints = endpoints
         self._sign_ins = sign_ins
-        self._is_strict = is_strict
+        self._policy = policy
         self._clock = clock
         self._counters = counters
         self._users: BoundedCache[bytes, dict[Variant, KeptUser]] = BoundedCache(entries_max, bytes_max, clock.wall)
@@ -189,10 +190,10 @@ class DropIn:
 
     def kept_user(self, token: bytes, variant: Variant) -> KeptUser | None:
         """What GET /user is answered with from memory at this moment; None says nothing about the token."""
-        if self._is_strict:
+        if self._policy.is_strict:
             return None
         kept = (self._users.get(self._authenticator.name(token)) or {}).get(variant)
-        if kept is None or not self._authenticator.is_servable(kept.entry):
+        if kept is None or not self._authenticator.is_servable(kept.entry, must_hear=self._policy.must_hear):
             return None
         self._counters.l1_hits += 1
         return kept
@@ -227,7 +228,7 @@ class DropIn:
         except (TokenRejected, Unavailable):
             return None  # the issuer knows best what is wrong with it
         self._counters.l1_misses += 1
-        if self._is_strict:  # a question that began earlier may have been answered before the session ended
+        if self._policy.is_strict:  # a question that began earlier may have been answered before the session ended
             return await self._ask_user(asked, variant, token, identity)
         name = self._authenticator.name(token)
         return await self._flights.run((name, variant), lambda: self._ask_user(asked, variant, token, identity))
@@ -246,7 +247,7 @@ class DropIn:
         if _user_id(answer.body) != identity.user_id:
             raise Unavailable("upstream", "the issuer answered for another user")
         entry = self._authenticator.remember(token, identity, IssuerUser(identity.user_id, answer.body), confirmed_at)
-        if not self._authenticator.is_servable(entry):
+        if not self._authenticator.is_servable(entry, must_hear=self._policy.must_hear):
             if self._clock.wall() < entry.good_until:  # a revocation overtook the answer: a second one would know better
                 raise Unavailable("revocation", "the session is being revoked")
             return answer  # good at this moment, and not to be remembered

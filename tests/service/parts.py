@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from typing import Literal
 
 from service.cache.authenticator import Authenticator, Limits
 from service.cache.entries import Record, Sealer
@@ -121,7 +120,6 @@ class Parts:
         *,
         shared: RedisTier | None = None,
         early_share: float = 0.0,
-        when_silent: Literal["ask", "refuse"] = "ask",
     ) -> None:
         self.hands = hands or Hands()
         self.clock = self.hands.clock
@@ -135,7 +133,7 @@ class Parts:
         own = None if jwt_secret is None else secret_key(jwt_secret, CACHE_KEY)
         self.jwks = Jwks(self._fetch, self.clock, lambda gone: self.authenticator.forget_keys(gone), own)
         self.authenticator = Authenticator(
-            limits=Limits(ttl_s, 100, 1_000_000, staleness_max_s=2.0, when_silent=when_silent, early_share=early_share),
+            limits=Limits(ttl_s, 100, 1_000_000, staleness_max_s=2.0, early_share=early_share),
             policy=Policy(issuing.ISSUER, issuing.AUDIENCE),
             sealer=self.sealer,
             jwks=self.jwks,

@@ -241,7 +241,6 @@ class SimulatedReplica:
                 entries_max=100,
                 bytes_max=1_000_000,
                 staleness_max_s=self.plan.variant.staleness_max_s,
-                when_silent=self.plan.when_silent,
             ),
             policy=Policy(issuing.ISSUER, issuing.AUDIENCE),
             sealer=sealer,
@@ -275,7 +274,7 @@ class SimulatedReplica:
     async def _answer(self, token: Token, asked_at: float) -> None:
         outcome: Outcome = "accepted"
         try:
-            await self.authenticator.authenticate(token.name.encode())
+            await self.authenticator.authenticate(token.name.encode(), must_hear=self.plan.when_silent == "refuse")
         except TokenRejected:
             outcome = "refused"
         except Unavailable:

@@ -58,11 +58,9 @@ class Web:
         worker = Worker(database, {}, parts.counters)
         url = settings.database_url.get_secret_value()
         feed = RevocationFeed(url, {}, parts.revocations, parts.clock, parts.counters, {})
-        is_strict = settings.verify_policy == "strict"
         ask_opaque = parts.issuer.user if settings.opaque_tokens == "introspect" else None
-        self.verifier = verifier = Verifier(
-            parts.authenticator, parts.issuer.user, ask_opaque, verify_lines, parts.clock, is_strict=is_strict
-        )
+        ask, policies = parts.issuer.user, settings.policies
+        self.verifier = verifier = Verifier(parts.authenticator, ask, ask, ask_opaque, verify_lines, parts.clock, policies)
         endpoints = AuthEndpoints(
             authenticator=parts.authenticator,
             verifier=verifier,
@@ -104,6 +102,7 @@ class Web:
             sign_ins=SignIns(endpoints, parts.counters),
             entries_max=100,
             bytes_max=1_000_000,
+            policy=policies["user"],
             clock=parts.clock,
             counters=parts.counters,
         )

@@ -80,7 +80,7 @@ def poll_from_the_newest_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def flight_is_believed_whenever_it_lands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Authenticator, "check_still_good", lambda *_: None)
+    monkeypatch.setattr(Authenticator, "check_still_good", lambda *_, **__: None)
 
 
 def doubt_is_taken_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,9 +94,12 @@ def doubt_is_taken_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def issuer_is_believed_though_the_rule_is_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        Authenticator, "_is_fresh", lambda self, entry: self._monotonic() - max(self._feed.heard_at, entry.confirmed_at) <= 2.0
-    )
+    authenticate = Authenticator.authenticate
+
+    async def broken(self: Authenticator, token: bytes, **_: Any) -> Any:
+        return await authenticate(self, token)
+
+    monkeypatch.setattr(Authenticator, "authenticate", broken)
 
 
 def everybody_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

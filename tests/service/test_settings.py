@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from service.policies import RoutePolicy
 from service.settings import Settings, SettingsInvalid, read_settings
 from tests.service.conftest import settings_with
 from tests.service.environment import good_environment
@@ -57,6 +58,11 @@ MISTAKES = [
     ("JWT_SECRET", "changeme" * 4),
     ("JWT_CLOCK_SKEW_S", "61"),
     ("VERIFY_POLICY", "lax"),
+    ("VERIFY_POLICY", "cached,prove=strict"),
+    ("VERIFY_POLICY", "me=strict"),
+    ("VERIFY_POLICY", "cached,"),
+    ("REVOCATION_WHEN_SILENT", "cached"),
+    ("REVOCATION_WHEN_SILENT", "ask,refuse"),
     ("OPAQUE_TOKENS", "accept"),
     ("CACHE_TTL", "300"),
     ("CORS_ORIGIN", "https://app.example.com"),
@@ -72,6 +78,28 @@ def test_mistake_is_one_line_that_names_the_variable(name: str, value: str):
     assert "\n" not in str(caught.value)
     if len(value) > 5:
         assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "path"),
+    [
+        ("VERIFY_POLICY", "cached,me=lax", "VERIFY_POLICY/me: expected cached or strict"),
+        ("VERIFY_POLICY", "cached,me=", "VERIFY_POLICY/me: expected cached or strict"),
+        ("VERIFY_POLICY", "cached,me", "VERIFY_POLICY/me: expected cached or strict"),
+        ("REVOCATION_WHEN_SILENT", "ask,me=refuse,me=ask", "REVOCATION_WHEN_SILENT/me: named twice"),
+    ],
+)
+def test_mistake_within_a_value_is_named_by_its_path(name: str, value: str, path: str):
+    with pytest.raises(SettingsInvalid) as caught:
+        settings_with(**{name: value})
+    assert str(caught.value) == path
+
+
+def test_policies_by_route():
+    """The first word is for whatever is not named."""
+    policies = settings_with(VERIFY_POLICY="strict, me=cached", REVOCATION_WHEN_SILENT="ask,verify=refuse").policies
+    assert policies == {"verify": RoutePolicy(True, True), "me": RoutePolicy(False, False), "user": RoutePolicy(True, False)}
+    assert set(settings_with().policies.values()) == {RoutePolicy()}
 
 
 def test_all_mistakes_are_told_at_once():

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.cache.introspection import Verifier, is_opaque
+from service.cache.introspection import Ask, Verifier, is_opaque
 from service.errors import TokenRejected, Unavailable
 from service.tokens.identity import IssuerUser
 from service.tokens.keys import secret_key
@@ -17,6 +17,7 @@ from service.tokens.verification import Policy, check_claims
 from service.web.auth_endpoints import verify_lines
 from service.web.front import asks_strictly
 from tests.service import issuing
+from tests.service.conftest import settings_with
 from tests.service.issuing import NOW
 from tests.service.parts import CACHE_KEY, Parts, outcome_of
 from tests.service.test_front import ME, VERIFY, Web, bearer
@@ -115,16 +116,17 @@ def test_no_skew_reaches_past_exp():
         check_claims(parse(issuing.token(exp=NOW)).claims, Policy(issuing.ISSUER, issuing.AUDIENCE, 60.0), NOW)
 
 
-def verifier(parts: Parts, *, is_strict: bool = False, opaque: bool = False) -> Verifier:
-    ask_opaque = parts.issuer.user if opaque else None
-    return Verifier(parts.authenticator, parts.issuer.user, ask_opaque, verify_lines, parts.clock, is_strict=is_strict)
+def verifier(parts: Parts, policy: str = "cached", when_silent: str = "ask", *, opaque: bool = False) -> Verifier:
+    ask = parts.issuer.user
+    policies = settings_with(VERIFY_POLICY=policy, REVOCATION_WHEN_SILENT=when_silent).policies
+    return Verifier(parts.authenticator, ask, ask, ask if opaque else None, verify_lines, parts.clock, policies)
 
 
 async def test_strict_asks_for_every_request_and_remembers_nothing():
     parts, token = Parts(), issuing.token()
-    strict = verifier(parts, is_strict=True)
+    strict = verifier(parts, "strict")
     for asked in (1, 2, 3):
-        assert (await strict.authenticate(token))[1] == "miss"
+        assert (await strict.authenticate(token, "verify"))[1] == "miss"
         assert parts.issuer.asked == asked
     assert strict.cached(token) is None
     assert not parts.shared.sealed
@@ -135,7 +137,7 @@ async def test_strict_notices_what_a_cache_could_not():
     await parts.verify(token)
     parts.issuer.fault = TokenRejected("session_not_found", "ended elsewhere, and nobody told us")
     assert await parts.verify(token) == "l1"
-    assert await outcome_of(verifier(parts).authenticate(token, is_strict=True)) is TokenRejected
+    assert await outcome_of(verifier(parts).authenticate(token, "verify", is_strict=True)) is TokenRejected
     assert await outcome_of(parts.verify(token)) is TokenRejected, "what was learned counts for everybody"
 
 
@@ -143,8 +145,8 @@ async def test_strict_does_not_share_a_question_that_began_earlier():
     """It may have been answered before the session ended."""
     parts, token = Parts(), issuing.token()
     parts.issuer.gate = asyncio.Event()
-    strict = verifier(parts, is_strict=True)
-    both = [asyncio.create_task(strict.authenticate(token)) for _ in range(2)]
+    strict = verifier(parts, "strict")
+    both = [asyncio.create_task(strict.authenticate(token, "verify")) for _ in range(2)]
     while parts.issuer.asked < 2:
         await parts.issuer.was_asked.wait()
         await asyncio.sleep(0)
@@ -154,15 +156,15 @@ async def test_strict_does_not_share_a_question_that_began_earlier():
 
 async def test_strict_holds_all_other_laws():
     parts, token = Parts(), issuing.token()
-    strict = verifier(parts, is_strict=True)
+    strict = verifier(parts, "strict")
     parts.issuer.fault = Unavailable("upstream", "away")
-    assert await outcome_of(strict.authenticate(token)) is Unavailable
+    assert await outcome_of(strict.authenticate(token, "verify")) is Unavailable
     parts.issuer.fault, parts.issuer.user_id = None, issuing.OTHER_USER
-    assert await outcome_of(strict.authenticate(token)) is Unavailable
+    assert await outcome_of(strict.authenticate(token, "verify")) is Unavailable
     parts.issuer.user_id = issuing.USER
     parts.issuer.during = parts.revoke_session
-    assert await outcome_of(strict.authenticate(token)) is TokenRejected
-    assert await outcome_of(strict.authenticate(issuing.token(key=issuing.STRANGER))) is TokenRejected
+    assert await outcome_of(strict.authenticate(token, "verify")) is TokenRejected
+    assert await outcome_of(strict.authenticate(issuing.token(key=issuing.STRANGER), "verify")) is TokenRejected
     assert parts.issuer.asked == 3, "neither a revoked session nor a forged token is worth a question"
 
 
@@ -170,27 +172,68 @@ async def test_strict_is_no_way_past_a_revocation_that_overtook_the_answer():
     """A token as young as the revocation: the issuer may have said yes before the session ended."""
     parts, young = Parts(), issuing.token(iat=NOW)
     parts.issuer.during = parts.revoke_user
-    assert await outcome_of(verifier(parts).authenticate(young, is_strict=True)) is Unavailable
+    assert await outcome_of(verifier(parts).authenticate(young, "verify", is_strict=True)) is Unavailable
     parts.issuer.during = None
     parts.hands.forward(1.0)
-    assert (await verifier(parts).authenticate(young, is_strict=True))[1] == "miss", "confirmed after it"
+    assert (await verifier(parts).authenticate(young, "verify", is_strict=True))[1] == "miss", "confirmed after it"
 
 
 async def test_neither_strict_nor_opaque_is_a_way_round_refuse(monkeypatch: pytest.MonkeyPatch):
     """The issuer knows nothing of a key's or everyone's revocation; without the feed its word is not enough."""
-    parts = Parts(when_silent="refuse")
+    parts = Parts()
 
     async def ask(_token: bytes) -> IssuerUser:
         return IssuerUser(issuing.USER, b'{"id":"%s"}' % issuing.USER.encode())
 
     monkeypatch.setattr(parts.issuer, "user", ask)
-    checks = verifier(parts, opaque=True)
+    checks = verifier(parts, when_silent="ask,verify=refuse", opaque=True)
     for token, is_strict in ((issuing.token(), True), (OPAQUE, False)):
         parts.feed.is_alive = True
-        assert (await checks.authenticate(token, is_strict=is_strict))[1] == "miss"
+        assert (await checks.authenticate(token, "verify", is_strict=is_strict))[1] == "miss"
         parts.feed.is_alive = False
         parts.hands.forward(2.5)
-        assert await outcome_of(checks.authenticate(token, is_strict=is_strict)) is Unavailable
+        assert await outcome_of(checks.authenticate(token, "verify", is_strict=is_strict)) is Unavailable
+        assert (await checks.authenticate(token, "me", is_strict=is_strict))[1] == "miss", "whose rule is its own"
+
+
+async def test_each_route_has_its_own_policy_and_they_share_what_is_known():
+    """One is asked of the issuer each time, one answers from memory alone while the feed speaks, one goes on without it."""
+    parts, token = Parts(), issuing.token()
+    checks = verifier(parts, "cached,user=strict", "refuse,me=ask")
+    assert [(await checks.authenticate(token, route))[1] for route in ("me", "verify", "verify", "user", "user")] == [
+        "miss",
+        "l1",
+        "l1",
+        "miss",
+        "miss",
+    ]
+    assert checks.cached(token) is not None
+    parts.feed.is_alive = False
+    parts.hands.forward(2.5)
+    assert checks.cached(token) is None
+    assert await outcome_of(checks.authenticate(token, "verify")) is Unavailable
+    assert (await checks.authenticate(token, "me"))[1] == "miss"
+    assert (await checks.authenticate(token, "me"))[1] == "l1", "on the issuer's own word, which is not 2 s old"
+    assert checks.cached(token) is None, "which is not enough here"
+    assert await outcome_of(checks.authenticate(token, "verify")) is Unavailable
+
+
+async def test_those_whom_the_settings_mean_do_not_share_a_lane_with_callers_who_ask_for_more():
+    parts, token = Parts(), issuing.token()
+    asked: list[str] = []
+
+    def lane(name: str) -> Ask:
+        async def ask(token: bytes) -> IssuerUser:
+            asked.append(name)
+            return await parts.issuer.user(token)
+
+        return ask
+
+    policies = settings_with(VERIFY_POLICY="cached,verify=strict").policies
+    checks = Verifier(parts.authenticator, lane("settings"), lane("caller"), None, verify_lines, parts.clock, policies)
+    for route, is_strict in (("verify", False), ("verify", True), ("me", True)):
+        await checks.authenticate(token, route, is_strict=is_strict)
+    assert asked == ["settings", "settings", "caller"]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +265,7 @@ async def test_opaque_token_is_the_issuers_to_judge_each_time(monkeypatch: pytes
     monkeypatch.setattr(parts.issuer, "user", ask)
     opaque = verifier(parts, opaque=True)
     for _ in range(2):
-        entry, tier = await opaque.authenticate(OPAQUE)
+        entry, tier = await opaque.authenticate(OPAQUE, "verify")
         assert (entry.identity.user_id, entry.identity.email, entry.identity.session_id, tier) == (
             issuing.USER,
             "ann@example.com",
@@ -231,18 +274,18 @@ async def test_opaque_token_is_the_issuers_to_judge_each_time(monkeypatch: pytes
         )
     assert parts.issuer.asked == 2
     assert not parts.shared.sealed
-    assert await outcome_of(verifier(parts).authenticate(OPAQUE)) is TokenRejected, "unless the setting says otherwise"
+    assert await outcome_of(verifier(parts).authenticate(OPAQUE, "verify")) is TokenRejected, "unless the setting says otherwise"
     user["id"] = "admin"
-    assert await outcome_of(opaque.authenticate(OPAQUE)) is Unavailable
+    assert await outcome_of(opaque.authenticate(OPAQUE, "verify")) is Unavailable
 
 
 async def test_bad_jwt_gets_no_second_chance_as_an_opaque_token():
     parts = Parts()
-    assert await outcome_of(verifier(parts, opaque=True).authenticate(issuing.token(exp=NOW - 1))) is TokenRejected
+    assert await outcome_of(verifier(parts, opaque=True).authenticate(issuing.token(exp=NOW - 1), "verify")) is TokenRejected
     assert parts.issuer.asked == 0
 
 
-@pytest.fixture(params=["cached", "strict"])
+@pytest.fixture(params=["cached", "strict", "cached,verify=strict", "strict,me=cached,user=cached"])
 async def web(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Web]:
     web = Web(Parts(), VERIFY_POLICY=request.param)
     async with web.client, web.behind:
@@ -256,7 +299,8 @@ async def web(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterat
 async def test_callers_may_ask_for_more_care_and_never_for_less(web: Web, request: pytest.FixtureRequest, path: str, query: str):
     headers = bearer(issuing.token())
     tiers = [(await web.client.get(path + query, headers=headers)).headers["x-cache"] for _ in range(3)]
-    is_strict = "strict" in query or "strict" in request.node.callspec.id.replace("?policy=strict", "")
+    strict_paths = {"cached": (), "strict": (VERIFY, ME)}.get(request.node.callspec.params["web"], (VERIFY,))
+    is_strict = "strict" in query or path in strict_paths
     assert tiers == (["miss"] * 3 if is_strict else ["miss", "l1", "l1"])
 
 
