@@ -10,6 +10,7 @@ import psutil
 
 from service.accounts.follow_up import CHANNEL as OUTBOX_CHANNEL
 from service.accounts.jobs import job_table, read_smtp_url
+from service.accounts.positions import CHANNEL as ACCOUNTS_CHANNEL
 from service.accounts.positions import Positions
 from service.accounts.worker import Worker
 from service.cache.authenticator import Authenticator, Limits
@@ -72,9 +73,11 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
         worker = Worker(database, job_table(database, storage, mail_server), counters)
         revocations = Revocations()
         database_url = settings.database_url.get_secret_value()
-        feed = RevocationFeed(
-            database_url, connect_arguments(database_url), revocations, clock, counters, {OUTBOX_CHANNEL: worker.wake}
-        )
+        also: dict[str, Callable[[str], None]] = {
+            OUTBOX_CHANNEL: lambda _payload: worker.wake(),
+            ACCOUNTS_CHANNEL: lambda user_id: positions.changed(user_id),
+        }
+        feed = RevocationFeed(database_url, connect_arguments(database_url), revocations, clock, counters, also)
         sealer = Sealer(settings.cache_key.get_secret_value())
         shared = RedisTier(settings.redis_url.get_secret_value(), sealer, clock, counters) if settings.redis_url else None
         if shared is not None:
@@ -111,7 +114,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             policies,
         )
         staleness_max_s = settings.revocation_staleness_max_s
-        positions = Positions(lambda: feed.position_within(staleness_max_s), shared, clock, staleness_max_s)
+        positions = Positions(lambda since: feed.position_within(staleness_max_s, since), shared, clock, staleness_max_s)
         endpoints = AuthEndpoints(
             authenticator=authenticator,
             verifier=verifier,

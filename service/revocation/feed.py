@@ -59,12 +59,12 @@ class RevocationFeed:
         revocations: Revocations,
         clock: Clock,
         counters: Counters,
-        also: Mapping[str, Callable[[], None]],
+        also: Mapping[str, Callable[[str], None]],
         *,
         connect: Callable[..., Awaitable[asyncpg.Connection]] = asyncpg.connect,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        """`also`: further channels of the same connection, and what to call when one is notified."""
+        """`also`: further channels of the same connection, and what to call with what a notice says."""
         self._connect = connect
         self._uniform = uniform
         self._also = also
@@ -84,13 +84,15 @@ class RevocationFeed:
         """Seconds since the set was last known to be complete."""
         return self._clock.monotonic() - self.heard_at
 
-    def position_within(self, age_s: float) -> int | None:
-        """How far (bytes) the primary's log had come at a moment at most `age_s` ago; None where nothing so young was heard.
+    def position_within(self, age_s: float, later_than: float = -math.inf) -> int | None:
+        """How far (bytes) the primary's log had come at a moment at most `age_s` ago and after `later_than` (monotonic); None
+        where nothing so young was heard.
 
         The older of the last two polls where it will do: a healthy replica has replayed that by now, the last one perhaps not.
         """
-        now = self._clock.monotonic()
-        return next((position for asked_at, position in self._positions if now - asked_at <= age_s), None)
+        oldest = self._clock.monotonic() - age_s
+        good = (position for asked_at, position in self._positions if asked_at >= oldest and asked_at > later_than)
+        return next(good, None)
 
     async def run(self) -> None:
         retry_s = 0.1
@@ -160,5 +162,5 @@ class RevocationFeed:
         self._revocations.apply(revocation, self._clock.monotonic())
         self._counters.revocation_notices += 1
 
-    def _on_other(self, _connection: object, _pid: int, channel: str, _payload: object) -> None:
-        self._also[channel]()
+    def _on_other(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
+        self._also[channel](str(payload))

@@ -67,7 +67,7 @@ class Web:
             auth_api=self.auth_api,
             database=database,
             revocations=parts.revocations,
-            positions=Positions(lambda: None, None, parts.clock, 2.0),
+            positions=Positions(lambda _since: None, None, parts.clock, 2.0),
             worker=worker,
             service_role_key="service-role-key",
             clock=parts.clock,

@@ -43,7 +43,7 @@ class Notes:
 
 
 def positions(hands: Hands, notes: Notes | None = None, lately: int | None = 10) -> Positions:
-    return Positions(lambda: lately, notes, hands.clock, 2.0)
+    return Positions(lambda _since: lately, notes, hands.clock, 2.0)
 
 
 async def test_furthest_bound_counts_and_a_note_lives_as_long_as_it_is_needed():
@@ -83,6 +83,35 @@ async def test_notes_are_bounded_and_what_makes_room_counts_for_everybody(monkey
     assert (len(here._notes), await here.of(OTHER)) == (1, 10)
 
 
+async def test_notice_makes_what_was_learnt_before_it_too_little(monkeypatch: pytest.MonkeyPatch):
+    """For the user it names, for all where it names none, and until something newer was learnt."""
+    monkeypatch.setattr(under_test, "NOTES_MAX", 3)
+    hands = Hands()
+    learnt_at = hands.clock.monotonic()
+    here = Positions(lambda since: 10 if learnt_at > since else None, None, hands.clock, 2.0)
+    hands.forward(0.1)
+    here.changed(USER)
+    assert (await here.of(USER), await here.of(OTHER)) == (None, 10)
+    learnt_at = hands.clock.monotonic()
+    assert await here.of(USER) is None, "a question that was on its way when the notice came may have been answered before"
+    hands.forward(0.1)
+    learnt_at = hands.clock.monotonic()
+    assert await here.of(USER) == 10
+    for number in range(4):
+        hands.forward(0.1)
+        here.changed(f"user {number}")
+    assert len(here._changed) == 3
+    assert await here.of("user 3") is None
+    learnt_at = hands.clock.monotonic() + 0.01
+    assert await here.of("user 0") == 10
+    hands.forward(0.1)
+    here.changed("")
+    assert await here.of(OTHER) is None
+    hands.forward(5.0)
+    here.changed(OTHER)
+    assert list(here._changed) == [OTHER], "by now everything is learnt later than that"
+
+
 def named(account_json: bytes | None) -> str:
     return str(json.loads(account_json or b"null")["display_name"])
 
@@ -92,7 +121,7 @@ async def test_change_is_seen_at_once_though_the_standby_lags(pair: Pair, valkey
     clock = Clock()
     lately = 0  # the feed's bound alone would let the standby answer
     redis = RedisTier(valkey_url, Sealer(CACHE_KEY), clock, Counters())
-    here, there, elsewhere = (Positions(lambda: lately, shared, clock, 60.0) for shared in (redis, redis, None))
+    here, there, elsewhere = (Positions(lambda _since: lately, shared, clock, 60.0) for shared in (redis, redis, None))
     both = Database(settings_with(DATABASE_URL=pair.primary_url, DATABASE_REPLICA_URL=pair.standby_url), clock, Counters())
     alone = Database(settings_with(DATABASE_REPLICA_URL=pair.standby_url), clock, Counters())
     for database in (both, alone):

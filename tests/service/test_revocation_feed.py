@@ -37,7 +37,7 @@ class Listener:
         self.revocations = Revocations()
         self.woken = asyncio.Event()
         self.feed = RevocationFeed(
-            url, {"ssl": False}, self.revocations, CLOCK, self.counters, {"cached_auth_outbox": self.woken.set}
+            url, {"ssl": False}, self.revocations, CLOCK, self.counters, {"cached_auth_outbox": lambda _payload: self.woken.set()}
         )
 
     def is_revoked(self, session_id: str) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 
+from loadtests.bench.link import linked
 from service.__main__ import main
 from service.accounts.account import Account, read_account
 from service.accounts.follow_up import SignedInUser, follow_up
+from service.accounts.positions import CHANNEL, Positions
 from service.accounts.roles import RolesFailed, carried_out, is_usage
 from service.clocks import Clock
 from service.database.pools import Database
@@ -21,6 +24,7 @@ from service.revocation.records import Revocations
 from tests.service import issuing
 from tests.service.conftest import settings_with
 from tests.service.standby import Pair
+from tests.service.test_revocation_feed import until
 
 pytestmark = pytest.mark.anyio
 
@@ -151,6 +155,76 @@ async def test_replica_is_believed_only_where_it_has_come_far_enough(pair: Pair)
             assert b"Ann" in old.profile_json
         await pair.go_on()
         assert await read_account(cut_off, issuing.USER, after) == Account(found.profile_json), "nothing is cut off that is known"
+
+
+async def notices_of(connection: asyncpg.Connection, statement: str, *arguments: object) -> set[str]:
+    """The users whom the statement is told of to everybody who listens."""
+    heard: list[str] = []
+    marked = asyncio.Event()
+
+    def hear(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+        heard.append(str(payload))
+        if payload == "that is all":
+            marked.set()
+
+    await connection.add_listener(CHANNEL, hear)
+    await connection.execute(statement, *arguments)
+    await connection.execute("SELECT pg_notify($1, 'that is all')", CHANNEL)
+    async with asyncio.timeout(5):
+        await marked.wait()
+    await connection.remove_listener(CHANNEL, hear)
+    return set(heard) - {"that is all"}
+
+
+async def test_every_way_to_change_what_a_user_may_do_is_told(database_url: str):
+    """Also by hand, and in bulk without a notice for each."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await said(database_url, "define editor posts.write")
+        await connection.execute("INSERT INTO cached_auth.roles VALUES ('author')")
+        insert = "INSERT INTO cached_auth.user_roles (user_id, role) VALUES ($1, 'editor')"
+        assert await notices_of(connection, insert, issuing.USER) == {issuing.USER}
+        move = "UPDATE cached_auth.user_roles SET user_id = $1"
+        assert await notices_of(connection, move, issuing.OTHER_USER) == {issuing.USER, issuing.OTHER_USER}
+        assert await notices_of(connection, "UPDATE cached_auth.user_roles SET role = 'author'") == {issuing.OTHER_USER}
+        assert await notices_of(connection, "DELETE FROM cached_auth.roles WHERE name = 'author'") >= {issuing.OTHER_USER}
+        profile = "INSERT INTO cached_auth.profiles (id) VALUES ($1)"
+        assert await notices_of(connection, profile, issuing.USER) == set(), "no standby knows the user yet"
+        assert await notices_of(connection, "UPDATE cached_auth.profiles SET is_active = false") == {issuing.USER}
+        assert await notices_of(connection, "DELETE FROM cached_auth.profiles") == {issuing.USER}
+        assert await notices_of(connection, "DELETE FROM cached_auth.role_permissions") == {""}
+        many = "INSERT INTO cached_auth.user_roles SELECT gen_random_uuid(), 'editor' FROM generate_series(1, $1)"
+        assert len(await notices_of(connection, many, 64)) == 64
+        assert await notices_of(connection, many, 65) == {""}
+        assert await notices_of(connection, "TRUNCATE cached_auth.user_roles") == {""}
+        assert await notices_of(connection, "DELETE FROM cached_auth.user_roles") == set()
+    finally:
+        await connection.close()
+
+
+async def test_role_that_was_taken_away_is_gone_at_once_however_far_the_standby_lags(pair: Pair):
+    """Without a notice the standby is believed here however old it is; a link of 20 ms lies in between."""
+    url, clock = pair.primary_url, Clock()
+    position = Positions(lambda since: feed.position_within(60.0, since) if math.isfinite(since) else 0, None, clock, 60.0)
+    async with linked(url, rtt_ms=20) as (far_url, _), opened(url, pair.standby_url) as database:
+        feed = RevocationFeed(far_url, {"ssl": False}, Revocations(), clock, Counters(), {CHANNEL: position.changed})
+        await follow_up(database, Counters(), USER)
+        await said(url, "define editor posts.write")
+        await said(url, f"grant {issuing.USER} editor")
+        await pair.go_on()
+        await pair.stop()
+        task = asyncio.create_task(feed.run())
+        try:
+            await until(lambda: feed.position_within(60.0) is not None)
+            assert (await read_account(database, issuing.USER, await position.of(issuing.USER))).roles == ("editor",)
+            await said(url, f"revoke {issuing.USER} editor")
+            began = clock.monotonic()
+            while (await read_account(database, issuing.USER, await position.of(issuing.USER))).roles:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+            assert clock.monotonic() - began < 0.5, "a round trip and 50 ms, and the machine may be busy"
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_replica_that_is_away_or_has_not_migrated_yet_costs_nothing_but_a_try(database_url: str, postgres: str):
