@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from service.addresses import MAIL_OPTIONS, check_database_url, check_options, is_loopback
 from service.policies import ROUTES, Policies, RoutePolicy, by_route
 
 # Variables beginning like this are ours alone, so an unknown one is a misspelling. SUPABASE_, DATABASE_ and REDIS_ are not
@@ -34,7 +35,6 @@ OWN_PREFIXES = (
     "VERIFY_",
     "OPAQUE_",
 )
-LOOPBACK_PREFIX = "127."
 POLICIES = ("cached", "strict")
 WHEN_SILENT = ("ask", "refuse")
 # Ended sessions stay in the revocation log for as long as any replica may be set to believe a confirmation.
@@ -56,12 +56,6 @@ class Secret(SecretStr):
 
     def _display(self) -> str:
         return "[secret]"
-
-
-def is_loopback(url: str) -> bool:
-    """True where no network lies between us and `url` (this machine, a Unix socket), so TLS is not to be expected."""
-    host = urlsplit(url).hostname or ""
-    return host in {"", "localhost", "::1"} or host.startswith(LOOPBACK_PREFIX)
 
 
 class Settings(BaseModel):
@@ -159,8 +153,8 @@ class Settings(BaseModel):
     @field_validator("database_url", "database_replica_url")
     @classmethod
     def _check_database_url(cls, value: Secret | None) -> Secret | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgres", "postgresql"}:
-            raise ValueError("expected a postgresql:// URL")
+        if value is not None:
+            check_database_url(value.get_secret_value())
         return value
 
     @field_validator("redis_url")
@@ -175,6 +169,8 @@ class Settings(BaseModel):
     def _check_smtp_url(cls, value: Secret | None) -> Secret | None:
         if value is not None and urlsplit(value.get_secret_value()).scheme not in {"smtp", "smtps"}:
             raise ValueError("expected an smtp:// or smtps:// URL")
+        if value is not None:
+            check_options(value.get_secret_value(), MAIL_OPTIONS)
         return value
 
     @field_validator("supabase_secret_key")

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
+from service.addresses import is_loopback
 from service.database.pools import Database
-from service.settings import is_loopback
 from service.upstream.storage_api import StorageApi
 
 SMTP_TIMEOUT_S = 10.0

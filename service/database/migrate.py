@@ -19,8 +19,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg  # type: ignore[import-untyped]
 
+from service.addresses import is_loopback
 from service.database.pools import connect_arguments
-from service.settings import is_loopback
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 LOCK_NUMBER = 0x6361_6368_6564  # "cached", as good a number as any; every version of the service must use the same

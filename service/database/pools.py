@@ -15,11 +15,12 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 import structlog
 
+from service.addresses import is_loopback, options_of
 from service.breaker import Breaker
 from service.clocks import Clock
 from service.errors import Unavailable
 from service.metrics.counters import Counters
-from service.settings import Settings, is_loopback
+from service.settings import Settings
 from service.tracing.tracer import asking
 
 STATEMENT_TIMEOUT_S = 5.0
@@ -48,14 +49,13 @@ _AWAY = (
 
 
 def connect_arguments(url: str) -> dict[str, Any]:
-    """What every connection to `url` has in common. TLS is asked of every server that is not on this machine."""
+    """What every connection to `url` has in common. TLS is asked of every server that is not on this machine, unless `url` says
+    what to ask."""
     arguments: dict[str, Any] = {
         "server_settings": {"application_name": "cached-auth", "statement_timeout": str(int(STATEMENT_TIMEOUT_S * 1000))}
     }
-    if is_loopback(url):
-        arguments["ssl"] = False
-    elif "sslmode=" not in url:
-        arguments["ssl"] = "require"
+    if "sslmode" not in options_of(url):
+        arguments["ssl"] = False if is_loopback(url) else "require"
     return arguments
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from service.addresses import check_database_url
+from service.database.pools import connect_arguments
 from service.policies import RoutePolicy
 from service.settings import Settings, SettingsInvalid, read_settings
 from tests.service.conftest import settings_with
@@ -17,6 +19,10 @@ from tests.service.environment import good_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = ("SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "CACHE_KEY", "JWT_SECRET", "DATABASE_URL", "REDIS_URL", "SMTP_URL")
+
+DATABASE = "postgresql://u:p@db.example.com/x"
+SSL_MODES = "disable, require, verify-ca or verify-full"
+NO_OPTION = "no such option; there are application_name, host, options, port, sslcert, sslkey, sslmode, sslrootcert"
 
 MISTAKES = [
     ("SUPABASE_URL", ""),
@@ -26,6 +32,9 @@ MISTAKES = [
     ("JWKS_URL", "file:///etc/passwd"),
     ("DATABASE_URL", "mysql://localhost/x"),
     ("DATABASE_REPLICA_URL", "localhost"),
+    ("DATABASE_URL", "postgresql://u:pass/word@db.example.com/x"),
+    ("DATABASE_URL", "postgresql://u:p@one.example.com,two.example.com/x"),
+    ("DATABASE_URL", "postgresql://u:p@db.example.com/x?sslmode=require&"),
     ("REDIS_URL", "http://localhost"),
     ("SMTP_URL", "mail.example.com"),
     ("CACHE_KEY", "short"),
@@ -86,6 +95,13 @@ def test_mistake_is_one_line_that_names_the_variable(name: str, value: str):
         ("VERIFY_POLICY", "cached,me=lax", "VERIFY_POLICY/me: expected cached or strict"),
         ("VERIFY_POLICY", "cached,me=", "VERIFY_POLICY/me: expected cached or strict"),
         ("VERIFY_POLICY", "cached,me", "VERIFY_POLICY/me: expected cached or strict"),
+        ("DATABASE_URL", f"{DATABASE}?sslmode=", "DATABASE_URL/sslmode: empty"),
+        ("DATABASE_URL", f"{DATABASE}?sslmode=of", f"DATABASE_URL/sslmode: expected {SSL_MODES}"),
+        ("DATABASE_URL", f"{DATABASE}?sslmode=require&sslmode=disable", "DATABASE_URL/sslmode: given twice"),
+        ("DATABASE_REPLICA_URL", f"{DATABASE}?pgbouncer=true", f"DATABASE_REPLICA_URL/pgbouncer: {NO_OPTION}"),
+        ("DATABASE_URL", "postgresql://u:p?s3cret=x@db.example.com/x", f"DATABASE_URL/1: {NO_OPTION}"),
+        ("SMTP_URL", "smtp://mail.example.com/?from=", "SMTP_URL/from: empty"),
+        ("SMTP_URL", "smtp://mail.example.com/?form=a@b", "SMTP_URL/form: no such option; there are from"),
         ("REVOCATION_WHEN_SILENT", "ask,me=refuse,me=ask", "REVOCATION_WHEN_SILENT/me: named twice"),
     ],
 )
@@ -93,6 +109,27 @@ def test_mistake_within_a_value_is_named_by_its_path(name: str, value: str, path
     with pytest.raises(SettingsInvalid) as caught:
         settings_with(**{name: value})
     assert str(caught.value) == path
+
+
+@pytest.mark.parametrize(
+    ("url", "ssl"),
+    [
+        ("postgresql://u:p@127.0.0.2:5432/x", False),
+        ("postgresql://u:p@[::1]/x", False),
+        ("postgresql://u@/x?host=/tmp/s", False),
+        ("postgresql://u:p@db.example.com/x", "require"),
+        ("postgresql://u:sslmode=p@db.example.com/x", "require"),
+        ("postgresql://u:p@db.example.com/x?application_name=sslmode=off", "require"),
+        ("postgresql:///x?host=db.example.com", "require"),
+        ("postgresql://u:p@127.example.com/x", "require"),
+        ("postgresql://u:p@localhost.example.com/x", "require"),
+        ("postgresql://u:p@127.0.0.1/x?sslmode=require", None),
+        ("postgresql://u:p@db.example.com/x?sslmode=disable", None),
+    ],
+)
+def test_tls_is_asked_of_whoever_is_not_on_this_machine_unless_the_url_says_what_to_ask(url: str, ssl: object):
+    check_database_url(url)
+    assert connect_arguments(url).get("ssl") is ssl or connect_arguments(url)["ssl"] == ssl
 
 
 def test_policies_by_route():
