@@ -18,6 +18,8 @@ PASSED_ON = frozenset(
         "CORS_MAX_AGE_S",
         "GZIP_BYTES_MIN",
         "GZIP_LEVEL",
+        "INTROSPECTION_CLIENT_ID",
+        "INTROSPECTION_URL",
         "JWT_CLOCK_SKEW_S",
         "LOCKOUT_ADDRESS_FAILURES",
         "LOCKOUT_BASE_S",
@@ -32,6 +34,7 @@ PASSED_ON = frozenset(
         "RATE_LIMIT_ACCOUNT_PER_HOUR",
         "RATE_LIMIT_ADDRESS_PER_MINUTE",
         "RATE_LIMIT_REFRESH_PER_MINUTE",
+        "RATE_LIMIT_USER_PER_MINUTE",
         # Not worked out from the regions: a change of replicas alone must deploy nothing.
         "RATE_LIMIT_REPLICAS",
         "REVOCATION_STALENESS_MAX_S",
@@ -39,7 +42,7 @@ PASSED_ON = frozenset(
         "VERIFY_POLICY",
     }
 )
-SECRETS_PASSED_ON = frozenset({"JWT_SECRET", "OTEL_EXPORTER_OTLP_HEADERS", "SUPABASE_SECRET_KEY"})
+SECRETS_PASSED_ON = frozenset({"INTROSPECTION_CLIENT_SECRET", "JWT_SECRET", "OTEL_EXPORTER_OTLP_HEADERS", "SUPABASE_SECRET_KEY"})
 VALUE_CHARACTERS_MAX = 1000
 
 

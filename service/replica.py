@@ -15,14 +15,16 @@ from service.accounts.positions import Positions
 from service.accounts.worker import Worker
 from service.cache.authenticator import Authenticator, Limits
 from service.cache.entries import Sealer
-from service.cache.introspection import Verifier
+from service.cache.introspection import Ask, Verifier
 from service.cache.redis_tier import RedisTier
 from service.clocks import Clock
 from service.database.pools import Database, connect_arguments
+from service.limits.arithmetic import per
 from service.limits.gate import Gate
 from service.limits.local_store import LocalStore
 from service.limits.redis_store import RedisStore
 from service.limits.rules import read_rules
+from service.limits.users import UserRates
 from service.metrics.counters import Counters
 from service.metrics.exposition import Exposition, Gauges
 from service.metrics.performance import Performance
@@ -36,6 +38,7 @@ from service.tokens.verification import Policy
 from service.tracing.otlp import Exporter
 from service.tracing.tracer import Tracer
 from service.upstream.auth_api import AuthApi
+from service.upstream.introspection_api import IntrospectionApi
 from service.upstream.pass_through import PassThrough
 from service.upstream.storage_api import StorageApi
 from service.web.app import build_app
@@ -83,6 +86,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
         if shared is not None:
             stack.push_async_callback(shared.close)
         jwks = Jwks(auth_api.key_document, clock, lambda gone: authenticator.forget_keys(gone), _secret(settings))
+        policy = Policy(settings.jwt_issuer, settings.jwt_audience, settings.jwt_clock_skew_s)
         authenticator = Authenticator(
             limits=Limits(
                 ttl_s=settings.cache_ttl_s,
@@ -91,7 +95,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
                 staleness_max_s=settings.revocation_staleness_max_s,
                 early_share=EARLY_SHARE,
             ),
-            policy=Policy(settings.jwt_issuer, settings.jwt_audience, settings.jwt_clock_skew_s),
+            policy=policy,
             sealer=sealer,
             jwks=jwks,
             revocations=revocations,
@@ -103,15 +107,16 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             counters=counters,
         )
         stack.push_async_callback(authenticator.close)
-        policies = settings.policies
+        policies, rates = settings.policies, UserRates(per(settings.rate_limit_user_per_minute, 60), clock.monotonic, counters)
         verifier = Verifier(
             authenticator,
             auth_api.user,
             auth_api.strict_user,
-            auth_api.opaque_user if settings.opaque_tokens == "introspect" else None,
+            _opaque(settings, auth_api, policy, clock, counters, stack),
             verify_lines,
             clock,
             policies,
+            rates,
         )
         staleness_max_s = settings.revocation_staleness_max_s
         positions = Positions(lambda since: feed.position_within(staleness_max_s, since), shared, clock, staleness_max_s)
@@ -123,6 +128,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             revocations=revocations,
             positions=positions,
             worker=worker,
+            rates=rates,
             service_role_key=service_role_key,
             clock=clock,
             counters=counters,
@@ -137,6 +143,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             entries_max=settings.cache_entries_max,
             bytes_max=settings.cache_bytes_max,
             policy=policies["user"],
+            rates=rates,
             clock=clock,
             counters=counters,
         )
@@ -198,6 +205,21 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             )
             for task in background:
                 task.cancel()
+
+
+def _opaque(
+    settings: Settings, auth_api: AuthApi, policy: Policy, clock: Clock, counters: Counters, stack: AsyncExitStack
+) -> Ask | None:
+    """Who is asked about tokens that are no JWT; nobody unless the settings say so."""
+    if settings.opaque_tokens != "introspect":
+        return None
+    if not settings.introspection_url or settings.introspection_client_secret is None:
+        return auth_api.opaque_user
+    secret = settings.introspection_client_secret.get_secret_value()
+    url, client_id = settings.introspection_url, settings.introspection_client_id
+    endpoint = IntrospectionApi(url, client_id, secret, policy, clock.wall, counters)
+    stack.push_async_callback(endpoint.close)
+    return endpoint.user
 
 
 def _gate(settings: Settings, clock: Clock, counters: Counters, stack: AsyncExitStack) -> tuple[Gate, RedisStore | None]:

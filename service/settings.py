@@ -34,6 +34,7 @@ OWN_PREFIXES = (
     "LOCKOUT_",
     "VERIFY_",
     "OPAQUE_",
+    "INTROSPECTION_",
 )
 POLICIES = ("cached", "strict")
 WHEN_SILENT = ("ask", "refuse")
@@ -86,6 +87,9 @@ class Settings(BaseModel):
     jwt_clock_skew_s: Annotated[float, Field(ge=0.0, le=60.0)] = 5.0
     verify_policy: str = "cached"
     opaque_tokens: Literal["refuse", "introspect"] = "refuse"
+    introspection_url: str = ""
+    introspection_client_id: str = ""
+    introspection_client_secret: Secret | None = None
 
     database_url: Secret
     database_replica_url: Secret | None = None
@@ -110,6 +114,7 @@ class Settings(BaseModel):
     rate_limit_address_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 300
     rate_limit_refresh_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 600
     rate_limit_account_per_hour: Annotated[int, Field(ge=0, le=1_000_000)] = 100
+    rate_limit_user_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 600
     rate_limit_replicas: Annotated[int, Field(ge=1, le=50)] = 2
     lockout_pair_failures: Annotated[int, Field(ge=0, le=1000)] = 5
     lockout_address_failures: Annotated[int, Field(ge=0, le=100_000)] = 50
@@ -149,6 +154,14 @@ class Settings(BaseModel):
         if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
             raise ValueError("expected an http:// or https:// URL")
         return value.rstrip("/")
+
+    @field_validator("introspection_url")
+    @classmethod
+    def _check_endpoint(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.fragment):
+            raise ValueError("expected an http:// or https:// URL without credentials in it")
+        return value  # as it is: with and without a slash at its end are two endpoints
 
     @field_validator("database_url", "database_replica_url")
     @classmethod
@@ -228,10 +241,22 @@ class Settings(BaseModel):
             raise ValueError("POOL_SIZE_MIN: expected at most POOL_SIZE_MAX")
         if self.environment == "prod" and not (self.supabase_url.startswith("https://") or is_loopback(self.supabase_url)):
             raise ValueError("SUPABASE_URL: expected https:// where ENVIRONMENT is prod")
+        if self.introspection_url:
+            self._check_introspection()
         is_known = self.jwt_secret is not None and self.jwt_secret.get_secret_value().endswith(KNOWN_JWT_SECRET)
         if is_known and self.environment != "dev":
             raise ValueError("JWT_SECRET: expected a secret of the project's own; this one stands in Supabase's examples")
         return self
+
+    def _check_introspection(self) -> None:
+        """A token goes there, and our own secret with it."""
+        url = self.introspection_url
+        if self.environment == "prod" and not (url.startswith("https://") or is_loopback(url)):
+            raise ValueError("INTROSPECTION_URL: expected https:// where ENVIRONMENT is prod")
+        if self.opaque_tokens != "introspect":
+            raise ValueError("INTROSPECTION_URL: expected OPAQUE_TOKENS to be introspect; else it is never asked")
+        if not self.introspection_client_id or self.introspection_client_secret is None:
+            raise ValueError("INTROSPECTION_CLIENT_ID and INTROSPECTION_CLIENT_SECRET: expected both beside INTROSPECTION_URL")
 
     @property
     def policies(self) -> Policies:

@@ -6,7 +6,7 @@ answered before the session ended. It costs a round trip and some of the issuer'
 503.
 
 An opaque token says nothing by itself: no signature, no session, no end. So only the issuer can be believed about it, and nothing
-is remembered (RFC 7662 section 4 warns of caches that outlive a token; here there is no `exp` to bound one by).
+is remembered (RFC 7662 section 4 warns of caches that outlive a token; most have no `exp` to bound one by).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from service.cache.authenticator import Authenticator, Tier
 from service.cache.entries import Entry
 from service.clocks import Clock
 from service.errors import TokenRejected, Unavailable
+from service.limits.users import UserRates
 from service.policies import Policies, Route, RoutePolicy
 from service.tokens.identity import Identity, IssuerUser
 from service.tokens.parsing import TOKEN_BYTES_MAX, UUID_PATTERN
@@ -40,6 +41,8 @@ class _User(msgspec.Struct):
     id: str
     email: str | None = ""
     role: str | None = ""
+    iat: float | None = None
+    session_id: str = ""
 
 
 class Verifier:
@@ -59,6 +62,7 @@ class Verifier:
         lines_for: Callable[[Identity], bytes],
         clock: Clock,
         policies: Policies,
+        rates: UserRates,
     ) -> None:
         self._authenticator = authenticator
         self._ask = ask
@@ -67,6 +71,7 @@ class Verifier:
         self._lines_for = lines_for
         self._clock = clock
         self._policies = policies
+        self._rates = rates
         # The hot path's own attributes, for /verify: where that is neither strict nor must hear, a policy costs nothing.
         self.cached: Callable[[bytes], Entry | None] = authenticator.cached
         self.cached_at: Callable[[bytes, float], Entry | None] = authenticator.cached_at
@@ -88,6 +93,7 @@ class Verifier:
     async def _confirmed(self, token: bytes, ask: Ask, policy: RoutePolicy) -> Entry:
         identity = await self._authenticator.identify(token)
         self._refuse_revoked(identity)
+        self._rates.take(identity.user_id)
         asked_at = self._clock.monotonic()
         try:
             user = await ask(token)
@@ -105,9 +111,11 @@ class Verifier:
             claimed = msgspec.json.decode(user.json, type=_User)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise Unavailable("upstream", "the issuer's answer is not a user") from exc
-        if _UUID.fullmatch(claimed.id) is None:
+        if _UUID.fullmatch(claimed.id) is None or (claimed.session_id and _UUID.fullmatch(claimed.session_id) is None):
             raise Unavailable("upstream", "the issuer's answer is not a user")
-        identity = Identity(claimed.id, "", claimed.role or "", claimed.email or "", self._clock.wall(), math.inf, "")
+        # Where the issuer tells, what was revoked by session or by age is refused here too.
+        issued_at = self._clock.wall() if claimed.iat is None else claimed.iat
+        identity = Identity(claimed.id, claimed.session_id, claimed.role or "", claimed.email or "", issued_at, math.inf, "")
         return self._entry(identity, user, asked_at, policy)
 
     def _refuse_revoked(self, identity: Identity) -> None:

@@ -19,6 +19,7 @@ from service.cache.introspection import Verifier
 from service.clocks import Clock
 from service.database.pools import Database
 from service.errors import TokenRejected, Unavailable
+from service.limits.users import UserRates
 from service.metrics.counters import Counters
 from service.revocation.log import Scope, write_logout, write_revocation, write_token_revocation
 from service.revocation.records import Kind, Revocation, Revocations
@@ -56,6 +57,7 @@ class AuthEndpoints:
         revocations: Revocations,
         positions: Positions,
         worker: Worker,
+        rates: UserRates,
         service_role_key: str,
         clock: Clock,
         counters: Counters,
@@ -67,6 +69,7 @@ class AuthEndpoints:
         self._revocations = revocations
         self._positions = positions
         self._worker = worker
+        self._rates = rates
         self._service_role_key = service_role_key.encode()
         self._clock = clock
         self._counters = counters
@@ -80,6 +83,7 @@ class AuthEndpoints:
         """The issuer's user JSON with `profile` (null where there is none), `roles` and `permissions` added."""
         token = bearer_token(headers)
         entry, tier = await self._verifier.authenticate(token, "me", is_strict=is_strict)
+        self._rates.take(entry.identity.user_id)
         user_json = entry.user_json or (await self._auth_api.user(token)).json
         extra = [TIER_HEADERS[tier]]
         try:

@@ -35,6 +35,7 @@ from service.cache.entries import USER_BYTES_MAX, Entry
 from service.cache.flights import Flights
 from service.clocks import Clock
 from service.errors import TokenRejected, Unavailable
+from service.limits.users import UserRates
 from service.metrics.counters import Counters
 from service.policies import RoutePolicy
 from service.revocation.log import Scope as LogoutScope
@@ -157,6 +158,7 @@ class DropIn:
         entries_max: int,
         bytes_max: int,
         policy: RoutePolicy,
+        rates: UserRates,
         clock: Clock,
         counters: Counters,
     ) -> None:
@@ -165,6 +167,7 @@ class DropIn:
         self._endpoints = endpoints
         self._sign_ins = sign_ins
         self._policy = policy
+        self._rates = rates
         self._clock = clock
         self._counters = counters
         self._users: BoundedCache[bytes, dict[Variant, KeptUser]] = BoundedCache(entries_max, bytes_max, clock.wall)
@@ -227,6 +230,7 @@ class DropIn:
             identity = await self._authenticator.identify(token)
         except (TokenRejected, Unavailable):
             return None  # the issuer knows best what is wrong with it
+        self._rates.take(identity.user_id)
         self._counters.l1_misses += 1
         if self._policy.is_strict:  # a question that began earlier may have been answered before the session ended
             return await self._ask_user(asked, variant, token, identity)

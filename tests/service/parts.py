@@ -11,6 +11,8 @@ from service.cache.entries import Record, Sealer
 from service.cache.redis_tier import RedisTier
 from service.clocks import Clock
 from service.errors import ServiceError
+from service.limits.arithmetic import Rate
+from service.limits.users import UserRates
 from service.metrics.counters import Counters
 from service.revocation.records import Revocation, Revocations
 from service.tokens.identity import IssuerUser
@@ -20,6 +22,7 @@ from service.tokens.verification import Policy
 from service.web.auth_endpoints import verify_lines
 from tests.service import issuing
 
+UNLIMITED = UserRates(Rate(0, 0), lambda: 0.0, Counters())
 CACHE_KEY = "a key of the tests, long enough for anybody"
 
 

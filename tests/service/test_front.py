@@ -17,9 +17,11 @@ from service.cache.introspection import Verifier
 from service.cache.redis_tier import RedisTier
 from service.database.pools import Database
 from service.errors import TokenRejected, Unavailable
+from service.limits.arithmetic import per
 from service.limits.gate import Gate
 from service.limits.local_store import LocalStore
 from service.limits.rules import read_rules
+from service.limits.users import UserRates
 from service.metrics.exposition import Exposition, Gauges
 from service.metrics.performance import Performance
 from service.readiness import Readiness
@@ -59,8 +61,9 @@ class Web:
         url = settings.database_url.get_secret_value()
         feed = RevocationFeed(url, {}, parts.revocations, parts.clock, parts.counters, {})
         ask_opaque = parts.issuer.user if settings.opaque_tokens == "introspect" else None
+        rates = UserRates(per(settings.rate_limit_user_per_minute, 60), parts.clock.monotonic, parts.counters)
         ask, policies = parts.issuer.user, settings.policies
-        self.verifier = verifier = Verifier(parts.authenticator, ask, ask, ask_opaque, verify_lines, parts.clock, policies)
+        self.verifier = verifier = Verifier(parts.authenticator, ask, ask, ask_opaque, verify_lines, parts.clock, policies, rates)
         endpoints = AuthEndpoints(
             authenticator=parts.authenticator,
             verifier=verifier,
@@ -69,6 +72,7 @@ class Web:
             revocations=parts.revocations,
             positions=Positions(lambda _since: None, None, parts.clock, 2.0),
             worker=worker,
+            rates=rates,
             service_role_key="service-role-key",
             clock=parts.clock,
             counters=parts.counters,
@@ -103,6 +107,7 @@ class Web:
             entries_max=100,
             bytes_max=1_000_000,
             policy=policies["user"],
+            rates=rates,
             clock=parts.clock,
             counters=parts.counters,
         )

@@ -9,12 +9,16 @@ from typing import Any
 import httpx
 import pytest
 
+from service.errors import Unavailable
+from service.limits.arithmetic import per
 from service.limits.gate import Gate
 from service.limits.local_store import LocalStore
 from service.limits.rules import read_rules
+from service.limits.users import UserRates
 from service.metrics.counters import Counters
 from service.upstream.auth_api import UpstreamAnswer
 from service.web.limited_drop_in import LimitedDropIn, account_of
+from tests.service import issuing
 from tests.service.conftest import settings_with
 from tests.service.parts import Hands, Parts
 from tests.service.test_front import ORIGIN, Web
@@ -72,6 +76,46 @@ async def test_checks_of_tokens_have_no_rate(web: Web):
     """A gateway asks for all its users from one address, and a refusal here would be taken for the session's end."""
     for _ in range(50):
         assert (await web.client.get("/api/v1/auth/verify", headers={"Authorization": "Bearer x"})).status_code == 401
+
+
+async def test_what_a_user_costs_beyond_hits_is_bounded_for_each_by_itself(anyio_backend: str):
+    """Strict checks, /me and ever new variants of /auth/v1/user; a hit is answered whatever else the user has asked."""
+    web = Web(Parts(), RATE_LIMIT_USER_PER_MINUTE="4")
+    ann, bob = issuing.token(), issuing.token(sub=issuing.OTHER_USER, session_id=issuing.OTHER_SESSION)
+
+    async def status(path: str, token: bytes = ann, **headers: str) -> int:
+        answer = await web.client.get(path, headers={"Authorization": f"Bearer {token.decode()}", **headers})
+        return answer.status_code if "retry-after" not in answer.headers else int(answer.headers["retry-after"])
+
+    async with web.client, web.behind:
+        assert [await status("/api/v1/auth/verify?policy=strict") for _ in range(2)] == [200, 200]
+        assert await status("/api/v1/auth/me") == 200
+        assert await status("/auth/v1/user", Origin="https://a.example.com") == 1, "the issuer is away here"
+        assert await status("/auth/v1/user", Origin="https://b.example.com") == 15
+        for path in ("/api/v1/auth/verify?policy=strict", "/api/v1/auth/me"):
+            assert await status(path) == 15
+        assert web.parts.counters.limited == {"user": 3}
+        assert [await status("/api/v1/auth/verify") for _ in range(20)] == [200] * 20
+        web.parts.issuer.user_id = issuing.OTHER_USER
+        assert await status("/api/v1/auth/verify?policy=strict", bob) == 200
+        web.parts.issuer.user_id = issuing.USER
+        web.parts.hands.forward(15.0)
+        assert await status("/api/v1/auth/verify?policy=strict") == 200
+        assert await status("/api/v1/auth/verify?policy=strict", issuing.token(key=issuing.STRANGER)) == 401, "which is nobody's"
+    await web.auth_api.close()
+    await web.upstream.close()
+
+
+def test_users_are_forgotten_rather_than_kept_without_bound():
+    rates = UserRates(per(1, 60), lambda: 5.0, Counters(), users_max=3)
+    for number in range(10):
+        rates.take(f"user {number}")
+    rates.take("user 0")
+    with pytest.raises(Unavailable):
+        rates.take("user 9")
+    nobody = UserRates(per(0, 60), lambda: 5.0, Counters())
+    for _ in range(10):
+        nobody.take("user 0")
 
 
 class Behind:

@@ -18,7 +18,16 @@ from tests.service.conftest import settings_with
 from tests.service.environment import good_environment
 
 ROOT = Path(__file__).resolve().parents[2]
-SECRETS = ("SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "CACHE_KEY", "JWT_SECRET", "DATABASE_URL", "REDIS_URL", "SMTP_URL")
+SECRETS = (
+    "SUPABASE_ANON_KEY",
+    "SUPABASE_SERVICE_ROLE_KEY",
+    "CACHE_KEY",
+    "JWT_SECRET",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SMTP_URL",
+    "INTROSPECTION_CLIENT_SECRET",
+)
 
 DATABASE = "postgresql://u:p@db.example.com/x"
 SSL_MODES = "disable, require, verify-ca or verify-full"
@@ -73,6 +82,10 @@ MISTAKES = [
     ("REVOCATION_WHEN_SILENT", "cached"),
     ("REVOCATION_WHEN_SILENT", "ask,refuse"),
     ("OPAQUE_TOKENS", "accept"),
+    ("INTROSPECTION_URL", "auth.example.com/introspect"),
+    ("INTROSPECTION_URL", "https://u:p@auth.example.com/introspect"),
+    ("INTROSPECTION_URL", "https://auth.example.com/introspect"),
+    ("INTROSPECTION_SECRET", "x"),
     ("CACHE_TTL", "300"),
     ("CORS_ORIGIN", "https://app.example.com"),
     ("POOL_SIZE", "3"),
@@ -165,6 +178,20 @@ def test_secrets_do_not_print():
     for text in (repr(settings), str(settings), repr(settings.cache_key), str(settings.model_dump())):
         assert "s3cret" not in text
     assert "[secret]" in repr(settings)
+
+
+def test_introspection_needs_a_client_and_in_production_tls():
+    given = {
+        "OPAQUE_TOKENS": "introspect",
+        "INTROSPECTION_URL": "http://auth.example.com/introspect/",
+        "INTROSPECTION_CLIENT_ID": "c",
+    }
+    with pytest.raises(SettingsInvalid, match="INTROSPECTION_CLIENT_SECRET"):
+        settings_with(**given)
+    assert settings_with(**given, INTROSPECTION_CLIENT_SECRET="s").introspection_url.endswith("/introspect/")
+    production = {"ENVIRONMENT": "prod", "SUPABASE_URL": "https://project.example.com"}
+    with pytest.raises(SettingsInvalid, match="INTROSPECTION_URL: expected https"):
+        settings_with(**given, **production, INTROSPECTION_CLIENT_SECRET="s")
 
 
 def test_settings_are_frozen():

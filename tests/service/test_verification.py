@@ -19,7 +19,7 @@ from service.web.front import asks_strictly
 from tests.service import issuing
 from tests.service.conftest import settings_with
 from tests.service.issuing import NOW
-from tests.service.parts import CACHE_KEY, Parts, outcome_of
+from tests.service.parts import CACHE_KEY, UNLIMITED, Parts, outcome_of
 from tests.service.test_front import ME, VERIFY, Web, bearer
 
 pytestmark = pytest.mark.anyio
@@ -119,7 +119,7 @@ def test_no_skew_reaches_past_exp():
 def verifier(parts: Parts, policy: str = "cached", when_silent: str = "ask", *, opaque: bool = False) -> Verifier:
     ask = parts.issuer.user
     policies = settings_with(VERIFY_POLICY=policy, REVOCATION_WHEN_SILENT=when_silent).policies
-    return Verifier(parts.authenticator, ask, ask, ask if opaque else None, verify_lines, parts.clock, policies)
+    return Verifier(parts.authenticator, ask, ask, ask if opaque else None, verify_lines, parts.clock, policies, UNLIMITED)
 
 
 async def test_strict_asks_for_every_request_and_remembers_nothing():
@@ -230,7 +230,7 @@ async def test_those_whom_the_settings_mean_do_not_share_a_lane_with_callers_who
         return ask
 
     policies = settings_with(VERIFY_POLICY="cached,verify=strict").policies
-    checks = Verifier(parts.authenticator, lane("settings"), lane("caller"), None, verify_lines, parts.clock, policies)
+    checks = Verifier(parts.authenticator, lane("settings"), lane("caller"), None, verify_lines, parts.clock, policies, UNLIMITED)
     for route, is_strict in (("verify", False), ("verify", True), ("me", True)):
         await checks.authenticate(token, route, is_strict=is_strict)
     assert asked == ["settings", "settings", "caller"]
