@@ -10,7 +10,9 @@ from typing import Any
 
 import structlog
 
-_SECRET = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*|[^\s@\"'/:]+@[^\s@\"'/:]+\.[A-Za-z]{2,}|://[^\s@/]+@")
+_SECRET = re.compile(
+    r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*|sb_(?:secret|publishable)_\w+|(?:Bearer|Basic) [A-Za-z0-9._~+/=-]{8,}|[^\s@\"'/:]+@[^\s@\"'/:]+\.[A-Za-z]{2,}|://[^\s@/]+@"
+)
 
 
 def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

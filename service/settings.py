@@ -7,6 +7,8 @@ Errors: SettingsInvalid: one line per mistake, each naming the variable; a value
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -194,6 +196,14 @@ class Settings(BaseModel):
             raise ValueError("expected a secret API key, which begins with sb_secret_")
         return value
 
+    @field_validator("supabase_service_role_key")
+    @classmethod
+    def _check_service_role_key(cls, value: Secret) -> Secret:
+        text = value.get_secret_value()
+        if text.startswith("sb_publishable_") or (text.startswith("eyJ") and _role_in(text) != "service_role"):
+            raise ValueError("expected the service_role or a secret key; this one is given to browsers, and it opens /revoke")
+        return value
+
     @field_validator("jwt_secret")
     @classmethod
     def _check_jwt_secret(cls, value: Secret | None) -> Secret | None:
@@ -243,6 +253,8 @@ class Settings(BaseModel):
             raise ValueError("SUPABASE_URL: expected https:// where ENVIRONMENT is prod")
         if self.introspection_url:
             self._check_introspection()
+        if self.supabase_service_role_key.get_secret_value() == self.supabase_anon_key.get_secret_value():
+            raise ValueError("SUPABASE_SERVICE_ROLE_KEY: expected another than SUPABASE_ANON_KEY, which everybody has")
         is_known = self.jwt_secret is not None and self.jwt_secret.get_secret_value().endswith(KNOWN_JWT_SECRET)
         if is_known and self.environment != "dev":
             raise ValueError("JWT_SECRET: expected a secret of the project's own; this one stands in Supabase's examples")
@@ -291,6 +303,16 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
     if lines or settings is None:
         raise SettingsInvalid("\n".join(lines))
     return settings
+
+
+def _role_in(key: str) -> str:
+    """The role that an API key of the older kind, a JWT, names; empty where it is none. Only compared, never believed."""
+    part = key.split(".")[1] if key.count(".") == 2 else ""
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except ValueError:
+        return ""
+    return str(claims.get("role", "")) if isinstance(claims, dict) else ""
 
 
 def _line(mistake: Any) -> str:

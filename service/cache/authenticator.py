@@ -213,6 +213,11 @@ class Authenticator:
         """It is refused for its key or its age alone: the session lives."""
         return self._revocations.refuses_widely(identity)
 
+    @property
+    def refuses_some_widely(self) -> bool:
+        """There is a key or an age whose tokens are refused."""
+        return self._revocations.is_wide
+
     def thumbprint_of(self, key_id: str) -> str | None:
         """The published key's RFC 7638 thumbprint; None where the issuer publishes no such key."""
         return self._jwks.thumbprint_of(key_id)

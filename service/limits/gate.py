@@ -35,8 +35,8 @@ NAME_BYTES = 12
 ACCOUNT_CHARACTERS_MAX = 1024
 _SECOND_US = 1_000_000
 
-# GoTrue's word for a wrong password and an unknown account alike; older versions say invalid_grant.
-FAILED_CODES = frozenset({"invalid_credentials", "invalid_grant"})
+# GoTrue's word for a wrong password and an unknown account alike (older versions say invalid_grant), and for a wrong code.
+FAILED_CODES = frozenset({"invalid_credentials", "invalid_grant", "otp_expired"})
 
 Headers = list[tuple[bytes, bytes]]
 

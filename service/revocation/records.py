@@ -87,7 +87,7 @@ class Revocations:
         self._keys: dict[str, float] = {}
         self._watermarks: dict[str, float] = {}  # of everyone: watermark, as text like the others' subjects
         self._watermark_iat = -math.inf
-        self._is_wide = False  # tokens may be refused whose session and user are not in here
+        self.is_wide = False  # tokens may be refused whose session and user are not in here
         self.is_overfull = False
         self.changes = 0  # counts whatever may make good bad: what was GOOD stays so until it moves
 
@@ -108,7 +108,7 @@ class Revocations:
 
     def standing(self, identity: Identity, confirmed_at: float) -> Standing:
         """How a token stands that the issuer confirmed at `confirmed_at`."""
-        if identity.session_id in self._sessions or (self._is_wide and self.refuses_widely(identity)):
+        if identity.session_id in self._sessions or (self.is_wide and self.refuses_widely(identity)):
             return Standing.REVOKED
         marks = self._users.get(identity.user_id)
         return Standing.GOOD if marks is None else _standing_by(marks, identity, confirmed_at)
@@ -150,7 +150,7 @@ class Revocations:
 
     def _widen(self) -> None:
         self._watermark_iat = max(map(float, self._watermarks), default=-math.inf)
-        self._is_wide = bool(self._keys or self._watermarks)
+        self.is_wide = bool(self._keys or self._watermarks)
 
     def _mark_user(self, revocation: Revocation, now: float) -> None:
         marks = self._users.get(revocation.subject, ())

@@ -44,7 +44,7 @@ def refusals(*statuses: int | str) -> Responses:
         400: "The request's body or query is wrong",
         401: "There is no token, or it is definitely not good",
         404: "There is no active profile",
-        413: "The body is longer than 1 MB",
+        413: "The body is longer than 64 KB",
         429: "Too many attempts by this address or for this account",
         503: "It cannot be told at the moment; try again",
         "4XX": "The issuer's own refusal, passed on",

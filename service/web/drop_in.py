@@ -177,7 +177,7 @@ class DropIn:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> int:
         asked = _asked(scope)
         try:
-            answer = await self._answer(asked, receive)
+            answer = await self._answer(asked, receive) or await self._refusal(asked)
             if answer is None:
                 return await self._hand_on(asked, receive, send)
         except Unavailable as fault:
@@ -228,8 +228,12 @@ class DropIn:
             return kept.answer
         try:
             identity = await self._authenticator.identify(token)
-        except (TokenRejected, Unavailable):
+        except TokenRejected:
             return None  # the issuer knows best what is wrong with it
+        except Unavailable:
+            if must_hear:  # it would say yes to what we alone know to be revoked
+                raise
+            return None
         self._rates.take(identity.user_id)
         self._counters.l1_misses += 1
         if self._policy.is_strict:  # a question that began earlier may have been answered before the session ended
@@ -244,8 +248,8 @@ class DropIn:
             if _code_of(answer) in ("session_not_found", "user_not_found", "user_banned", "bad_jwt"):
                 self._forget(token)
             return answer
-        if self._authenticator.is_refused_widely(identity):  # auth-js ends its session at the other code, not at this one
-            return error_answer(asked, 403, "bad_jwt", "invalid JWT: the token was revoked")
+        if self._authenticator.is_refused_widely(identity):
+            return _revoked_token(asked)
         if self._authenticator.is_revoked(identity):
             return error_answer(asked, 403, "session_not_found", "Session from session_id claim in JWT does not exist")
         if _user_id(answer.body) != identity.user_id:
@@ -264,6 +268,16 @@ class DropIn:
             size_bytes = sum(kept.size_bytes for kept in variants.values())
             self._users.put(name, variants, size_bytes, entry.good_until)
         return answer
+
+    async def _refusal(self, asked: Asked) -> Answer | None:
+        """For what is to be handed on: the issuer would take a token whose key or age was revoked, also for a new password."""
+        if not self._authenticator.refuses_some_widely or asked.method == "OPTIONS":
+            return None
+        try:
+            identity = await self._authenticator.identify(bearer_token(asked.headers))
+        except (TokenRejected, Unavailable):
+            return None
+        return _revoked_token(asked) if self._authenticator.is_refused_widely(identity) else None
 
     async def _document(self, asked: Asked, variant: Variant) -> Answer:
         kept_s, stale_s = DOCUMENTS[asked.path]
@@ -374,6 +388,11 @@ def error_answer(asked: Asked, status: int, code: str, message: str, extra: Iter
     body = msgspec.json.encode(shape)
     headers = [JSON_TYPE, (b"content-length", b"%d" % len(body)), (b"x-sb-error-code", code.encode()), *extra]
     return Answer(status, [*headers, (b"x-supabase-api-version", VERSION_2024)] if is_new else headers, body)
+
+
+def _revoked_token(asked: Asked) -> Answer:
+    """auth-js ends its session at session_not_found, not at this code."""
+    return error_answer(asked, 403, "bad_jwt", "invalid JWT: the token was revoked")
 
 
 def _asked(scope: Scope) -> Asked:

@@ -55,7 +55,9 @@ ROUTES = frozenset(
     {VERIFY, ME, LIVE, "/health/ready", "/metrics", "/performance-metrics", "/docs", "/openapi.json"}
     | {f"{PREFIX}/{name}" for name in ("register", "login", "refresh", "logout", "revoke")}
 )
-BODY_BYTES_MAX = 1_048_576  # GoTrue's own bound
+# Bodies of our own endpoints: the longest is a refresh token. UNDER_WAY_MAX of them may be in memory at a time.
+BODY_BYTES_MAX = 65_536
+DROP_IN_BODY_BYTES_MAX = 2 * 1_048_576  # never met: GoTrue's own bound, which the drop-in holds to, is half of that
 BODY_TIMEOUT_S = 30.0
 SLOW_S = 1.0
 # What is answered without L1 waits for others; more of it at a time than this is refused before it costs anything. A thousand
@@ -160,7 +162,7 @@ class Front:
 
         try:
             # The drop-in bounds bodies itself, with the issuer's own refusal; here they get their deadline.
-            status = await self._drop_in(scope, _bounded(receive, 2 * BODY_BYTES_MAX), noting)
+            status = await self._drop_in(scope, _bounded(receive, DROP_IN_BODY_BYTES_MAX), noting)
         except Exception:
             log.exception("unexpected_error", path=route)
             if not has_begun:
@@ -188,7 +190,7 @@ class Front:
         cors = self._cors.headers_for(origin)
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if not length.isdigit() or int(length) > BODY_BYTES_MAX:
-            await self._send(send, error_answer(413, "request_too_large", "the body is longer than 1 MB"), cors, began, route)
+            await self._send(send, error_answer(413, "request_too_large", "the body is longer than 64 KB"), cors, began, route)
             return
         status = 0
 

@@ -1,7 +1,8 @@
 """The drop-in behind the limits: what opens or renews a session under /auth/v1 is counted like the endpoints of our own.
 
 What is let through goes on as it came, and its answer is the issuer's, without headers of ours. To know whose log-in it is, the
-body of POST /token is read first, as the issuer will read it: Go's decoder takes member names in any case and the last of
+body of POST /token and of POST /verify (a code of six digits is guessed sooner than a password) is read first, as the issuer will
+read it: Go's decoder takes member names in any case and the last of
 several, so a body that names the account twice is refused, lest we count one account while the issuer tries another. So is one
 that we cannot read: Go's decoder skips members it does not know, however deep or long, at which Python's gives up.
 """
@@ -16,15 +17,21 @@ from service.errors import TooManyRequests, Unavailable
 from service.limits.gate import Attempt, Gate, outcome_of
 from service.upstream.auth_api import UpstreamAnswer, error_of
 from service.web.callers import address_of
-from service.web.drop_in import BODY_BYTES_MAX, LOGOUT, PREFIX, Asked, DropIn, Message, Receive, Scope, Send, error_answer
+from service.web.drop_in import LOGOUT, PREFIX, Asked, DropIn, Message, Receive, Scope, Send, error_answer
 
-TOKEN = f"{PREFIX}token"
+TOKEN, VERIFY = f"{PREFIX}token", f"{PREFIX}verify"
+# Of the two that are read before they are handed on; all callers together must not fill our memory with what waits.
+READ_BYTES_MAX = 65_536
 CODE_BYTES_MAX = 4096
 _ACCOUNT_MEMBERS = ("email", "phone")
 
 
 class _Ambiguous(Exception):
     """The caller's mistake: the body names more than one account."""
+
+
+class _TooLong(Exception):
+    """The caller's mistake: no log-in takes that much, and unread it would be counted for nobody."""
 
 
 class _Unreadable(Exception):
@@ -37,7 +44,7 @@ class _Body:
 
     content: bytes
     messages: list[Message]
-    is_whole: bool  # and no longer than it may be
+    is_whole: bool
 
 
 class LimitedDropIn:
@@ -61,6 +68,8 @@ class LimitedDropIn:
             answer = error_answer(asked, 503, "temporarily_unavailable", fault.message, extra)
         except _Ambiguous:
             answer = error_answer(asked, 400, "validation_failed", "the account is named more than once", _cors(asked))
+        except _TooLong:
+            answer = error_answer(asked, 413, "request_entity_too_large", "Request body too large", _cors(asked))
         except _Unreadable:
             answer = error_answer(asked, 400, "bad_json", "Could not parse request body as JSON", _cors(asked))
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
@@ -68,10 +77,10 @@ class LimitedDropIn:
         return answer.status
 
     async def _limited(self, asked: Asked, scope: Scope, receive: Receive, send: Send) -> int:
-        if asked.path != TOKEN:
+        if asked.path not in (TOKEN, VERIFY):
             await self._gate.ask(asked.client_address)
             return await self._drop_in(scope, receive, send)
-        if parse_qs(asked.query.decode("latin-1")).get("grant_type") == ["refresh_token"]:
+        if asked.path == TOKEN and parse_qs(asked.query.decode("latin-1")).get("grant_type") == ["refresh_token"]:
             await self._gate.refresh(asked.client_address)
             return await self._drop_in(scope, receive, send)
         body = await _read(receive)
@@ -107,7 +116,7 @@ class LimitedDropIn:
 
 
 def account_of(body: bytes) -> str | None:
-    """Whom a POST /token tries to log in; None where it names nobody. _Ambiguous, _Unreadable."""
+    """Whom a POST /token or /verify tries to log in; None where it names nobody. _Ambiguous, _Unreadable."""
     if not body:
         return None
     try:
@@ -130,19 +139,21 @@ def _asked(scope: Scope) -> Asked:
 
 
 async def _read(receive: Receive) -> _Body:
-    """The body as far as it may go. What is longer, or broken off, is handed on as it came so far: the drop-in refuses it."""
+    """The body. What is broken off is handed on as it came so far: the drop-in refuses it. _TooLong."""
     parts: list[bytes] = []
     messages: list[Message] = []
     size, is_whole = 0, False
-    while not is_whole and size <= BODY_BYTES_MAX:
+    while not is_whole:
         message = await receive()
         messages.append(message)
         part: bytes = message.get("body", b"")
         parts.append(part)
         size += len(part)
+        if size > READ_BYTES_MAX:
+            raise _TooLong
         is_whole = not message.get("more_body", False)
     is_broken_off = messages[-1]["type"] == "http.disconnect"
-    return _Body(b"".join(parts), messages, is_whole and not is_broken_off and size <= BODY_BYTES_MAX)
+    return _Body(b"".join(parts), messages, is_whole and not is_broken_off)
 
 
 def _replay(body: _Body, receive: Receive) -> Receive:

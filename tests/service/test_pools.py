@@ -51,6 +51,14 @@ async def test_connection_is_used_again_until_it_is_old(pool: Pool, monkeypatch:
     assert await pid_of(pool) != first
 
 
+async def test_argument_that_no_server_can_take_is_no_sign_of_one_that_is_away(pool: Pool):
+    """Three such in a row would have every request of every user refused for two seconds."""
+    for _ in range(4):
+        with pytest.raises(asyncpg.DataError):
+            await pool.fetch("SELECT $1::text", "\ud800")
+    assert not pool.is_given_up
+
+
 async def test_wait_for_a_connection_is_bounded(pool: Pool, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pool, "_timeout_s", 0.05)
     busy = [asyncio.create_task(pool.fetch("SELECT pg_sleep(0.5)")) for _ in range(2)]

@@ -37,6 +37,10 @@ MISTAKES = [
     ("SUPABASE_URL", ""),
     ("SUPABASE_URL", "project.supabase.co"),
     ("SUPABASE_SECRET_KEY", "eyJhbGciOiJIUzI1NiJ9.e30.x"),
+    ("SUPABASE_SERVICE_ROLE_KEY", "anon-key"),
+    ("SUPABASE_SERVICE_ROLE_KEY", "sb_publishable_0123456789abcdefghijklmnop"),
+    ("SUPABASE_SERVICE_ROLE_KEY", "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoiYW5vbiJ9.c2lnbmF0dXJl"),
+    ("SUPABASE_SERVICE_ROLE_KEY", "eyJhbGciOiJIUzI1NiJ9.e30"),
     ("JWT_ISSUER", ""),
     ("JWKS_URL", "file:///etc/passwd"),
     ("DATABASE_URL", "mysql://localhost/x"),
@@ -173,6 +177,7 @@ def test_secrets_do_not_print():
         name: f"{'redis' if 'REDIS' in name else 'smtp' if 'SMTP' in name else 'postgresql'}://s3cret-{'x' * 32}"
         for name in SECRETS
     }
+    values["SUPABASE_SERVICE_ROLE_KEY"] += "y"
     values["SUPABASE_SECRET_KEY"] = f"sb_secret_s3cret-{'x' * 32}"
     settings = settings_with(**values)
     for text in (repr(settings), str(settings), repr(settings.cache_key), str(settings.model_dump())):
