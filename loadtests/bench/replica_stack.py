@@ -31,6 +31,13 @@ from loadtests.bench.processes import free_port
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 15.0
+# A replica whose wall clock is wrong: the machine's own is everybody's.
+_CLOCK_AHEAD = """
+import runpy, sys, time
+told, ahead_s = time.time, float(sys.argv.pop())
+time.time = lambda: told() + ahead_s
+runpy.run_module("service", run_name="__main__", alter_sys=True)
+"""
 JWT_SECRET = "benchmarks-and-tests-only-" + "0" * 16
 
 
@@ -81,12 +88,13 @@ class ReplicaStack:
     valkey: Any
     _stack: ExitStack = field(repr=False)
 
-    def start_replica(self, **changes: str) -> Replica:
+    def start_replica(self, *, clock_ahead_s: float = 0.0, **changes: str) -> Replica:
         """A further replica, ready when this returns. An empty value takes a variable away. StackFailed."""
         port = free_port()
         environment = {**self.environment, "HOST": "127.0.0.1", "PORT": str(port), **changes}
         environment = {name: value for name, value in environment.items() if value}
-        program = spawn(f"replica-{port}", [sys.executable, "-m", "service"], environment, self.directory)
+        command = ["-c", _CLOCK_AHEAD, str(clock_ahead_s)] if clock_ahead_s else ["-m", "service"]
+        program = spawn(f"replica-{port}", [sys.executable, *command], environment, self.directory)
         self._stack.callback(program.end)
         url = f"http://127.0.0.1:{port}"
         wait_until_answers(f"{url}/health/ready", program)

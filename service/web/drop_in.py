@@ -231,7 +231,7 @@ class DropIn:
         except TokenRejected:
             return None  # the issuer knows best what is wrong with it
         except Unavailable:
-            if must_hear:  # it would say yes to what we alone know to be revoked
+            if self._policy.must_hear:  # it would say yes to what we alone know to be revoked
                 raise
             return None
         self._rates.take(identity.user_id)

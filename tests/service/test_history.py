@@ -7,20 +7,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import structlog
 
-from loadtests.history import Answered, Fault, History, Revoked, Token, judge
+from loadtests.history import Answered, Fault, History, Revoked, Rule, Token, judge
+from service.accounts.positions import Positions
 from service.cache.authenticator import Authenticator
+from service.cache.introspection import Verifier
 from service.revocation.feed import RevocationFeed
 from service.revocation.records import Revocations, Standing
+from service.web import auth_endpoints
 from tests.service.simulation import Variant, simulate
 
 SEEDS = range(12)
 SEEDS_TO_CATCH = 150
 ANN = Token("ann's", "ann", "s1", "k", 1.0, 1.0)
+EDITOR = Token("ann as editor", "", "editor", "ann", 5.0, 1.0, spreads=True)
+TAKEN = Revoked("role", "editor", 10.0, 10.0)
+KEY = Revoked("key", "k", 10.0, 10.0)
+CUT = (Fault("cut", "near", 9.0, 40.0),)
+RULES = {"strict": Rule(is_strict=True), "lax": Rule(must_hear=False)}
 
 
 @pytest.fixture(autouse=True)
@@ -46,39 +55,6 @@ def test_promises_hold_whatever_goes_wrong():
 # Broken variants: each must be caught by some seed, or the checker and the schedules prove nothing.
 
 
-def heard_when_it_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    poll = RevocationFeed._poll
-
-    async def broken(self: RevocationFeed, connection: Any, timeout_s: float) -> None:
-        await poll(self, connection, timeout_s)
-        self.heard_at = self._clock.monotonic()
-
-    monkeypatch.setattr(RevocationFeed, "_poll", broken)
-
-
-def heard_by_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A notice says that one line came, not that none is missing."""
-    notice = RevocationFeed._on_notice
-
-    def broken(self: RevocationFeed, *arguments: Any) -> None:
-        notice(self, *arguments)
-        self.heard_at = self._clock.monotonic()
-
-    monkeypatch.setattr(RevocationFeed, "_on_notice", broken)
-
-
-def poll_from_the_newest_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transaction that began earlier and ended later is passed over."""
-    from tests.service.simulation import Primary
-
-    def broken(self: Primary, floor: int) -> list[dict[str, Any]]:
-        newest = str(max((number for number, _ in self._lines), default=0) + 1)
-        found = [{**line, "xmin": newest, "position": None} for number, line in self._lines if number >= floor]
-        return found or [{"sequence": None, "xmin": newest, "position": None}]
-
-    monkeypatch.setattr(Primary, "poll", broken)
-
-
 def flight_is_believed_whenever_it_lands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Authenticator, "check_still_good", lambda *_, **__: None)
 
@@ -94,12 +70,46 @@ def doubt_is_taken_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def issuer_is_believed_though_the_rule_is_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
-    authenticate = Authenticator.authenticate
+    fresh = Authenticator._is_fresh
+    monkeypatch.setattr(Authenticator, "_is_deaf", False)
+    monkeypatch.setattr(Authenticator, "_is_fresh", lambda self, entry, _must_hear: fresh(self, entry, False))
 
-    async def broken(self: Authenticator, token: bytes, **_: Any) -> Any:
-        return await authenticate(self, token)
 
-    monkeypatch.setattr(Authenticator, "authenticate", broken)
+def strict_is_answered_from_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    authenticate = Verifier.authenticate
+
+    async def broken(self: Verifier, token: bytes, route: Any, **_: Any) -> Any:
+        self._policies = {name: replace(policy, is_strict=False) for name, policy in self._policies.items()}
+        return await authenticate(self, token, route)
+
+    monkeypatch.setattr(Verifier, "authenticate", broken)
+
+
+def user_is_answered_for_as_long_as_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Authenticator, "is_servable", lambda self, entry, **_: self._wall() < entry.good_until)
+
+
+def log_out_is_known_here_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any) -> list[Any]:
+        return []
+
+    monkeypatch.setattr(auth_endpoints, "write_logout", broken)
+
+
+def standby_is_believed_however_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any) -> int:
+        return 0
+
+    monkeypatch.setattr(Positions, "of", broken)
+
+
+def change_of_a_role_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Positions, "changed", lambda *_: None)
+
+
+def place_in_the_log_is_one_from_before_the_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    within = RevocationFeed.position_within
+    monkeypatch.setattr(RevocationFeed, "position_within", lambda self, age_s, _later_than: within(self, age_s))
 
 
 def everybody_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,17 +118,20 @@ def everybody_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # The number is the first seed that catches it; the search goes on from there should the schedules ever change.
 BROKEN: dict[str, tuple[Callable[[pytest.MonkeyPatch], None] | None, Variant, int]] = {
-    "no bound on the evidence's age": (None, Variant(staleness_max_s=1e9), 0),
-    "a clock that stops with its process": (None, Variant(clock_stops_with_process=True), 10),
+    "no bound on the evidence's age": (None, Variant(staleness_max_s=1e9), 7),
+    "a clock that stops with its process": (None, Variant(clock_stops_with_process=True), 52),
     **{
-        function.__name__.replace("_", " "): (function, Variant(), seed)
-        for function, seed in (
-            (heard_when_it_was_answered, 14),
-            (heard_by_a_notice, 40),
-            (poll_from_the_newest_line, 1),
-            (flight_is_believed_whenever_it_lands, 14),
+        breaking.__name__.replace("_", " "): (breaking, Variant(), seed)
+        for breaking, seed in (
+            (flight_is_believed_whenever_it_lands, 76),
             (doubt_is_taken_for_good, 0),
-            (issuer_is_believed_though_the_rule_is_to_refuse, 21),
+            (issuer_is_believed_though_the_rule_is_to_refuse, 8),
+            (strict_is_answered_from_memory, 1),
+            (user_is_answered_for_as_long_as_it_is_kept, 0),
+            (log_out_is_known_here_only, 0),
+            (standby_is_believed_however_old, 0),
+            (change_of_a_role_is_not_told, 2),
+            (place_in_the_log_is_one_from_before_the_notice, 2),
             (everybody_is_refused, 0),
         )
     },
@@ -137,13 +150,17 @@ def test_broken_variant_is_caught(
 # The checker itself, on histories written by hand.
 
 
-def history(*answers: Answered, revoked: Revoked | None = None, faults: tuple[Fault, ...] = ()) -> History:
+def history(*answers: Answered, revoked: Revoked | None = None, faults: tuple[Fault, ...] = (), token: Token = ANN) -> History:
     told = Revoked("session", "s1", 10.0, 10.0) if revoked is None else revoked
-    return History({ANN.name: ANN}, [told], list(answers), list(faults))
+    return History({token.name: token}, [told], list(answers), list(faults), RULES)
 
 
-def answer(asked_at: float, outcome: Any = "accepted", answered_at: float | None = None) -> Answered:
-    return Answered(asked_at, asked_at if answered_at is None else answered_at, "near", ANN.name, outcome)
+def answer(asked_at: float, outcome: Any = "accepted", answered_at: float | None = None, route: str = "") -> Answered:
+    return Answered(asked_at, asked_at if answered_at is None else answered_at, "near", ANN.name, outcome, route)
+
+
+def role_answer(asked_at: float, outcome: Any = "accepted") -> Answered:
+    return Answered(asked_at, asked_at, "near", EDITOR.name, outcome, "lax")
 
 
 CASES = [
@@ -162,6 +179,21 @@ CASES = [
     ("by key", history(answer(30.0), revoked=Revoked("key", "k", 10.0, 10.0)), False),
     ("by age", history(answer(30.0), revoked=Revoked("everyone", "", 10.0, 10.0, 1.0)), False),
     ("young enough", history(answer(30.0), revoked=Revoked("everyone", "", 10.0, 10.0, 0.0)), True),
+    (
+        "a role that was taken away, shown past the bound",
+        history(role_answer(13.0), revoked=Revoked("role", "editor", 10.0, 10.0), token=EDITOR),
+        False,
+    ),
+    ("a role that was taken away and is gone", history(role_answer(10.1, "refused"), revoked=TAKEN, token=EDITOR), True),
+    ("a role that nobody took away, missing", history(role_answer(9.0, "refused"), revoked=TAKEN, token=EDITOR), False),
+    ("a role that was only just given, missing", history(role_answer(5.04, "refused"), revoked=TAKEN, token=EDITOR), True),
+    ("a role that should have got around", history(role_answer(6.0, "refused"), revoked=TAKEN, token=EDITOR), False),
+    ("another role's end", history(role_answer(30.0), revoked=Revoked("role", "other", 10.0, 10.0), token=EDITOR), True),
+    ("strict, a moment later", history(answer(10.01, route="strict")), False),
+    ("strict, asked before", history(answer(9.99, answered_at=10.5, route="strict")), True),
+    ("by key, where a cut-off route goes on", history(answer(30.0, route="lax"), revoked=KEY, faults=CUT), True),
+    ("by key, where a cut-off route must hear", history(answer(30.0), revoked=KEY, faults=CUT), False),
+    ("by key, where a route goes on but is not cut off", history(answer(30.0, route="lax"), revoked=KEY), False),
 ]
 
 

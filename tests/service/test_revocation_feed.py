@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -72,6 +73,33 @@ async def writer(database_url: str, anyio_backend: str) -> AsyncIterator[asyncpg
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
+
+
+def test_notice_is_no_heartbeat():
+    """It says that one line came, not that none is missing."""
+    feed = RevocationFeed("", {}, Revocations(), CLOCK, Counters(), {})
+    line = {"sequence": 1, "kind": "session", "subject": "s", "watermark_iat": 0, "lives_s": 60.0, "except_session": None}
+    feed._on_notice(None, 1, "", json.dumps(line))
+    assert len(feed._revocations) == 1
+    assert feed.silent_s > 1e6
+
+
+async def test_heartbeat_is_as_old_as_the_question_that_brought_it():
+    """What was revoked while the answer was on its way is not in it."""
+    passed_s = 0.0
+
+    class Slow:
+        async def fetch(self, *_: object, timeout: float) -> list[dict[str, object]]:
+            nonlocal passed_s
+            passed_s += 0.8
+            return [{"sequence": None, "xmin": "1", "position": 5}]
+
+    clock = Clock(lambda: issuing.NOW, lambda: 1000.0 + passed_s)
+    feed = RevocationFeed("", {}, Revocations(), clock, Counters(), {})
+    await feed._poll(Slow(), 1.0)
+    assert (feed.heard_at, feed.silent_s) == (1000.0, pytest.approx(0.8))
+    assert feed.position_within(0.9) == 5
+    assert feed.position_within(0.7) is None
 
 
 async def test_revocation_arrives_within_half_a_round_trip_and_a_little(database_url: str, writer: asyncpg.Connection):
