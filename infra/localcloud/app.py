@@ -107,7 +107,7 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
 
     async def faults(request: Request, found: Cloud) -> Response:
         if request.method == "POST":
-            return await fault_endpoints.set_faults(request, around.faults)
+            return await fault_endpoints.set_faults(request, found, around.faults)
         if request.method == "DELETE":
             return await fault_endpoints.end_faults(found, around.faults, around.links)
         return JSONResponse(fault_endpoints.view(around.faults))

@@ -59,15 +59,20 @@ def view(faults: Faults) -> dict[str, Any]:
     return shown
 
 
-async def set_faults(request: Request, faults: Faults) -> Response:
+async def set_faults(request: Request, cloud: Cloud, faults: Faults) -> Response:
     """What is left out is off."""
-    faults.set(await _asked(request, FaultSettings))
+    _set(cloud, faults, await _asked(request, FaultSettings))
     return JSONResponse(view(faults))
+
+
+def _set(cloud: Cloud, faults: Faults, settings: FaultSettings) -> None:
+    faults.set(settings)
+    cloud.conductor.deletions.linger_s = settings.deletions.linger_s
 
 
 async def end_faults(cloud: Cloud, faults: Faults, links: Links) -> Response:
     """The one switch: API, links, paused processes and delayed standbys are as if nothing had been."""
-    faults.set(FaultSettings())
+    _set(cloud, faults, FaultSettings())
     await links.heal(cloud.plane)
     for key in list(cloud.conductor.databases.held):
         cloud.conductor.release(key)

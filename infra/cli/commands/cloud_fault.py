@@ -34,13 +34,17 @@ def fault() -> None:
 @click.option("--requests-per-second", type=click.IntRange(1), help="Limit per token.")
 @click.option("--requests-per-hour", type=click.IntRange(1), help="Limit per token.")
 @click.option("--projects-per-minute", type=click.IntRange(1), help="Limit of new projects per token.")
+@click.option(
+    "--deletions-linger-s", "linger_s", type=click.FloatRange(0, 86_400), help="What is deleted is still shown this long."
+)
 @json_option
 def api(is_json: bool, **given: float | None) -> int:
     """Faults and limits of the GraphQL API. Replaces what was set; what is left out is off."""
     limits = ("requests_per_second", "requests_per_hour", "projects_per_minute")
     asked = {name: value for name, value in given.items() if value is not None}
     body = {
-        "graphql": {name: value for name, value in asked.items() if name not in limits},
+        "deletions": {"linger_s": asked["linger_s"]} if "linger_s" in asked else {},
+        "graphql": {name: value for name, value in asked.items() if name not in (*limits, "linger_s")},
         "rate_limit": {name: value for name, value in asked.items() if name in limits},
     }
     answer = require_cloud(open_home()).ask("POST", "/_local/faults", body)
@@ -109,8 +113,8 @@ def _link_words(states: tuple[str, ...], given: dict[str, float | None]) -> str:
 
 def _setting(name: str, value: float) -> str:
     """`rtt 30 ms`, `loss rate 0.1`: the unit behind the number, where people look for it."""
-    word, unit = name.removesuffix("_ms").replace("_", " "), " ms" if name.endswith("_ms") else ""
-    return f"{word} {value:g}{unit}"
+    word, _, unit = name.rpartition("_")
+    return f"{word.replace('_', ' ')} {value:g} {unit}" if unit in ("ms", "s") else f"{name.replace('_', ' ')} {value:g}"
 
 
 @fault.command("standby", epilog=example("./cached-auth cloud fault standby standby/eu-central-1 --replay-delay-ms 2000"))

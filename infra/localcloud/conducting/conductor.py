@@ -13,6 +13,7 @@ from infra.localcloud.conducting.build_log import BuildLogs
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.conducting.crons import Crons
 from infra.localcloud.conducting.databases import Databases
+from infra.localcloud.conducting.deletions import Deletions
 from infra.localcloud.conducting.deployments import Deployments
 from infra.localcloud.conducting.keeper import Keeper
 from infra.localcloud.conducting.metrics import Metrics
@@ -50,6 +51,7 @@ class Conductor:
         self.recovery = Recovery(keeper, plane, self.workers, self.databases)
         self.metrics = Metrics(keeper, plane)
         self.volumes = Volumes(keeper, cloud)
+        self.deletions = Deletions(keeper)
         self.is_restoring = False
         keeper.on_effects = self._accept
 
@@ -60,6 +62,7 @@ class Conductor:
         self._own("metrics", self.metrics.follow())
         self._own("backups", self.volumes.follow())
         self._own("crons", self.crons.follow())
+        self._own("deletions", self.deletions.follow())
         self.is_restoring = True
         self._own("restore", self._restore())
 
@@ -124,6 +127,7 @@ class Conductor:
 
     async def _run_ending(self, scope: str | None, ending: Ending) -> None:
         """Bounded and repeatable: what does not end now is ended when the local cloud starts the next time."""
+        began = self._keeper.clock.monotonic()
         try:
             async with asyncio.timeout(ENDING_TIMEOUT_S):
                 if scope is not None:
@@ -140,6 +144,7 @@ class Conductor:
                 for name in ending.directories:  # a backup that is being made would put files there again
                     await self.workers.end(f"volume:{Path(name).name}")
                 await asyncio.to_thread(self._delete_directories, ending.directories)
+            await self.deletions.linger(began)
             await self._keeper.apply(FinishEnding(ending.id))
         except (PlaneError, StoreError, TimeoutError, OSError) as exc:
             _logger.warning("ending of %s is not complete (%s); it goes on at the next start", ending.id, exc)

@@ -230,7 +230,8 @@ def _proxies(world: World, instance: Instance) -> dict[str, Any]:
 
 
 def _volume(made: Draft, name: str) -> VolumeInstance | None:
-    own = (one for one in made.world.volume_instances.values() if one.environment_id == made.environment.id)
+    there = (one for one in made.world.volume_instances.values() if one.deletes_at is None)
+    own = (one for one in there if one.environment_id == made.environment.id)
     return next((one for one in own if made.world.volumes[one.volume_id].name == name), None)
 
 
@@ -254,8 +255,8 @@ def _mount(made: Draft, instance: Instance, address: str, after: Any) -> None:
         elif (there.service_id, there.mount_path) != (instance.service_id, path):
             raise BadInput(f"{address[:80]}: volume {name[:40]} is mounted elsewhere; move it with `railway volume`")
     wanted = {_volume_name(one) for one in _attachments(after)}
-    mounted = lookup.volume_of(made.world, instance.service_id, instance.environment_id)
-    if mounted is not None and made.world.volumes[mounted].name not in wanted:
+    mounted = lookup.staying_volume(made.world, instance.service_id, instance.environment_id)
+    if mounted is not None and made.world.volumes[mounted.volume_id].name not in wanted:
         raise BadInput(f"{address[:80]}: a file does not take a volume away; detach it with `railway volume`")
 
 

@@ -49,15 +49,14 @@ def config_of(world: World, environment: Environment, *, is_decrypted: bool) -> 
     volumes = {
         one.volume_id: {"region": one.region, "sizeMB": VOLUME_MB}
         for one in world.volume_instances.values()
-        if one.environment_id == environment.id
+        if one.environment_id == environment.id and one.deletes_at is None
     }
     return {"services": services, "sharedVariables": shown(None), **({"volumes": volumes} if volumes else {})}
 
 
 def _mounts(world: World, instance: Instance) -> View:
-    place = (instance.service_id, instance.environment_id)
-    mounted = [one for one in world.volume_instances.values() if (one.service_id, one.environment_id) == place]
-    return {"volumeMounts": {one.volume_id: {"mountPath": one.mount_path} for one in mounted}} if mounted else {}
+    mounted = lookup.staying_volume(world, instance.service_id, instance.environment_id)
+    return {"volumeMounts": {mounted.volume_id: {"mountPath": mounted.mount_path}}} if mounted else {}
 
 
 def _without_defaults(shown: View) -> View:

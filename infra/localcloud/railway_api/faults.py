@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 DELAY_MS_MAX = 60_000.0
+LINGER_S_MAX = 86_400.0
 RETRY_AFTER_S = 1
 PRINCIPALS_MAX = 1000
 PROBLEM = "Problem processing request"
@@ -58,9 +59,20 @@ class RateLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{name}: expected 1 or more, or null for no limit")
 
 
+class DeletionFaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is deleted stays to be seen this long at least, by the cloud's clock."""
+
+    linger_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.linger_s <= LINGER_S_MAX:
+            raise ValueError(f"linger_s: expected 0 to {LINGER_S_MAX:g}")
+
+
 class FaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     graphql: GraphQLFaults = GraphQLFaults()
     rate_limit: RateLimit = RateLimit()
+    deletions: DeletionFaults = DeletionFaults()
 
 
 class Fault(StrEnum):

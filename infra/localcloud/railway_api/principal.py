@@ -11,10 +11,11 @@ from typing import TypeVar
 
 from infra.localcloud.world import lookup
 from infra.localcloud.world.errors import NotAuthorized
-from infra.localcloud.world.model import Deployment, Domain, Environment, Instance, Project, Service, Volume, World
+from infra.localcloud.world.model import Departed, Deployment, Domain, Environment, Instance, Project, Service, Volume, World
 
 T = TypeVar("T")
 TOKEN_CHARACTERS_MAX = 512
+NOTHING = Departed("", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +103,32 @@ class Access:
             raise NotAuthorized  # whether it exists is none of a stranger's business
         return lookup.project(self.world, project_id)
 
+    def shown_project(self, project_id: str) -> Project:
+        """Also one that was deleted and is not gone yet. For answers only: nothing can be done with it any more."""
+        return self._departed(project_id).project or self.project(project_id)
+
     def environment(self, environment_id: str) -> Environment:
         if not self.principal.is_account and environment_id != self.principal.environment_id:
             raise NotAuthorized
         return lookup.environment(self.world, environment_id)
 
+    def shown_environment(self, environment_id: str) -> Environment:
+        return self._departed(environment_id).environment or self.environment(environment_id)
+
     def service(self, service_id: str) -> Service:
         found = self._found(self.world.services, service_id) or lookup.service(self.world, service_id)
         self._require(found.project_id, None)
         return found
+
+    def shown_service(self, service_id: str) -> Service:
+        return self._departed(service_id).service or self.service(service_id)
+
+    def _departed(self, thing_id: str) -> Departed:
+        found = self.world.departed.get(thing_id)
+        is_theirs = found is not None and (
+            self.principal.is_account or (found.service is not None and found.service.project_id == self.principal.project_id)
+        )
+        return found if found is not None and is_theirs else NOTHING
 
     def instance(self, service_id: str, environment_id: str) -> Instance:
         self.environment(environment_id)

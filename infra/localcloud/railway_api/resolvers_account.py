@@ -12,7 +12,7 @@ from infra.localcloud.railway_api import views
 from infra.localcloud.railway_api.call import Call, Info
 from infra.localcloud.railway_api.paging import connection
 from infra.localcloud.railway_api.principal import fingerprint
-from infra.localcloud.world import projects
+from infra.localcloud.world import departures, projects
 from infra.localcloud.world.errors import BadInput, NotAuthorized
 from infra.localcloud.world.model import Project
 
@@ -107,7 +107,7 @@ def regions(_: None, info: Info, projectId: str | None = None) -> list[views.Vie
 
 def project(_: None, info: Info, id: str) -> views.View:
     call = call_of(info)
-    return views.project_view(call, call.access.project(id))
+    return views.project_view(call, call.access.shown_project(id))
 
 
 ORDERS: dict[str, Callable[[list[Project]], list[Project]]] = {
@@ -126,11 +126,13 @@ def projects_(
     includeDeleted: bool | None = None,
     **paging: Any,
 ) -> views.View:
-    """Deleted ones are gone at once, so there is none to include."""
+    """Those that are scheduled for deletion are among them always, those that are deleted and not gone yet on request."""
     call = call_of(info)
     call.access.require_account()
     is_mine = userId in (None, call.cloud.user_id)
-    own = [one for one in call.world.projects.values() if is_mine and workspaceId in (None, one.workspace_id)]
+    departed = [one.project for one in call.world.departed.values() if one.project is not None and includeDeleted]
+    there = [*call.world.projects.values(), *departed]
+    own = [one for one in there if is_mine and workspaceId in (None, one.workspace_id)]
     ordered = ORDERS[orderBy](own) if orderBy else own
     return connection(ordered, lambda one: one.id, lambda one: views.project_view(call, one), **paging)
 
@@ -186,9 +188,30 @@ async def project_delete(_: None, info: Info, id: str) -> bool:
     return True
 
 
+async def project_schedule_delete(_: None, info: Info, id: str) -> bool:
+    call = call_of(info)
+    call.access.require_account()
+    await call.apply(departures.ScheduleProjectDeletion(new_stamp(), id))
+    return True
+
+
+async def project_schedule_delete_cancel(_: None, info: Info, id: str) -> bool:
+    call = call_of(info)
+    call.access.require_account()
+    await call.apply(departures.CancelProjectDeletion(new_stamp(), id))
+    return True
+
+
+async def project_schedule_delete_force(_: None, info: Info, id: str) -> bool:
+    call = call_of(info)
+    call.access.require_account()
+    await call.apply(projects.DeleteProject(new_stamp(), id, is_forced=True))
+    return True
+
+
 def environment(_: None, info: Info, id: str, projectId: str | None = None) -> views.View:
     call = call_of(info)
-    found = call.access.environment(id)
+    found = call.access.shown_environment(id)
     if projectId is not None and found.project_id != projectId:
         raise BadInput("Environment not found")
     return views.environment_view(call, found)
@@ -262,7 +285,9 @@ MUTATIONS = {
     "projectCreate": project_create,
     "projectUpdate": project_update,
     "projectDelete": project_delete,
-    "projectScheduleDelete": project_delete,
+    "projectScheduleDelete": project_schedule_delete,
+    "projectScheduleDeleteCancel": project_schedule_delete_cancel,
+    "projectScheduleDeleteForce": project_schedule_delete_force,
     "environmentCreate": environment_create,
     "environmentRename": environment_rename,
     "environmentDelete": environment_delete,

@@ -7,7 +7,7 @@ from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.railway_api import views
 from infra.localcloud.railway_api.call import Call, Info
 from infra.localcloud.railway_api.resolvers_account import Input, call_of
-from infra.localcloud.world import networking
+from infra.localcloud.world import lookup, networking
 from infra.localcloud.world.errors import NotAuthorized, NotFound, WorldError
 from infra.localcloud.world.model import CustomDomain, TcpProxy
 
@@ -34,7 +34,9 @@ def _domain(call: Call, id: str) -> CustomDomain:
 def tcp_proxies(_: None, info: Info, environmentId: str, serviceId: str) -> list[views.View]:
     call = call_of(info)
     call.access.instance(serviceId, environmentId)
-    return [views.tcp_proxy_view(call, found) for found in networking.tcp_proxies_of(call.world, serviceId, environmentId)]
+    own = networking.tcp_proxies_of(call.world, serviceId, environmentId)
+    departed = lookup.departed_of(call.world, "tcp_proxy", serviceId, environmentId)
+    return [views.tcp_proxy_view(call, found) for found in (*own, *departed)]
 
 
 async def tcp_proxy_create(_: None, info: Info, input: Input) -> views.View:
@@ -48,7 +50,7 @@ async def tcp_proxy_create(_: None, info: Info, input: Input) -> views.View:
 
 async def tcp_proxy_delete(_: None, info: Info, id: str) -> bool:
     call = call_of(info)
-    await call.apply(networking.DeleteTcpProxy(_proxy(call, id).id))
+    await call.apply(networking.DeleteTcpProxy(new_stamp(), _proxy(call, id).id))
     return True
 
 
@@ -87,7 +89,7 @@ async def custom_domain_update(_: None, info: Info, environmentId: str, id: str,
 
 async def custom_domain_delete(_: None, info: Info, id: str) -> bool:
     call = call_of(info)
-    await call.apply(networking.DeleteCustomDomain(_domain(call, id).id))
+    await call.apply(networking.DeleteCustomDomain(new_stamp(), _domain(call, id).id))
     return True
 
 

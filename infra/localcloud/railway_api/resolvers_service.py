@@ -38,7 +38,7 @@ SETTINGS = {
 
 def service(_: None, info: Info, id: str) -> views.View:
     call = call_of(info)
-    return views.service_view(call, call.access.service(id))
+    return views.service_view(call, call.access.shown_service(id))
 
 
 def service_instance(_: None, info: Info, serviceId: str, environmentId: str) -> views.View:
@@ -242,7 +242,7 @@ async def make_domain(call: Call, service_id: str, environment_id: str, target_p
     except BaseException:
         call.cloud.plane.free(owner)
         raise
-    return views.domain_view(world.domains[stamp.id])
+    return views.domain_view(call, world.domains[stamp.id])
 
 
 async def service_domain_update(_: None, info: Info, input: Input) -> bool:

@@ -19,6 +19,7 @@ from infra.localcloud.railway_api.config_views import (
 from infra.localcloud.railway_api.paging import connection
 from infra.localcloud.railway_api.volume_sizes import VOLUME_MB, used_mb
 from infra.localcloud.world import lookup
+from infra.localcloud.world.departures import volumes_to_come
 from infra.localcloud.world.deployments import SERVING, can_roll_back
 from infra.localcloud.world.model import (
     CustomDomain,
@@ -61,6 +62,11 @@ def project_view(call: Call, found: Project) -> View:
     def of_project(table: dict[str, T]) -> list[T]:
         return [one for one in table.values() if getattr(one, "project_id", None) == found.id]
 
+    def volumes() -> list[Volume]:
+        """Without pending ones: Terraform's provider, which asks here, has to find that a volume of a service is gone."""
+        pending = volumes_to_come(call.world)
+        return [one for one in of_project(call.world.volumes) if one.id not in pending]
+
     return {
         "id": found.id,
         "name": found.name,
@@ -69,17 +75,18 @@ def project_view(call: Call, found: Project) -> View:
         **project_extras(call, found),
         "baseEnvironmentId": found.base_environment_id,
         "primaryEnvironmentId": found.base_environment_id,
+        "deletedAt": lookup.deleted_at(call.world, found.id),
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,
         "environments": pages(environments(), lambda one: one.id, lambda one: environment_view(call, one)),
         "services": pages(of_project(call.world.services), lambda one: one.id, lambda one: service_view(call, one)),
-        "volumes": pages(of_project(call.world.volumes), lambda one: one.id, lambda one: volume_view(call, one)),
+        "volumes": pages(volumes(), lambda one: one.id, lambda one: volume_view(call, one)),
     }
 
 
 def project_extras(call: Call, found: Project) -> View:
     def base() -> View:
-        return environment_view(call, call.access.environment(found.base_environment_id))
+        return environment_view(call, call.access.shown_environment(found.base_environment_id))
 
     return {
         "workspace": lambda info: workspace_view(call) if call.principal.is_account else None,
@@ -116,6 +123,7 @@ def environment_view(call: Call, found: Environment) -> View:
         "canAccess": True,  # those of others are not shown at all
         "canvasGroupRefs": {},  # nothing here is drawn in groups
         "isEphemeral": found.is_ephemeral,
+        "deletedAt": lookup.deleted_at(call.world, found.id),
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,
         "sourceEnvironment": source,
@@ -159,10 +167,11 @@ def service_view(call: Call, found: Service) -> View:
         "id": found.id,
         "name": found.name,
         "icon": found.icon,
+        "deletedAt": lookup.deleted_at(call.world, found.id),
         "hasHiddenRegistryCredentialsFromTemplate": False,
         "serviceInstances": pages(instances(), lambda one: one.id, lambda one: instance_view(call, one)),
         "projectId": found.project_id,
-        "project": lambda info: project_view(call, call.access.project(found.project_id)),
+        "project": lambda info: project_view(call, call.access.shown_project(found.project_id)),
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,
     }
@@ -225,9 +234,9 @@ def deployment_view(call: Call, found: Deployment) -> View:
         "id": found.id,
         "projectId": found.project_id,
         "environmentId": found.environment_id,
-        "environment": lambda info: environment_view(call, call.access.environment(found.environment_id)),
+        "environment": lambda info: environment_view(call, call.access.shown_environment(found.environment_id)),
         "serviceId": found.service_id,
-        "service": lambda info: service_view(call, call.access.service(found.service_id)),
+        "service": lambda info: service_view(call, call.access.shown_service(found.service_id)),
         "status": (DeploymentStatus.DEPLOYING if is_switching else found.status).value,
         "statusUpdatedAt": found.status_updated_at,
         "createdAt": found.created_at,
@@ -260,8 +269,9 @@ def replica_view(found: Replica) -> View:
     return {"id": found.key, "status": found.status.value}
 
 
-def domain_view(found: Domain) -> View:
+def domain_view(call: Call, found: Domain) -> View:
     return {
+        **_sync_status(call, found.id),
         "id": found.id,
         "domain": found.domain,
         "suffix": SERVICE_DOMAIN_SUFFIX,
@@ -269,16 +279,24 @@ def domain_view(found: Domain) -> View:
         "environmentId": found.environment_id,
         "serviceId": found.service_id,
         "targetPort": found.target_port,
-        "syncStatus": "ACTIVE",
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,
     }
 
 
+def _sync_status(call: Call, thing_id: str) -> View:
+    """What leads to a service is in force at once, and is on its way out until the edges have dropped it."""
+    deleted_at = lookup.deleted_at(call.world, thing_id)
+    return {"syncStatus": "DELETING" if deleted_at else "ACTIVE", "deletedAt": deleted_at}
+
+
 def domains_view(call: Call, service_id: str, environment_id: str) -> View:
+    place = (service_id, environment_id)
+    own = [*lookup.domains_of(call.world, *place), *lookup.departed_of(call.world, "domain", *place)]
+    custom = [*custom_domains_of(call.world, *place), *lookup.departed_of(call.world, "custom_domain", *place)]
     return {
-        "serviceDomains": [domain_view(one) for one in lookup.domains_of(call.world, service_id, environment_id)],
-        "customDomains": [custom_domain_view(call, one) for one in custom_domains_of(call.world, service_id, environment_id)],
+        "serviceDomains": [domain_view(call, one) for one in own],
+        "customDomains": [custom_domain_view(call, one) for one in custom],
     }
 
 
@@ -299,6 +317,7 @@ def custom_domain_view(call: Call, found: CustomDomain) -> View:
         "status": "DNS_RECORD_STATUS_REQUIRES_UPDATE",
     }
     return {
+        **_sync_status(call, found.id),
         "id": found.id,
         "domain": found.domain,
         "projectId": found.project_id,
@@ -307,7 +326,6 @@ def custom_domain_view(call: Call, found: CustomDomain) -> View:
         "targetPort": found.target_port,
         "isRailwayDomain": False,
         "cnameCheck": {"link": None, "status": "INFO", "message": f"An A record of {address} would lead here"},
-        "syncStatus": "ACTIVE",
         "status": {
             "dnsRecords": [record],
             "verified": True,
@@ -322,13 +340,13 @@ def custom_domain_view(call: Call, found: CustomDomain) -> View:
 
 def tcp_proxy_view(call: Call, found: TcpProxy) -> View:
     return {
+        **_sync_status(call, found.id),
         "id": found.id,
         "domain": call.cloud.conductor.router.edge_address(found.region),
         "proxyPort": found.proxy_port,
         "applicationPort": found.application_port,
         "environmentId": found.environment_id,
         "serviceId": found.service_id,
-        "syncStatus": "ACTIVE",
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,
     }
@@ -343,7 +361,7 @@ def volume_view(call: Call, found: Volume) -> View:
         "id": found.id,
         "name": found.name,
         "projectId": found.project_id,
-        "project": lambda info: project_view(call, call.access.project(found.project_id)),
+        "project": lambda info: project_view(call, call.access.shown_project(found.project_id)),
         "volumeInstances": pages(instances(), lambda one: one.id, lambda one: volume_instance_view(call, one)),
         "createdAt": found.created_at,
     }
@@ -359,11 +377,12 @@ def volume_instance_view(call: Call, found: VolumeInstance) -> View:
         "mountPath": found.mount_path,
         "region": found.region,
         "state": "READY",
-        "environment": lambda info: environment_view(call, call.access.environment(found.environment_id)),
-        "service": lambda info: service_view(call, call.access.service(found.service_id or "")),
+        "environment": lambda info: environment_view(call, call.access.shown_environment(found.environment_id)),
+        "service": lambda info: service_view(call, call.access.shown_service(found.service_id or "")),
         "currentSizeMB": lambda info: used_mb(call.cloud.conductor.replicas.volume_directory(found.volume_id)),
         "sizeMB": VOLUME_MB,
-        "isPendingDeletion": False,
+        "isPendingDeletion": found.deletes_at is not None,
+        "deletedAt": found.deletes_at,
         "createdAt": found.created_at,
     }
 
@@ -374,9 +393,9 @@ def token_view(call: Call, found: ProjectToken) -> View:
         "name": found.name,
         "displayToken": found.display,
         "projectId": found.project_id,
-        "project": lambda info: project_view(call, call.access.project(found.project_id)),
+        "project": lambda info: project_view(call, call.access.shown_project(found.project_id)),
         "environmentId": found.environment_id,
-        "environment": lambda info: environment_view(call, call.access.environment(found.environment_id)),
+        "environment": lambda info: environment_view(call, call.access.shown_environment(found.environment_id)),
         "createdAt": found.created_at,
     }
 

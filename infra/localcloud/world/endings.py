@@ -21,7 +21,9 @@ class FinishEnding(Struct, frozen=True):
 
 
 def finish_ending(world: World, command: FinishEnding) -> Change:
-    return Change(with_items(world, endings={command.ending_id: None}))
+    world = with_items(world, endings={command.ending_id: None})
+    is_gone = (key for key, found in world.departed.items() if world.endings.keys().isdisjoint(found.endings))
+    return Change(with_items(world, departed=dict.fromkeys(is_gone)))
 
 
 def end_instances(world: World, instances: Iterable[Instance]) -> tuple[World, tuple[Effect, ...]]:
@@ -30,11 +32,7 @@ def end_instances(world: World, instances: Iterable[Instance]) -> tuple[World, t
     for instance in instances:
         ending = ending_of(world, instance)
         effects.append(RunEnding(scope=instance.id, ending=ending))
-        mounted = [
-            found
-            for found in world.volume_instances.values()
-            if (found.service_id, found.environment_id) == (instance.service_id, instance.environment_id)
-        ]
+        mounted = lookup.mounted_by(world, instance.service_id, instance.environment_id)
         world = without_backups(world, (found.volume_id for found in mounted))
         world = with_items(
             world,
@@ -57,12 +55,12 @@ def end_unmounted_volumes(world: World, environment_ids: Iterable[str]) -> tuple
     left = [found for found in world.volume_instances.values() if found.environment_id in gone]
     world = with_items(world, volume_instances={found.id: None for found in left})
     elsewhere = {found.volume_id for found in world.volume_instances.values()}
-    endings = [
-        Ending(id=found.id, directories=(f"volumes/{found.volume_id}",)) for found in left if found.volume_id not in elsewhere
-    ]
+    ended = [found for found in left if found.volume_id not in elsewhere]
+    endings = [Ending(id=found.id, directories=(f"volumes/{found.volume_id}", directory_of(found.volume_id))) for found in ended]
+    world = without_backups(world, (found.volume_id for found in ended))
     world = with_items(
         world,
-        volumes={found.volume_id: None for found in left if found.volume_id not in elsewhere},
+        volumes={found.volume_id: None for found in ended},
         endings={ending.id: ending for ending in endings},
     )
     return world, tuple(RunEnding(scope=None, ending=ending) for ending in endings)
@@ -72,7 +70,7 @@ def ending_of(world: World, instance: Instance) -> Ending:
     deployments = lookup.deployments_of(world, instance.id)
     keys = tuple(replica.key for deployment in deployments for replica in deployment.replicas)
     domains = lookup.domains_of(world, instance.service_id, instance.environment_id)
-    volume_id = lookup.volume_of(world, instance.service_id, instance.environment_id)
+    volume_ids = [found.volume_id for found in lookup.mounted_by(world, instance.service_id, instance.environment_id)]
     return Ending(
         id=instance.id,
         replica_keys=keys,
@@ -84,7 +82,7 @@ def ending_of(world: World, instance: Instance) -> Ending:
         ),
         directories=(
             *(name for deployment in deployments for name in (f"builds/{deployment.id}.jsonl", f"caches/{deployment.id}")),
-            *((f"volumes/{volume_id}", directory_of(volume_id)) if volume_id else ()),
+            *(name for volume_id in volume_ids for name in (f"volumes/{volume_id}", directory_of(volume_id))),
         ),
         draining_s=instance.settings.draining_s or 0,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from infra.localcloud.world.errors import NotFound
 from infra.localcloud.world.model import (
     Deployment,
@@ -13,6 +15,7 @@ from infra.localcloud.world.model import (
     Service,
     SupabaseProject,
     Volume,
+    VolumeInstance,
     World,
 )
 
@@ -111,9 +114,35 @@ def readable_of(world: World, environment_id: str, service_id: str | None) -> di
     return {name: value for name, value in variables_of(world, environment_id, service_id).items() if name not in sealed}
 
 
+def mounted_by(world: World, service_id: str, environment_id: str) -> list[VolumeInstance]:
+    """The service's volume in an environment; and those that were deleted and are not gone yet, after it."""
+    place = (service_id, environment_id)
+    found = [one for one in world.volume_instances.values() if (one.service_id, one.environment_id) == place]
+    return sorted(found, key=lambda one: one.deletes_at is not None)
+
+
 def volume_of(world: World, service_id: str, environment_id: str) -> str | None:
-    """The id of the volume mounted by a service in an environment, if any."""
-    for found in world.volume_instances.values():
-        if (found.service_id, found.environment_id) == (service_id, environment_id):
-            return found.volume_id
-    return None
+    """The id of the volume whose data a service works on. One that is to be deleted counts while there is no other."""
+    found = mounted_by(world, service_id, environment_id)
+    return found[0].volume_id if found else None
+
+
+def staying_volume(world: World, service_id: str, environment_id: str) -> VolumeInstance | None:
+    """The one that is mounted and not about to be deleted."""
+    return next((found for found in mounted_by(world, service_id, environment_id) if found.deletes_at is None), None)
+
+
+def departed_of(
+    world: World, kind: Literal["domain", "custom_domain", "tcp_proxy"], service_id: str, environment_id: str
+) -> list[Any]:
+    """What led to a service and was deleted, and is not gone yet."""
+    found = (getattr(one, kind) for one in world.departed.values())
+    return [one for one in found if one is not None and (one.service_id, one.environment_id) == (service_id, environment_id)]
+
+
+def deleted_at(world: World, thing_id: str) -> str | None:
+    """When it was deleted, or will be; None where it stays."""
+    if (departed := world.departed.get(thing_id)) is not None:
+        return departed.deleted_at
+    found = world.projects.get(thing_id)
+    return found.deletes_at if found else None

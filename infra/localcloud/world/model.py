@@ -78,6 +78,7 @@ class Project(Struct, frozen=True):
     has_pr_deploys: bool = False
     has_bot_pr_environments: bool = False
     has_focused_pr_environments: bool = False
+    deletes_at: str | None = None  # scheduled: everything of it goes on until then
 
 
 class Environment(Struct, frozen=True):
@@ -287,6 +288,7 @@ class VolumeInstance(Struct, frozen=True):
     mount_path: str
     region: str
     created_at: str
+    deletes_at: str | None = None  # pending: its data stay, and stay mounted, until then
 
 
 class VolumeBackup(Struct, frozen=True):
@@ -387,6 +389,19 @@ class Ending(Struct, frozen=True):
     draining_s: int = 0
 
 
+class Departed(Struct, frozen=True):
+    """Something that was deleted and is still shown, with deletedAt, until all of its endings are done. One field is set."""
+
+    deleted_at: str
+    endings: tuple[str, ...]
+    project: Project | None = None
+    environment: Environment | None = None
+    service: Service | None = None
+    domain: Domain | None = None
+    custom_domain: CustomDomain | None = None
+    tcp_proxy: TcpProxy | None = None
+
+
 class World(Struct, frozen=True):
     version: int = 1
     port: int | None = None
@@ -408,6 +423,7 @@ class World(Struct, frozen=True):
     api_tokens: dict[str, ApiToken] = field(default_factory=dict)
     supabase: dict[str, SupabaseProject] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)
+    departed: dict[str, Departed] = field(default_factory=dict)  # by the id of the thing
     patches: dict[str, Patch] = field(default_factory=dict)
     tcp_proxies: dict[str, TcpProxy] = field(default_factory=dict)
     custom_domains: dict[str, CustomDomain] = field(default_factory=dict)

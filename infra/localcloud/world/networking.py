@@ -13,6 +13,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from infra.localcloud.world import lookup
+from infra.localcloud.world.departures import departing
 from infra.localcloud.world.effects import Change, RoutesChanged, with_items
 from infra.localcloud.world.errors import BadInput, NotFound, Refused
 from infra.localcloud.world.model import CustomDomain, Instance, Stamp, TcpProxy, World
@@ -32,6 +33,7 @@ class CreateTcpProxy(Struct, frozen=True):
 
 
 class DeleteTcpProxy(Struct, frozen=True):
+    stamp: Stamp
     proxy_id: str
 
 
@@ -52,6 +54,7 @@ class UpdateCustomDomain(Struct, frozen=True):
 
 
 class DeleteCustomDomain(Struct, frozen=True):
+    stamp: Stamp
     domain_id: str
 
 
@@ -120,7 +123,7 @@ def _free_port(world: World, region: str) -> int:
 
 def delete_tcp_proxy(world: World, command: DeleteTcpProxy) -> Change:
     found = tcp_proxy(world, command.proxy_id)
-    return Change(with_items(world, tcp_proxies={found.id: None}), (RoutesChanged(),))
+    return departing(Change(with_items(world, tcp_proxies={found.id: None}), (RoutesChanged(),)), command.stamp, found)
 
 
 def create_custom_domain(world: World, command: CreateCustomDomain) -> Change:
@@ -174,7 +177,7 @@ def update_custom_domain(world: World, command: UpdateCustomDomain) -> Change:
 
 def delete_custom_domain(world: World, command: DeleteCustomDomain) -> Change:
     found = custom_domain(world, command.domain_id)
-    return Change(with_items(world, custom_domains={found.id: None}), (RoutesChanged(),))
+    return departing(Change(with_items(world, custom_domains={found.id: None}), (RoutesChanged(),)), command.stamp, found)
 
 
 def without_networking(world: World, instance: Instance) -> World:

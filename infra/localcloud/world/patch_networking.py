@@ -42,7 +42,7 @@ def _proxies(world: World, stamp: Stamp, instance: Instance, service: ServicePat
             derived = _derived(stamp, instance, f"tcp:{port}")
             commands.append(CreateTcpProxy(derived, instance.service_id, instance.environment_id, port))
         elif not is_wanted and port in there:
-            commands.append(DeleteTcpProxy(there[port].id))
+            commands.append(DeleteTcpProxy(stamp, there[port].id))
     return commands
 
 
@@ -59,5 +59,5 @@ def _domains(world: World, stamp: Stamp, instance: Instance, service: ServicePat
             case (CustomDomainPatch(port=port), _) if found is not None and found.target_port != port:
                 commands.append(UpdateCustomDomain(stamp, found.id, instance.environment_id, port))
             case (None, _) if found is not None:
-                commands.append(DeleteCustomDomain(found.id))
+                commands.append(DeleteCustomDomain(stamp, found.id))
     return commands

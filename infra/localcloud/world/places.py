@@ -7,6 +7,7 @@ import re
 from msgspec import Struct, structs
 
 from infra.localcloud.world import lookup, owners
+from infra.localcloud.world.departures import departing, grace_from
 from infra.localcloud.world.effects import Change, RoutesChanged, RunEnding, with_items
 from infra.localcloud.world.errors import BadInput, NotFound, Refused
 from infra.localcloud.world.model import Domain, Ending, Instance, Stamp, Volume, VolumeInstance, World
@@ -69,8 +70,11 @@ class UpdateVolumeInstance(Struct, frozen=True):
 
 
 class DeleteVolume(Struct, frozen=True):
+    """`due_at`: its grace has passed, if that is still the moment. Otherwise it begins."""
+
     stamp: Stamp
     volume_id: str
+    due_at: str | None = None
 
 
 def create_domain(world: World, command: CreateDomain) -> Change:
@@ -114,7 +118,7 @@ def delete_domain(world: World, command: DeleteDomain) -> Change:
     domain = lookup.domain(world, command.domain_id)
     ending = Ending(id=domain.id, owners=owners.all_domain(domain.id))
     world = with_items(world, domains={domain.id: None}, endings={ending.id: ending})
-    return Change(world, (RoutesChanged(), RunEnding(scope=None, ending=ending)))
+    return departing(Change(world, (RoutesChanged(), RunEnding(scope=None, ending=ending))), command.stamp, domain)
 
 
 def create_volume(world: World, command: CreateVolume) -> Change:
@@ -150,7 +154,7 @@ def _check_mount_path(path: str) -> None:
 
 
 def _check_can_mount(world: World, instance: Instance) -> None:
-    if lookup.volume_of(world, instance.service_id, instance.environment_id) is not None:
+    if lookup.staying_volume(world, instance.service_id, instance.environment_id) is not None:
         raise Refused("A service can have one volume only")
     if sum(instance.settings.placement.values()) > 1:
         raise BadInput("A service with a volume can have 1 replica only")
@@ -166,6 +170,8 @@ def update_volume_instance(world: World, command: UpdateVolumeInstance) -> Chang
     ]
     if not found:
         raise NotFound("VolumeInstance")
+    if any(one.deletes_at for one in found):
+        raise Refused("Volume is pending deletion")
     updated = {}
     for one in found:
         if command.service_id not in (None, one.service_id):
@@ -184,8 +190,20 @@ def rename_volume(world: World, command: RenameVolume) -> Change:
 
 def delete_volume(world: World, command: DeleteVolume) -> Change:
     volume = lookup.volume(world, command.volume_id)
-    instances = {found.id: None for found in world.volume_instances.values() if found.volume_id == volume.id}
+    instances = [found for found in world.volume_instances.values() if found.volume_id == volume.id]
+    pending = {found.deletes_at for found in instances} - {None}
+    if instances and command.due_at is None:
+        return Change(world) if pending else _pending(world, instances, command)
+    if command.due_at is not None and command.due_at not in pending:
+        return Change(world)
     ending = Ending(id=volume.id, directories=(f"volumes/{volume.id}", directory_of(volume.id)))
     world = without_backups(world, (volume.id,))
-    world = with_items(world, volumes={volume.id: None}, volume_instances=instances, endings={ending.id: ending})
+    world = with_items(world, volumes={volume.id: None}, endings={ending.id: ending})
+    world = with_items(world, volume_instances={found.id: None for found in instances})
     return Change(world, (RunEnding(scope=None, ending=ending),))
+
+
+def _pending(world: World, instances: list[VolumeInstance], command: DeleteVolume) -> Change:
+    at = grace_from(command.stamp)
+    updated = {found.id: structs.replace(found, deletes_at=at) for found in instances}
+    return Change(with_items(world, volume_instances=updated))

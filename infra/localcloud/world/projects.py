@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct, structs
 
 from infra.localcloud.plane.interface import REGIONS
 from infra.localcloud.world import lookup
+from infra.localcloud.world.departures import departing, require_scheduled
 from infra.localcloud.world.deployments import new_deployment
 from infra.localcloud.world.effects import Change, Effect, RoutesChanged, with_items
 from infra.localcloud.world.endings import end_instances, end_unmounted_volumes
@@ -21,7 +24,7 @@ class CreateProject(Struct, frozen=True):
     description: str | None
     workspace_id: str
     environment_name: str | None
-    flags: dict[str, bool] = {}
+    flags: dict[str, Any] = {}
 
 
 class UpdateProject(Struct, frozen=True):
@@ -43,8 +46,12 @@ class UpdateWorkspace(Struct, frozen=True):
 
 
 class DeleteProject(Struct, frozen=True):
+    """`is_forced`: it is scheduled, and the rest of the grace is skipped. `due_at`: only if it is (still) due then."""
+
     stamp: Stamp
     project_id: str
+    is_forced: bool = False
+    due_at: str | None = None
 
 
 class CreateEnvironment(Struct, frozen=True):
@@ -142,23 +149,27 @@ def update_workspace(world: World, command: UpdateWorkspace) -> Change:
 
 
 def delete_project(world: World, command: DeleteProject) -> Change:
-    project = lookup.project(world, command.project_id)
+    project = (require_scheduled if command.is_forced else lookup.project)(world, command.project_id)
+    if command.due_at not in (None, project.deletes_at):
+        return Change(world)
     instances = [found for found in world.instances.values() if found.project_id == project.id]
     world, effects = end_instances(world, instances)
-    own = [found.id for found in world.environments.values() if found.project_id == project.id]
-    world, more = end_unmounted_volumes(world, own)
+    environments = [found for found in world.environments.values() if found.project_id == project.id]
+    services = [found for found in world.services.values() if found.project_id == project.id]
+    world, more = end_unmounted_volumes(world, [found.id for found in environments])
     world = with_items(
         world,
         projects={project.id: None},
-        environments={found.id: None for found in world.environments.values() if found.project_id == project.id},
-        services={found.id: None for found in world.services.values() if found.project_id == project.id},
+        environments={found.id: None for found in environments},
+        services={found.id: None for found in services},
         variables={key: None for key in world.variables if _environment_of(world, key) == project.id},
         sealed={key: None for key in world.sealed if _environment_of(world, key) == project.id},
         volumes={found.id: None for found in world.volumes.values() if found.project_id == project.id},
         tokens={found.id: None for found in world.tokens.values() if found.project_id == project.id},
         patches={found.id: None for found in world.patches.values() if _is_of(world, found.environment_id, project.id)},
     )
-    return Change(world, (*effects, *more, RoutesChanged()))
+    change = Change(world, (*effects, *more, RoutesChanged()))
+    return departing(change, command.stamp, project, *environments, *services)
 
 
 def _is_of(world: World, environment_id: str, project_id: str) -> bool:
@@ -262,7 +273,7 @@ def delete_environment(world: World, command: DeleteEnvironment) -> Change:
         tokens={found.id: None for found in world.tokens.values() if found.environment_id == environment.id},
         patches={found.id: None for found in world.patches.values() if found.environment_id == environment.id},
     )
-    return Change(world, (*effects, *more, RoutesChanged()))
+    return departing(Change(world, (*effects, *more, RoutesChanged())), command.stamp, environment)
 
 
 def create_token(world: World, command: CreateToken) -> Change:

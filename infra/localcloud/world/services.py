@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 
 from infra.localcloud.plane.interface import REGIONS
 from infra.localcloud.world import lookup
+from infra.localcloud.world.departures import departing
 from infra.localcloud.world.deployments import SERVING, UNDER_WAY, deployed_with_source
 from infra.localcloud.world.effects import Change, Effect, RoutesChanged, ScaleInstance, with_items
 from infra.localcloud.world.endings import end_instances
@@ -130,10 +131,12 @@ def delete_service(world: World, command: DeleteService) -> Change:
         lookup.environment(world, command.environment_id)
         ended = [found for found in instances if found.environment_id == command.environment_id]
     world, effects = end_instances(world, ended)
-    if len(ended) == len(instances):
-        leftovers = [key for key in world.variables if key.partition("/")[2] == service.id]
-        world = with_items(world, services={service.id: None}, variables=dict.fromkeys(leftovers))
-    return Change(world, (*effects, RoutesChanged()))
+    change = Change(world, (*effects, RoutesChanged()))
+    if len(ended) != len(instances):
+        return change
+    leftovers = [key for key in world.variables if key.partition("/")[2] == service.id]
+    world = with_items(world, services={service.id: None}, variables=dict.fromkeys(leftovers))
+    return departing(structs.replace(change, world=world), command.stamp, service)
 
 
 def update_instance(world: World, command: UpdateInstance) -> Change:
@@ -145,7 +148,7 @@ def update_instance(world: World, command: UpdateInstance) -> Change:
         num_replicas=_checked_replicas("numReplicas", 1 if command.num_replicas is None else command.num_replicas),
         regions=before.regions if command.regions is None else _merged_regions(before.regions, command.regions),
     )
-    has_volume = lookup.volume_of(world, command.service_id, command.environment_id) is not None
+    has_volume = lookup.staying_volume(world, command.service_id, command.environment_id) is not None
     _check_placement(settings, has_volume=has_volume)
     updated = structs.replace(instance, settings=settings, updated_at=command.stamp.at)
     world = with_items(world, instances={instance.id: updated})

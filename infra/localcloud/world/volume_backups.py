@@ -171,7 +171,7 @@ def due(world: World, now: str) -> list[Callable[[Stamp], Struct]]:
     busy = {found.volume_id for found in world.workflows.values() if found.status == "Running"}
     for instance_id, kinds in world.backup_schedules.items():
         instance = world.volume_instances.get(instance_id)
-        if instance is None or instance.volume_id in busy:
+        if instance is None or instance.deletes_at is not None or instance.volume_id in busy:
             continue
         for kind, since in kinds.items():
             own = [found.created_at for found in backups_of(world, instance_id) if found.kind == kind]

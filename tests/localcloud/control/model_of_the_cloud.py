@@ -41,6 +41,7 @@ class Volume:
     environment: str | None
     service: str | None
     mount_path: str
+    is_pending: bool = False  # deleted, and kept for the grace
 
 
 class Model:
@@ -52,6 +53,8 @@ class Model:
         self.deployments: dict[Place, list[Deployed]] = {}
         self.domains: dict[str, tuple[Place, int | None]] = {}
         self.volumes: dict[str, Volume] = {}
+        self.scheduled: set[str] = set()  # projects
+        self.departed: dict[str, str] = {}  # shown, with deletedAt, though deleted: id -> kind
 
     # what there is
 
@@ -62,7 +65,9 @@ class Model:
         return [place for place in self.variables if place[1] == environment]
 
     def volume_of(self, place: Place) -> str | None:
-        return next((key for key, found in self.volumes.items() if (found.service, found.environment) == place), None)
+        """The one that stays."""
+        found = [key for key, one in self.volumes.items() if (one.service, one.environment) == place and not one.is_pending]
+        return found[0] if found else None
 
     def serving(self, place: Place) -> Deployed | None:
         return next((found for found in self.deployments[place] if found.status == "SUCCESS"), None)
@@ -136,8 +141,7 @@ class Model:
         return True
 
     def remove_instance(self, place: Place) -> None:
-        if (volume := self.volume_of(place)) is not None:
-            del self.volumes[volume]
+        self.volumes = {key: one for key, one in self.volumes.items() if (one.service, one.environment) != place}
         self.domains = {key: found for key, found in self.domains.items() if found[0] != place}
         del self.variables[place], self.deployments[place]
 
@@ -145,16 +149,27 @@ class Model:
         for place in [place for place in self.variables if place[0] == service]:
             self.remove_instance(place)
         del self.services[service]
+        self.departed[service] = "service"
 
     def remove_environment(self, environment: str) -> None:
         for place in self.instances_of(environment):
             self.remove_instance(place)
         self.volumes = {key: found for key, found in self.volumes.items() if found.environment != environment}
         del self.environments[environment]
+        self.departed[environment] = "environment"
 
     def remove_project(self, project: str) -> None:
         for environment in self.environments_of(project):
             self.remove_environment(environment)
-        self.services = {key: found for key, found in self.services.items() if found.project != project}
+        for service in [key for key, found in self.services.items() if found.project == project]:
+            del self.services[service]
+            self.departed[service] = "service"
         self.volumes = {key: found for key, found in self.volumes.items() if found.project != project}
         del self.projects[project]
+        self.departed[project] = "project"
+        self.scheduled.discard(project)
+
+    def pass_grace(self) -> None:
+        self.volumes = {key: found for key, found in self.volumes.items() if not found.is_pending}
+        for project in list(self.scheduled):
+            self.remove_project(project)

@@ -42,8 +42,8 @@ async def test_tcp_proxy_of_a_patch_leads_to_the_service_and_goes_with_it(cloud:
     (replica,) = cloud.world.deployments[deployment_id].replicas
     assert (route.address, route.upstreams) == (first["domain"], {"us-west2": ((replica.address, 5432),)})
     await committed(cloud, place, service_id, tcpProxies={"5432": None, "6379": {}})
+    await cloud.until(lambda: set(routes()) == {second["proxyPort"]} and not cloud.world.departed)
     assert await proxies(cloud, place, service_id) == [second], "what is there and wanted stays as it is"
-    await cloud.until(lambda: set(routes()) == {second["proxyPort"]})
     await cloud.gql("mutation ($i: String!) { serviceDelete(id: $i) }", i=service_id)
     await cloud.until(lambda: routes() == {})
     assert cloud.world.tcp_proxies == {}

@@ -52,6 +52,7 @@ async def test_environment_can_be_made_copied_renamed_and_deleted(cloud: Harness
     )
     assert renamed["environmentRename"] == {"name": "qa", "sourceEnvironment": {"id": place[1]}}
     assert await cloud.gql("mutation ($i: String!) { environmentDelete(id: $i) }", i=other) == {"environmentDelete": True}
+    await cloud.until(lambda: not cloud.world.departed)
     with pytest.raises(ApiError, match="Environment not found"):
         await cloud.gql("query ($i: String!) { environment(id: $i) { id } }", i=other)
     with pytest.raises(ApiError, match="last environment"):

@@ -28,23 +28,24 @@ VALUES = st.sampled_from(["1", "2", SHARED])
 SHARED_VALUES = st.sampled_from(["1", "2"])
 NOTHING = "00000000-0000-4000-8000-000000000000"
 RECENT = 10
+LINGER_S, GRACE_S = 60.0, 48 * 3600.0
 IMAGES = (CACHE_IMAGE, CACHE_IMAGE, "nginx", None)
 DELETIONS = (
     "projectDelete(id: $i)", "environmentDelete(id: $i)", "serviceDelete(id: $i)", "deploymentRemove(id: $i)",
     "serviceDomainDelete(id: $i)", "volumeDelete(volumeId: $i)",
 )  # fmt: skip
 
-EVERYTHING = """{ projects(first: 100) { edges { node { id name
+EVERYTHING = """{ projects(first: 100) { edges { node { id name deletedAt
     environments(first: 100) { edges { node { id name
         serviceInstances(first: 100) { edges { node { serviceId } } }
-        volumeInstances(first: 100) { edges { node { volumeId serviceId mountPath } } } } } }
+        volumeInstances(first: 100) { edges { node { volumeId serviceId mountPath isPendingDeletion deletedAt } } } } } }
     services(first: 100) { edges { node { id name } } }
     volumes(first: 100) { edges { node { id } } } } } } }"""
 
 
 OF_A_SERVICE = """query ($p: String!, $e: String!, $s: String!, $n: Int!) {
     variables(projectId: $p, environmentId: $e, serviceId: $s, unrendered: true)
-    domains(projectId: $p, environmentId: $e, serviceId: $s) { serviceDomains { id targetPort } }
+    domains(projectId: $p, environmentId: $e, serviceId: $s) { serviceDomains { id targetPort deletedAt } }
     deployments(input: {environmentId: $e, serviceId: $s}, first: $n) { edges { node { status } } } }"""
 OF_AN_ENVIRONMENT = """query ($p: String!, $e: String!) {
     variables(projectId: $p, environmentId: $e)
@@ -75,6 +76,7 @@ class CloudMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.folder = tempfile.TemporaryDirectory()
         self.store, self.plane, self.model = MemoryStore(), RecordingPlane(), Model()
+        self.is_lingering = False
         self.start()
 
     # the cloud's life
@@ -108,10 +110,13 @@ class CloudMachine(RuleBasedStateMachine):
         conductor = self.cloud.conductor
 
         def is_settled() -> bool:
-            return conductor.workers.is_idle and not conductor.is_restoring and not self.cloud.world.endings
+            has_ended = self.is_lingering or not self.cloud.world.endings
+            return conductor.workers.is_idle and not conductor.is_restoring and has_ended
 
         if not is_settled():
             self.do(self.cloud.until(is_settled))
+        if not self.is_lingering:
+            self.model.departed.clear()
 
     def ask(self, query: str, **variables: Any) -> Any:
         (value,) = self.do(self.cloud.gql(query, **variables)).values()
@@ -311,7 +316,64 @@ class CloudMachine(RuleBasedStateMachine):
     def delete_volume(self, data: st.DataObject) -> None:
         volume = self.pick(data, self.model.volumes)
         assert self.ask("mutation ($i: String!) { volumeDelete(volumeId: $i) }", i=volume)
-        del self.model.volumes[volume]
+        self.model.volumes[volume].is_pending = True
+
+    # deletions that take their time
+
+    @rule(data=st.data())
+    @precondition(lambda self: len(self.model.projects) > len(self.model.scheduled) + 1)
+    def schedule_project(self, data: st.DataObject) -> None:
+        project = self.pick(data, self.model.projects)
+        assert self.ask("mutation ($i: String!) { projectScheduleDelete(id: $i) }", i=project)
+        self.model.scheduled.add(project)
+
+    @rule(data=st.data(), what=st.sampled_from(["Cancel", "Force"]))
+    def call_off_or_hasten(self, data: st.DataObject, what: str) -> None:
+        project = self.pick(data, self.model.projects)
+        query = f"mutation ($i: String!) {{ projectScheduleDelete{what}(id: $i) }}"
+        if project not in self.model.scheduled:
+            assert "not scheduled" in self.refused(query, i=project)
+        elif what == "Cancel":
+            assert self.ask(query, i=project)
+            self.model.scheduled.discard(project)
+        elif len(self.model.projects) > 1:
+            assert self.ask(query, i=project)
+            self.model.remove_project(project)
+            self.settle()
+
+    @rule()
+    @precondition(lambda self: len(self.model.projects) > len(self.model.scheduled))
+    def let_the_grace_pass(self) -> None:
+        self.cloud.keeper.clock.advance(GRACE_S)
+        self.model.pass_grace()
+        self.do(self.cloud.until(lambda: self.cloud.world.projects.keys() == self.model.projects.keys()))
+        self.do(self.cloud.until(lambda: self.cloud.world.volumes.keys() == self.model.volumes.keys()))
+        if self.is_lingering:  # what the grace ended lingers on, what was deleted before it has gone
+            self.let_deletions_end()
+        self.settle()
+
+    @rule()
+    @precondition(lambda self: not self.is_lingering)
+    def let_deletions_linger(self) -> None:
+        self.is_lingering = True
+        self.cloud.conductor.deletions.linger_s = LINGER_S
+
+    @rule()
+    @precondition(lambda self: self.is_lingering)
+    def let_deletions_end(self) -> None:
+        self.cloud.conductor.deletions.linger_s = 0.0
+        self.is_lingering = False
+        self.cloud.keeper.clock.advance(LINGER_S)
+        departed = dict(self.model.departed)
+        self.settle()
+        for key, kind in departed.items():
+            assert "not found" in self.refused(f"query ($i: String!) {{ {kind}(id: $i) {{ id }} }}", i=key)
+
+    @invariant()
+    def what_is_deleted_and_not_gone_is_shown_as_deleted(self) -> None:
+        for key, kind in self.model.departed.items():
+            shown = self.ask(f"query ($i: String!) {{ {kind}(id: $i) {{ id deletedAt }} }}", i=key)
+            assert shown["deletedAt"] is not None
 
     # staged changes
 
@@ -353,8 +415,10 @@ class CloudMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
+        """What was on its way out is ended by the next start, however long it should have been shown."""
         self.stop()
         self.plane.running.clear()
+        self.is_lingering = False
         self.start()
 
     # what must hold
@@ -370,6 +434,7 @@ class CloudMachine(RuleBasedStateMachine):
     def everything_is_as_the_model_says(self) -> None:
         model, shown = self.model, nodes(self.ask(EVERYTHING))
         assert {one["id"]: one["name"] for one in shown} == model.projects
+        assert {one["id"] for one in shown if one["deletedAt"]} == model.scheduled
         environments = {node["id"]: (one["id"], node) for one in shown for node in nodes(one["environments"])}
         assert {key: (project, node["name"]) for key, (project, node) in environments.items()} == {
             key: (found.project, found.name) for key, found in model.environments.items()
@@ -382,14 +447,20 @@ class CloudMachine(RuleBasedStateMachine):
         }
         assert instances == set(model.variables)
         assert {(node["id"], one["id"]) for one in shown for node in nodes(one["volumes"])} == {
-            (key, found.project) for key, found in model.volumes.items()
+            (key, found.project) for key, found in model.volumes.items() if not found.is_pending
         }
         mounted = {
-            (node["volumeId"], key, node["serviceId"], node["mountPath"])
+            (node["volumeId"], key, node["serviceId"], node["mountPath"], node["isPendingDeletion"])
             for key, (_, found) in environments.items()
             for node in nodes(found["volumeInstances"])
         }
-        assert mounted == {(key, one.environment, one.service, one.mount_path) for key, one in model.volumes.items()}
+        assert mounted == {
+            (key, one.environment, one.service, one.mount_path, one.is_pending) for key, one in model.volumes.items()
+        }
+
+    def is_staying(self, shown: dict[str, Any]) -> bool:
+        assert shown["deletedAt"] is None or self.is_lingering
+        return shown["deletedAt"] is None
 
     @invariant()
     def so_is_what_hangs_on_each_service_and_environment(self) -> None:
@@ -398,7 +469,8 @@ class CloudMachine(RuleBasedStateMachine):
             where = {"p": self.project_of(place[1]), "e": place[1], "s": place[0]}
             shown = self.do(self.cloud.gql(OF_A_SERVICE, **where, n=RECENT))
             assert shown["variables"] == expected
-            found = {one["id"]: one["targetPort"] for one in shown["domains"]["serviceDomains"]}
+            leading = [one for one in shown["domains"]["serviceDomains"] if self.is_staying(one)]
+            found = {one["id"]: one["targetPort"] for one in leading}
             assert found == {key: port for key, (owner, port) in model.domains.items() if owner == place}
             statuses = [node["status"] for node in nodes(shown["deployments"])]
             assert statuses == [one.status for one in reversed(model.deployments[place][-RECENT:])]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from infra.localcloud.conducting.clock import new_stamp
+from infra.localcloud.world.departures import GRACE
 from infra.localcloud.world.volume_backups import BackUp, DeleteBackup, due
 from tests.localcloud.control.harness import DEADLINE_S, ApiError, Harness, running
 
@@ -85,6 +86,8 @@ async def test_backups_go_with_their_volume(cloud: Harness) -> None:
     await done(cloud, await cloud.gql(CREATE, i=instance_id))
     await cloud.gql(SCHEDULE, i=instance_id, k=["DAILY"])
     await cloud.gql("mutation ($i: String!) { volumeDelete(volumeId: $i) }", i=directory.name)
+    cloud.keeper.clock.advance(GRACE.total_seconds())
+    await cloud.until(lambda: cloud.world.volumes == {})
     assert (cloud.world.volume_backups, cloud.world.workflows, cloud.world.backup_schedules) == ({}, {}, {})
     await cloud.until(lambda: not directory.exists() and not (cloud.directory / "volume-backups" / directory.name).exists())
     assert (await cloud.gql(STATUS, w="gone"))["workflowStatus"]["status"] == "NotFound"
@@ -178,6 +181,8 @@ async def test_nothing_is_copied_any_more_once_the_volume_is_gone(cloud: Harness
     assert await asyncio.to_thread(begun.wait, DEADLINE_S)
     asyncio.get_running_loop().call_later(0.2, may_go_on.set)
     await cloud.gql("mutation ($i: String!) { volumeDelete(volumeId: $i) }", i=directory.name)
+    cloud.keeper.clock.advance(GRACE.total_seconds())
+    await cloud.until(lambda: cloud.world.volumes == {})
     await cloud.until(lambda: cloud.world.endings == {})
     assert seen == [True]
     assert not (cloud.directory / "volume-backups" / directory.name).exists()
