@@ -22,6 +22,7 @@ from infra.localcloud.conducting.recovery import Recovery
 from infra.localcloud.conducting.replicas import Replicas, present, together
 from infra.localcloud.conducting.restarting import Restarting
 from infra.localcloud.conducting.router import Router
+from infra.localcloud.conducting.sleeping import Sleeping
 from infra.localcloud.conducting.store import StoreError
 from infra.localcloud.conducting.volumes import Volumes
 from infra.localcloud.conducting.workers import Job, Workers
@@ -47,6 +48,7 @@ class Conductor:
         self._restarting = Restarting(keeper, self.replicas, self.build_logs, tasks)
         self.crons = Crons(keeper, self.replicas, self.build_logs, tasks)
         self.deployments = Deployments(keeper, self.replicas, self._restarting, self.router, self.build_logs)
+        self.sleeping = Sleeping(keeper, plane, self.workers, self.replicas, self.deployments, self.build_logs)
         self.databases = Databases(keeper, plane, cloud)
         self.recovery = Recovery(keeper, plane, self.workers, self.databases)
         self.metrics = Metrics(keeper, plane)
@@ -62,6 +64,7 @@ class Conductor:
         self._own("metrics", self.metrics.follow())
         self._own("backups", self.volumes.follow())
         self._own("crons", self.crons.follow())
+        self._own("sleeping", self.sleeping.follow())
         self._own("deletions", self.deletions.follow())
         self.is_restoring = True
         self._own("restore", self._restore())

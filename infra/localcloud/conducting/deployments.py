@@ -19,7 +19,7 @@ from msgspec import structs
 from infra.localcloud.conducting.build_log import BuildLogs
 from infra.localcloud.conducting.clock import new_stamp
 from infra.localcloud.conducting.keeper import Keeper
-from infra.localcloud.conducting.replicas import FAILURES, Replicas, present
+from infra.localcloud.conducting.replicas import FAILURES, Replicas, present, together
 from infra.localcloud.conducting.restarting import Restarting
 from infra.localcloud.conducting.router import Router
 from infra.localcloud.conducting.store import StoreError
@@ -98,7 +98,7 @@ class Deployments:
         try:
             await self._keeper.apply(Activate(new_stamp(), deployment_id))
             await self._restarting.started([found.key for found in present(self._deployment(deployment_id))])
-            await self._settle_routes()
+            await self.settle_routes()
         finally:
             self.switching.discard(deployment_id)
         self._build_logs.add(deployment_id, "deployment is live")
@@ -192,7 +192,7 @@ class Deployments:
     async def retire(self, deployment_id: str) -> None:
         """A deployment that is REMOVING: routes first, then SIGTERM and drain, then REMOVED."""
         try:
-            await self._settle_routes()
+            await self.settle_routes()
             with self._build_logs.step(deployment_id, "DRAIN_INSTANCES"):
                 await self._stop(deployment_id)
             if self._keeper.world.deployments[deployment_id].status is DeploymentStatus.REMOVING:
@@ -200,12 +200,19 @@ class Deployments:
         except (WorldError, KeyError):
             _logger.info("deployment %s was deleted while it was removed", deployment_id)
 
-    async def _settle_routes(self) -> None:
+    async def settle_routes(self) -> None:
         try:
             await self._router.settle()
         except PlaneError as exc:
             _logger.warning("routes: %s", exc)
             self._router.touch()  # the router tries again; a switch that is late is better than none
+
+    async def end_processes(self, deployment: Deployment, replicas: list[Replica]) -> None:
+        """Of replicas that the edges do not lead to any more; they stay on record."""
+        await self._restarting.forget([found.key for found in replicas])
+        await self.settle_routes()
+        drain_s = float(deployment.settings.draining_s or 0)
+        await together(self._replicas.stop_process(replica, drain_s) for replica in replicas)
 
     async def restart(self, deployment_id: str) -> None:
         """One replica after the other, so that a service with several keeps answering."""
@@ -218,7 +225,7 @@ class Deployments:
                 continue
             await self._restarting.forget([key])
             await self._keeper.apply(SetReplica(deployment_id, key, ReplicaStatus.RESTARTING))
-            await self._settle_routes()
+            await self.settle_routes()
             await self._replicas.stop_process(replica, float(deployment.settings.draining_s or 0))
             await self.start_again(deployment, replica)
 
@@ -256,7 +263,7 @@ class Deployments:
         surplus = [replica for region, found in have.items() for replica in found[wanted.get(region, 0) :]]
         for replica in surplus:
             await self._keeper.apply(SetReplica(deployment.id, replica.key, ReplicaStatus.REMOVING))
-        await self._settle_routes()
+        await self.settle_routes()
         await self._restarting.forget([replica.key for replica in surplus])
         await self._replicas.stop(deployment, surplus, float(deployment.settings.draining_s or 0))
         await self._keeper.apply(RecordPlacement(deployment.id, instance.settings.regions, instance.settings.num_replicas))
@@ -273,5 +280,5 @@ class Deployments:
             await self._replicas.stop(deployment, replicas, 0.0)
             return False
         await self._restarting.started([replica.key for replica in replicas])
-        await self._settle_routes()
+        await self.settle_routes()
         return True

@@ -147,6 +147,7 @@ class Replicas:
         await self._keeper.apply(RetireReplicas(deployment.id, tuple(replica.key for replica in replicas)))
         for replica in replicas:
             self._plane.free(owners.replica(replica.key))
+            self._plane.free(owners.door(replica.key))
         if deployment.settings.image is not None:  # it has one replica only, and that has gone
             await asyncio.to_thread(shutil.rmtree, self._cache_directory(deployment), ignore_errors=True)
 

@@ -58,6 +58,7 @@ class Restarting:
             await asyncio.wait(tasks)
         for key in keys:
             self._running_since.pop(key, None)
+        self._early = deque((event for event in self._early if event.key not in keys), maxlen=EARLY_EXITS_MAX)
 
     def begin_failed_start(self, deployment: Deployment, replica: Replica) -> None:
         """For a replica that ran before a restart of the local cloud and did not come back at once."""

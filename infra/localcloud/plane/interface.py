@@ -14,13 +14,14 @@ Errors: PlaneError
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from infra.localcloud.plane.link_quality import LinkQuality
 
+Marks = frozenset[tuple[int, ...]]
 REGIONS = ("us-west2", "us-east4-eqdc4a", "europe-west4-drams3a", "asia-southeast1-eqsg3a")
 
 
@@ -171,6 +172,18 @@ class Plane(Protocol):
 
     async def start_replica(self, spec: ReplicaSpec) -> None:
         """Spawns, and waits for health if the spec has a check. StartFailed."""
+
+    def traffic(self, keys: Sequence[str]) -> dict[str, Marks]:
+        """Of replicas that run: a mark that was not there at the look before means that it has sent something since."""
+
+    async def hold_connections(self, key: str, address: str, ports: Sequence[int], on_knock: Callable[[], None]) -> None:
+        """Lets in whoever connects to `address` in place of the replica `key`, and calls `on_knock`; again for more ports."""
+
+    def release_connections(self, key: str, address: str | None) -> None:
+        """Those who wait for the replica, and those who still come, go on to it at `address`; None sends them away."""
+
+    def forget_connections(self, key: str) -> None:
+        """Nobody is let in any more; who went on stays. Unknown key: nothing to do, as above."""
 
     async def run_once(self, spec: ReplicaSpec, timeout_s: float) -> None:
         """Runs to the end (pre-deploy commands); StartFailed on a non-zero exit or on time-out."""

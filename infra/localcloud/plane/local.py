@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from infra.localcloud.edge.routes import EdgeRoute, UpstreamGroup
@@ -20,6 +20,7 @@ from infra.localcloud.plane.claim import claim_octet, reclaim_octet, require_fre
 from infra.localcloud.plane.databases import PORT as DATABASE_PORT
 from infra.localcloud.plane.databases import Databases
 from infra.localcloud.plane.documents import read_document, write_document
+from infra.localcloud.plane.doors import Door
 from infra.localcloud.plane.failover import Failover
 from infra.localcloud.plane.health import Question, http_question, until_ready
 from infra.localcloud.plane.interface import (
@@ -28,6 +29,7 @@ from infra.localcloud.plane.interface import (
     Exited,
     HealthCheck,
     LogLine,
+    Marks,
     PlaneError,
     ProcessStatus,
     ReplicaSpec,
@@ -38,6 +40,7 @@ from infra.localcloud.plane.link_table import LinkTable
 from infra.localcloud.plane.mail import MailSink
 from infra.localcloud.plane.processes import Child, Supervisor, ended_within, settled, start_failed
 from infra.localcloud.plane.spawning import Command, signal_group
+from infra.localcloud.plane.traffic import marks_of
 from infra.localcloud.world_clock import WorldClock
 
 SUPABASE_API_PORT = 8000
@@ -64,6 +67,9 @@ class LocalPlane:
         self._mail = MailSink(self._directory / "mail")
         self._databases = Databases(self._directory, self._supervisor, self._database_near_end)
         self._backups = Backups(self._databases, self._directory)
+        self._doors: dict[str, Door] = {}
+        self._shut_doors: list[Door] = []
+        self._places: dict[str, str] = {}  # of replicas: where they listen
         self._failover = Failover(self._databases, self._backups.hand_over)
 
     async def start(self) -> None:
@@ -86,6 +92,8 @@ class LocalPlane:
             attendant.retire()
         for edge in self._edges.values():  # first, while the replicas can still answer what is under way
             await edge.close()
+        for door in (*self._doors.values(), *self._shut_doors):
+            await door.close()
         await self._supervisor.close(DATABASE_STOP_S)
         await self._links_process.close()
         await self._databases.close()
@@ -143,6 +151,27 @@ class LocalPlane:
         if spec.health is not None:
             await self._await_ready(child, http_question(spec.address, spec.port, spec.health), spec.health.timeout_s)
         settled(child)
+        self._places[spec.key] = spec.address
+
+    def traffic(self, keys: Sequence[str]) -> dict[str, Marks]:
+        running = {key: child.process.pid for key in keys if (child := self._supervisor.find(key)) is not None}
+        return marks_of({key: (pid, self._places[key]) for key, pid in running.items() if key in self._places})
+
+    async def hold_connections(self, key: str, address: str, ports: Sequence[int], on_knock: Callable[[], None]) -> None:
+        for port in ports:
+            self._keep(addresses.register_port(self.book, address, port))
+        await self._links.follow(self.book)
+        door = self._doors.setdefault(key, Door(address, on_knock))
+        await door.listen(ports)
+
+    def release_connections(self, key: str, address: str | None) -> None:
+        if (door := self._doors.get(key)) is not None:
+            door.open(address)
+
+    def forget_connections(self, key: str) -> None:
+        if (door := self._doors.pop(key, None)) is not None:
+            door.shut()
+            self._shut_doors = [door, *(found for found in self._shut_doors if found.has_visitors)]
 
     async def run_once(self, spec: ReplicaSpec, timeout_s: float) -> None:
         await self._links.follow(self.book)
@@ -157,6 +186,7 @@ class LocalPlane:
             raise start_failed(child, f"ended with exit code {exit_code}, expected 0")
 
     async def stop_replica(self, key: str, drain_s: float) -> None:
+        self._places.pop(key, None)
         await self._supervisor.stop(key, drain_s)
 
     async def start_cache(self, spec: ReplicaSpec) -> None:

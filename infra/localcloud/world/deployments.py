@@ -4,6 +4,7 @@
        |           |             |            |          |  ^         ^
        +-----------+-------------+------------+-> FAILED |  +- CRASHED+   (also QUEUED.. -> REMOVED by cancel)
                                                          +-----^
+                                                         +- SLEEPING, and back, or REMOVING
 
 The table NEXT is the whole rule; a step that is not in it is refused. The conductor meets that refusal when somebody
 cancelled or removed a deployment under its hands.
@@ -41,7 +42,7 @@ from infra.localcloud.world.model import (
 
 S = DeploymentStatus
 UNDER_WAY = (S.QUEUED, S.INITIALIZING, S.BUILDING, S.DEPLOYING)
-SERVING = (S.SUCCESS, S.CRASHED)
+SERVING = (S.SUCCESS, S.SLEEPING, S.CRASHED)
 ENDED = (S.FAILED, S.REMOVED, S.SKIPPED)
 QUEUED_PER_INSTANCE_MAX = 10
 REMOVED_REPLICAS_KEPT = 50
@@ -51,7 +52,8 @@ NEXT: dict[DeploymentStatus, tuple[DeploymentStatus, ...]] = {
     S.INITIALIZING: (S.BUILDING, S.FAILED, S.REMOVED, S.QUEUED),
     S.BUILDING: (S.DEPLOYING, S.FAILED, S.REMOVED, S.QUEUED),
     S.DEPLOYING: (S.SUCCESS, S.FAILED, S.REMOVED, S.QUEUED),
-    S.SUCCESS: (S.CRASHED, S.REMOVING),
+    S.SUCCESS: (S.CRASHED, S.SLEEPING, S.REMOVING),
+    S.SLEEPING: (S.SUCCESS, S.REMOVING),
     S.CRASHED: (S.SUCCESS, S.REMOVING),
     S.REMOVING: (S.REMOVED,),
     S.REMOVED: (),
@@ -124,6 +126,14 @@ class SetReplica(Struct, frozen=True):
     key: str
     status: ReplicaStatus
     restarts: int | None = None
+
+
+class FallAsleep(Struct, frozen=True):
+    """`doors`: replica -> the address where whoever comes waits from now on."""
+
+    stamp: Stamp
+    deployment_id: str
+    doors: dict[str, str]
 
 
 class RetireReplicas(Struct, frozen=True):
@@ -314,11 +324,24 @@ def set_replica(world: World, command: SetReplica) -> Change:
     return Change(with_items(world, deployments={deployment.id: updated}), (RoutesChanged(),))
 
 
+def fall_asleep(world: World, command: FallAsleep) -> Change:
+    deployment = lookup.deployment(world, command.deployment_id)
+    world = _moved(world, deployment, S.SLEEPING, command.stamp)
+    replicas = tuple(
+        structs.replace(found, status=ReplicaStatus.STOPPED, door=door) if (door := command.doors.get(found.key)) else found
+        for found in deployment.replicas
+    )
+    updated = structs.replace(world.deployments[deployment.id], replicas=replicas)
+    return Change(with_items(world, deployments={deployment.id: updated}), (RoutesChanged(),))
+
+
 def settled_status(replicas: tuple[Replica, ...]) -> DeploymentStatus:
-    """CRASHED when at least one replica crashed for good and none is up or coming up."""
+    """SLEEPING or CRASHED when at least one replica is and none is up or coming up."""
     alive = (ReplicaStatus.RUNNING, ReplicaStatus.RESTARTING, ReplicaStatus.INITIALIZING)
     if any(found.status in alive for found in replicas):
         return S.SUCCESS
+    if any(found.status is ReplicaStatus.STOPPED for found in replicas):
+        return S.SLEEPING
     return S.CRASHED if any(found.status is ReplicaStatus.CRASHED for found in replicas) else S.SUCCESS
 
 

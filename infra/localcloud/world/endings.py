@@ -75,7 +75,7 @@ def ending_of(world: World, instance: Instance) -> Ending:
         id=instance.id,
         replica_keys=keys,
         owners=(
-            *(owners.replica(key) for key in keys),
+            *(owner for key in keys for owner in (owners.replica(key), owners.door(key))),
             *owners.all_private(instance.id),
             *egress_owners(instance),
             *(name for domain in domains for name in owners.all_domain(domain.id)),

@@ -43,6 +43,7 @@ class ReplicaStatus(StrEnum):
     INITIALIZING = "INITIALIZING"
     RUNNING = "RUNNING"
     RESTARTING = "RESTARTING"
+    STOPPED = "STOPPED"  # asleep
     CRASHED = "CRASHED"
     EXITED = "EXITED"
     REMOVING = "REMOVING"
@@ -175,6 +176,7 @@ class Replica(Struct, frozen=True):
     port: int
     status: ReplicaStatus = ReplicaStatus.INITIALIZING
     restarts: int = 0
+    door: str | None = None  # the address where whoever comes waits while it sleeps
 
 
 class Deployment(Struct, frozen=True):

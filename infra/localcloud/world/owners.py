@@ -13,6 +13,10 @@ def replica(key: str) -> str:
     return f"replica:{key}"
 
 
+def door(key: str) -> str:
+    return f"door:{key}"
+
+
 def domain(domain_id: str, region: str) -> str:
     return f"domain:{domain_id}:{region}"
 

@@ -8,7 +8,7 @@ from infra.localcloud.plane.interface import Route
 from infra.localcloud.world import lookup
 from infra.localcloud.world.instance_network import NO_ENDPOINT
 from infra.localcloud.world.model import CustomDomain, Deployment, Domain, Instance, ReplicaStatus, World
-from infra.localcloud.world.networking import CUSTOM_DOMAIN_PORT
+from infra.localcloud.world.networking import CUSTOM_DOMAIN_PORT, custom_domains_of, tcp_proxies_of
 from infra.localcloud.world.provided import AddressOf, is_cache_image
 
 DomainAddress = Callable[[Domain, str], str]
@@ -78,10 +78,20 @@ def _regions(deployment: Deployment | None) -> list[str]:
     return [found.region for found in deployment.replicas if found.status is not ReplicaStatus.REMOVED]
 
 
+def ports_of(world: World, deployment: Deployment) -> list[int]:
+    """Those on which its replicas are asked, by whatever leads to them."""
+    place = (deployment.service_id, deployment.environment_id)
+    targets = [found.target_port for found in lookup.domains_of(world, *place)]
+    targets += [found.target_port for found in custom_domains_of(world, *place)]
+    targets += [found.application_port for found in tcp_proxies_of(world, *place)]
+    return sorted({*(found.port for found in deployment.replicas), *(port for port in targets if port is not None)})
+
+
 def upstreams_of(deployment: Deployment | None, target_port: int | None) -> dict[str, tuple[tuple[str, int], ...]]:
-    """Region -> (host, port) of the replicas that are up."""
+    """Region -> (host, port) of the replicas that are up, and the doors of those that sleep."""
     upstreams: dict[str, tuple[tuple[str, int], ...]] = {}
     for replica in deployment.replicas if deployment else ():
-        if replica.status is ReplicaStatus.RUNNING:
-            upstreams[replica.region] = (*upstreams.get(replica.region, ()), (replica.address, target_port or replica.port))
+        host = {ReplicaStatus.RUNNING: replica.address, ReplicaStatus.STOPPED: replica.door}.get(replica.status)
+        if host is not None:
+            upstreams[replica.region] = (*upstreams.get(replica.region, ()), (host, target_port or replica.port))
     return upstreams

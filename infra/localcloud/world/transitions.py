@@ -87,6 +87,7 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     deployments.RecordPreDeploy: deployments.record_pre_deploy,
     deployments.AddReplicas: deployments.add_replicas,
     deployments.SetReplica: deployments.set_replica,
+    deployments.FallAsleep: deployments.fall_asleep,
     deployments.RetireReplicas: deployments.retire_replicas,
     deployments.Activate: deployments.activate,
     deployments.RecordPlacement: deployments.record_placement,

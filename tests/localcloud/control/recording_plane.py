@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from infra.localcloud.plane.interface import (
@@ -14,6 +14,7 @@ from infra.localcloud.plane.interface import (
     DatabaseSpec,
     Exited,
     LogLine,
+    Marks,
     PlaneError,
     ProcessStatus,
     ReplicaSpec,
@@ -39,6 +40,8 @@ class RecordingPlane:
         self.usage: dict[str, tuple[int, float]] = {}
         self.pids: dict[str, int] = {}
         self.lines: dict[str, list[LogLine]] = {}
+        self.sent: dict[str, int] = {}  # packets of a replica
+        self.doors: dict[str, tuple[str, tuple[int, ...], Callable[[], None]]] = {}
         self.start_fails = False
         self.build_fails = False
         self.pre_deploy_fails = False
@@ -90,6 +93,19 @@ class RecordingPlane:
         assert spec.key not in self.running
         self.running[spec.key] = spec
         self.lines.setdefault(spec.key, []).append(LogLine("2026-11-24T00:00:00.000000Z", "stdout", f"hello from {spec.key}"))
+
+    def traffic(self, keys: Sequence[str]) -> dict[str, Marks]:
+        return {key: frozenset({(self.sent.get(key, 0),)}) for key in keys if key in self.running}
+
+    async def hold_connections(self, key: str, address: str, ports: Sequence[int], on_knock: Callable[[], None]) -> None:
+        self.doors[key] = (address, tuple(ports), on_knock)
+
+    def release_connections(self, key: str, address: str | None) -> None:
+        if key in self.doors:
+            self.calls.append(f"on to {address}")
+
+    def forget_connections(self, key: str) -> None:
+        self.doors.pop(key, None)
 
     async def run_once(self, spec: ReplicaSpec, timeout_s: float) -> None:
         self.calls.append(f"run_once {' '.join(spec.argv)}")
