@@ -32,13 +32,12 @@ from infra.localcloud.plane.local import LocalPlane
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.railway_api.faults import Faults
 from infra.localcloud.world.transitions import SetPort
-from infra.localcloud.world_clock import WorldClock
+from infra.localcloud.world_clock import CLOCK_FILE, WorldClock
 
 PORTS = range(8700, 8800)
 PAGE_ADDRESS = "127.0.0.1"  # where a person looks; which port is free there differs from start to start
 INHERITED = ("PATH", "HOME", "LANG", "TZ")
 LINKS_FILE = "links.json"
-CLOCK_FILE = "clock.json"
 MAIL_OWNER = "mail"
 MAIL_REGION = "us-west2"
 STOP_TIMEOUT_S = 60.0

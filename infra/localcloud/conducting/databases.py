@@ -19,6 +19,7 @@ from infra.localcloud.world.errors import WorldError
 from infra.localcloud.world.model import ReadReplica, SupabaseProject
 from infra.localcloud.world.restarts import backoff_s
 from infra.localcloud.world.supabase import ReadReplicaReady, SetSupabaseStatus, api_key, primary_key, standby_key
+from infra.localcloud.world_clock import CLOCK_FILE
 
 ATTEMPTS_MAX = 5
 BCRYPT_COST = "10"
@@ -146,6 +147,7 @@ class Databases:
             "EXTERNAL_URL": f"http://{project.address}:8000",
             "STORAGE_DIR": str(directory / "storage"),
             "BCRYPT_COST": BCRYPT_COST,
+            "CLOCK_FILE": str(self._cloud / CLOCK_FILE),
             **auth_environment(auth_config(project.auth_config), self._plane.allocate(MAIL_REGION, MAIL_OWNER)),
         }
 

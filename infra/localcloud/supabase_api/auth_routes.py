@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 from starlette.requests import Request
@@ -21,7 +21,7 @@ from infra.localcloud.supabase_api import (
     users,
     verify_routes,
 )
-from infra.localcloud.supabase_api.bearer import authenticated, caller_of, params_of, require_audience
+from infra.localcloud.supabase_api.bearer import authenticated, caller_of, is_banned, params_of, require_audience
 from infra.localcloud.supabase_api.errors import ApiError, OAuthError, json_response, validation_failed
 from infra.localcloud.supabase_api.project import Project, project_of
 from infra.localcloud.supabase_api.registration import granted_response
@@ -62,7 +62,7 @@ async def _password_grant(request: Request, project: Project) -> Response:
     params = await params_of(request, PasswordGrantParams)
     account = await _claimed_account(project, params)
     # A ban is told before the password is looked at: GoTrue does so, and clients depend on the code.
-    if account is not None and account.password_hash and account.user.is_banned(datetime.now(UTC)):
+    if account is not None and account.password_hash and is_banned(project, account.user):
         raise ApiError(400, "user_banned", "User is banned")
     is_right = await project.passwords.matches(params.password or "", account.password_hash if account else None)
     if account is None or not is_right:
@@ -92,7 +92,9 @@ async def _refresh_grant(request: Request, project: Project) -> Response:
         raise validation_failed("Refresh token is not valid")
     interval = timedelta(seconds=config.security_refresh_token_reuse_interval)
     rules = refresh.Rules(interval, config.refresh_token_rotation_enabled)
-    granted = await sessions.refreshed(project.database, project.signer, params.refresh_token, caller_of(request), rules)
+    granted = await sessions.refreshed(
+        project.database, project.signer, params.refresh_token, caller_of(request), rules, project.ageing
+    )
     return granted_response(granted)
 
 
@@ -102,7 +104,7 @@ async def _pkce_grant(request: Request, project: Project) -> Response:
     if not params.auth_code or not params.code_verifier:
         raise validation_failed("invalid request: both auth code and code verifier should be non-empty")
     async with project.database.acquire() as connection, connection.transaction():
-        user_id, method = await pkce.redeem(connection, params.auth_code, params.code_verifier, datetime.now(UTC))
+        user_id, method = await pkce.redeem(connection, params.auth_code, params.code_verifier, project.ageing.now_for)
         account = await users.by_id(connection, user_id)
         if account is None:
             raise ApiError(404, "flow_state_not_found", "invalid flow state, no valid flow state found")

@@ -14,12 +14,12 @@ from starlette.requests import Request
 
 from infra.localcloud.supabase_api import redirects, users
 from infra.localcloud.supabase_api.errors import ApiError, bad_jwt, validation_failed
-from infra.localcloud.supabase_api.project import project_of
+from infra.localcloud.supabase_api.project import Project, project_of
 from infra.localcloud.supabase_api.sessions import Caller
 from infra.localcloud.supabase_api.signing import Claims
 from infra.localcloud.supabase_api.users import Account, Session
 from infra.localcloud.supabase_api.validation import parsed_uuid
-from infra.localcloud.supabase_api.wire import Params, parse
+from infra.localcloud.supabase_api.wire import Params, User, parse
 
 BEARER = re.compile(r"bearer (\S+)", re.IGNORECASE)
 ADMIN_ROLES = ("service_role", "supabase_admin")
@@ -48,12 +48,17 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def is_banned(project: Project, user: User) -> bool:
+    """A ban changes its user last of all, as long as nobody else does: from then on it grows shorter when the clock is moved."""
+    return user.is_banned(project.ageing.now_for(user.updated_at))
+
+
 def claims_of(request: Request) -> Claims:
     """Raises ApiError no_authorization, bad_jwt."""
     match = BEARER.fullmatch(request.headers.get("authorization", ""))
     if match is None:
         raise ApiError(401, "no_authorization", "This endpoint requires a valid Bearer token")
-    return project_of(request).signer.claims(match[1], now())
+    return project_of(request).signer.claims(match[1])
 
 
 async def authenticated(request: Request) -> Authenticated:
@@ -73,7 +78,9 @@ async def authenticated(request: Request) -> Authenticated:
     account, session = found
     if session_id != NIL and session is None:
         raise ApiError(403, "session_not_found", "Session from session_id claim in JWT does not exist")
-    if account.user.is_banned(now()):
+    if session is not None:
+        project_of(request).signer.check_age(claims, session.issued_at)
+    if is_banned(project_of(request), account.user):
         raise ApiError(403, "user_banned", "User is banned")
     return Authenticated(account, session, claims)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from starlette.requests import Request
 
 from infra.localcloud.supabase_api import one_time, users
-from infra.localcloud.supabase_api.bearer import now, redirect_of
+from infra.localcloud.supabase_api.bearer import redirect_of
 from infra.localcloud.supabase_api.database import Connection
 from infra.localcloud.supabase_api.mailer import Mail
 from infra.localcloud.supabase_api.one_time import SENT_AT, Code, Purpose, check_frequency, new_code
@@ -45,7 +45,7 @@ async def send(request: Request, connection: Connection, account: Account, kind:
     """
     project, purpose = project_of(request), KINDS[kind]
     config = project.settings.auth
-    check_frequency(_sent_at(account.user, purpose), now(), config.smtp_max_frequency)
+    check_frequency(_sent_at(account.user, purpose), project.ageing.now_for, config.smtp_max_frequency)
     code = new_code(account.user.email, config.mailer_otp_length, is_pkce=is_pkce)
     await remember(connection, account.user.id, purpose, code, account.user.email)
     link = "" if kind == "reauthentication" else action_link(project.settings, code.hash, kind, redirect_of(request))
@@ -63,7 +63,7 @@ async def send_email_change(
     """To the new address, and to the old one too where both have to agree."""
     project = project_of(request)
     config, redirect = project.settings.auth, redirect_of(request)
-    check_frequency(account.user.email_change_sent_at, now(), config.smtp_max_frequency)
+    check_frequency(account.user.email_change_sent_at, project.ageing.now_for, config.smtp_max_frequency)
     await users.begin_email_change(connection, account.user.id, email)
     letters = [(email, Purpose.EMAIL_CHANGE_NEW)]
     if config.mailer_secure_email_change_enabled and account.user.email:

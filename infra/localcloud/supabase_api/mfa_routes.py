@@ -141,7 +141,7 @@ async def _check_challenge(request: Request, connection: Connection, factor: Sto
         raise ApiError(422, "mfa_factor_not_found", "MFA factor with the provided challenge ID not found")
     if found.verified_at is not None or found.address != caller_of(request).address:
         raise ApiError(422, "mfa_ip_address_mismatch", "Challenge and verify IP addresses mismatch.")
-    if now() > found.expires_at:
+    if project_of(request).ageing.now_for(found.created_at) > found.expires_at:
         message = f"MFA challenge {found.id} has expired, verify against another challenge or create a new challenge."
         raise ApiError(422, "mfa_challenge_expired", message)
 

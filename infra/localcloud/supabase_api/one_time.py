@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,6 +18,7 @@ from uuid import UUID
 from infra.localcloud.supabase_api.database import Executor
 from infra.localcloud.supabase_api.errors import ApiError
 
+NowFor = Callable[[datetime], datetime]
 PKCE_PREFIX = "pkce_"
 
 
@@ -56,8 +58,8 @@ class Issued:
     hash: str
     sent_at: datetime
 
-    def is_expired(self, now: datetime, lifetime_s: int) -> bool:
-        return now > self.sent_at + timedelta(seconds=lifetime_s)
+    def is_expired(self, now_for: NowFor, lifetime_s: int) -> bool:
+        return now_for(self.sent_at) > self.sent_at + timedelta(seconds=lifetime_s)
 
 
 def new_code(address: str, length: int, *, is_pkce: bool = False) -> Code:
@@ -69,9 +71,9 @@ def hash_of(address: str, otp: str) -> str:
     return hashlib.sha224(f"{address}{otp}".encode()).hexdigest()
 
 
-def check_frequency(sent_at: datetime | None, now: datetime, seconds: int) -> None:
+def check_frequency(sent_at: datetime | None, now_for: NowFor, seconds: int) -> None:
     """Raises ApiError over_email_send_rate_limit while the last mail of this kind is younger than `seconds`."""
-    left = 0.0 if sent_at is None else (sent_at + timedelta(seconds=seconds) - now).total_seconds()
+    left = 0.0 if sent_at is None else (sent_at + timedelta(seconds=seconds) - now_for(sent_at)).total_seconds()
     if left > 0:
         message = f"For security purposes, you can only request this after {int(left)} seconds."
         raise ApiError(429, "over_email_send_rate_limit", message)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -58,7 +59,7 @@ async def auth_code(connection: Executor, user_id: UUID, kind: str) -> str | Non
     return code
 
 
-async def redeem(connection: Executor, code: str, verifier: str, now: datetime) -> tuple[UUID, str]:
+async def redeem(connection: Executor, code: str, verifier: str, now_for: Callable[[datetime], datetime]) -> tuple[UUID, str]:
     """(user, kind) of the flow, which is over then. Raises ApiError in GoTrue's order."""
     row = await connection.fetchrow(
         """select id, user_id, code_challenge_method, code_challenge, authentication_method, created_at, auth_code_issued_at
@@ -68,7 +69,8 @@ async def redeem(connection: Executor, code: str, verifier: str, now: datetime) 
     if row is None:
         raise ApiError(404, "flow_state_not_found", "invalid flow state, no valid flow state found")
     is_link = row["authentication_method"] == "magiclink" and row["auth_code_issued_at"] is not None
-    if now > (row["auth_code_issued_at"] if is_link else row["created_at"]) + EXPIRES_AFTER:
+    begun: datetime = row["auth_code_issued_at"] if is_link else row["created_at"]
+    if now_for(begun) > begun + EXPIRES_AFTER:
         raise ApiError(422, "flow_state_expired", "invalid flow state, flow state has expired")
     if not is_proven(row["code_challenge_method"], row["code_challenge"], verifier):
         raise ApiError(400, "bad_code_verifier", "code challenge does not match previously saved code verifier")

@@ -15,6 +15,7 @@ from infra.localcloud.supabase_api.mailer import Mailer, NoMailer, SmtpMailer
 from infra.localcloud.supabase_api.passwords import Passwords
 from infra.localcloud.supabase_api.settings import Settings
 from infra.localcloud.supabase_api.signing import Signer, load_or_create
+from infra.localcloud.world_clock import Ageing
 
 SCHEMA = Path(__file__).with_name("schema.sql")
 SCHEMA_LOCK = 0x676F_7472_7565  # "gotrue": two processes on one database take turns
@@ -33,6 +34,7 @@ class Project:
     signer: Signer
     passwords: Passwords
     mailer: Mailer
+    ageing: Ageing
 
 
 def project_of(request: Request) -> Project:
@@ -43,12 +45,14 @@ def project_of(request: Request) -> Project:
 @asynccontextmanager
 async def opened(settings: Settings, mailer: Mailer | None = None) -> AsyncIterator[Project]:
     """A project that can serve. Raises DatabaseUnreachable, SigningKeyInvalid."""
-    signer = Signer(load_or_create(settings.signing_key_file), settings.jwt_secret, settings.issuer, settings.auth.jwt_exp)
+    ageing = Ageing(settings.clock_file)
+    key = load_or_create(settings.signing_key_file)
+    signer = Signer(key, settings.jwt_secret, settings.issuer, settings.auth.jwt_exp, ageing)
     settings.storage_dir.mkdir(parents=True, exist_ok=True)
     passwords = Passwords(settings.bcrypt_cost)
     database = await _connected(settings)
     try:
-        yield Project(settings, database, signer, passwords, mailer or _mailer(settings))
+        yield Project(settings, database, signer, passwords, mailer or _mailer(settings), ageing)
     finally:
         passwords.close()
         try:

@@ -17,6 +17,7 @@ from infra.localcloud.supabase_api.errors import ApiError
 from infra.localcloud.supabase_api.signing import Signer
 from infra.localcloud.supabase_api.users import Account
 from infra.localcloud.supabase_api.wire import TokenAnswer
+from infra.localcloud.world_clock import Ageing
 
 TOKEN_ALPHABET = string.ascii_lowercase + string.digits
 SECOND_FACTORS = {"totp", "mfa/phone", "mfa/webauthn"}
@@ -81,7 +82,7 @@ async def open_session(database: Executor, signer: Signer, account: Account, cal
         raise ApiError(400, "invalid_credentials", "Invalid login credentials")  # deleted between the check and now
     user = msgspec.structs.replace(account.user, last_sign_in_at=signed_in)
     amr = msgspec.Raw(msgspec.json.encode([{"method": method, "timestamp": int(signed_in.timestamp())}]))
-    access_token, expires = signer.access_token(user, session_id, amr, "aal1", signed_in)
+    access_token, expires = signer.access_token(user, session_id, amr, "aal1")
     return Granted(TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, token, user), session_id)
 
 
@@ -108,7 +109,7 @@ LOCK_WAIT = "set local lock_timeout = '5s'"
 
 
 async def refreshed(
-    database: Database, signer: Signer, presented: str, caller: Caller, rules: refresh.Rules = refresh.DEFAULT_RULES
+    database: Database, signer: Signer, presented: str, caller: Caller, rules: refresh.Rules, ageing: Ageing
 ) -> Granted:
     """The next access token of the session that `presented` belongs to. Raises ApiError.
 
@@ -124,18 +125,18 @@ async def refreshed(
         now: datetime = session["now"]
         if account is None:
             raise _not_found()
-        if account.user.is_banned(now):
+        if account.user.is_banned(ageing.now_for(account.user.updated_at)):
             raise ApiError(400, "user_banned", "Invalid Refresh Token: User Banned")
         if session["not_after"] is not None and now > session["not_after"]:
             raise ApiError(400, "session_expired", "Invalid Refresh Token: Session Expired")
-        issued = await _next_token(connection, session_id, account.user.id, presented, now, rules)
+        issued = await _next_token(connection, session_id, account.user.id, presented, ageing, rules)
         await connection.execute(TOUCH, session_id, caller.user_agent, caller.address)
     # Raised after the commit: the deletion of the stolen session has to stay.
     if issued is None:
         raise ApiError(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used")
     token, is_reused = issued
     aal = aal_of(session["amr"])
-    access_token, expires = signer.access_token(account.user, session_id, msgspec.Raw(session["amr"]), aal, now)
+    access_token, expires = signer.access_token(account.user, session_id, msgspec.Raw(session["amr"]), aal)
     answer = TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, token, account.user)
     return Granted(answer, session_id, is_reused)
 
@@ -157,13 +158,14 @@ async def _locked(connection: Connection, session_id: UUID) -> Record:
 
 
 async def _next_token(
-    connection: Connection, session_id: UUID, user_id: UUID, presented: str, now: datetime, rules: refresh.Rules
+    connection: Connection, session_id: UUID, user_id: UUID, presented: str, ageing: Ageing, rules: refresh.Rules
 ) -> tuple[str, bool] | None:
     """The token to hand out and whether it was handed out before; None when it is refused. The caller has locked the session."""
     mine = _token_of(await connection.fetchrow(PRESENTED, presented))
     if mine is None:
         raise _not_found()
-    match refresh.judge(mine, _token_of(await connection.fetchrow(ACTIVE, session_id)), now, rules):
+    active = _token_of(await connection.fetchrow(ACTIVE, session_id))
+    match refresh.judge(mine, active, ageing.now_for(mine.updated), rules):
         case refresh.HandOut(token):
             return token, True
         case refresh.Refuse():
@@ -198,8 +200,7 @@ async def raised(
     token = new_refresh_token()
     await connection.execute(EXCHANGE, active.id, token, active.token, str(account.user.id), session_id)
     await connection.execute(END_WEAKER, account.user.id)
-    now: datetime = session["now"]
-    access_token, expires = signer.access_token(account.user, session_id, msgspec.Raw(session["amr"]), "aal2", now)
+    access_token, expires = signer.access_token(account.user, session_id, msgspec.Raw(session["amr"]), "aal2")
     return Granted(TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, token, account.user), session_id)
 
 

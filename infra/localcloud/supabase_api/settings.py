@@ -33,6 +33,7 @@ class Settings:
     auth: AuthConfig = DEFAULT_AUTH
     smtp_host: str = ""
     smtp_port: int = 25
+    clock_file: Path | None = None
     database_wait_s: float = 30.0
     pool_size_max: int = 10
     request_timeout_s: float = 10.0
@@ -84,6 +85,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         auth=auth,
         smtp_host=environment.get("SMTP_HOST", ""),
         smtp_port=smtp_port,
+        clock_file=Path(environment["CLOCK_FILE"]) if environment.get("CLOCK_FILE") else None,
     )
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from joserfc.jwk import ECKey, OctKey
 
 from infra.localcloud.supabase_api.errors import bad_jwt
 from infra.localcloud.supabase_api.wire import User
+from infra.localcloud.world_clock import Ageing
 
 TOKEN_CHARACTERS_MAX = 16_384
 NOT_BASE64URL = re.compile(r"[^A-Za-z0-9_-]")
@@ -40,6 +42,7 @@ class Claims(msgspec.Struct, frozen=True):
     is_anonymous: bool = False
     exp: float | None = None
     nbf: float | None = None
+    iat: float | None = None
     aud: str | list[str] = ""
 
     @property
@@ -88,11 +91,12 @@ def _create(path: Path) -> None:
 class Signer:
     """Signs access tokens and checks bearer tokens. Holds no state but keys."""
 
-    def __init__(self, key: ECKey, jwt_secret: str, issuer: str, jwt_exp_s: int) -> None:
+    def __init__(self, key: ECKey, jwt_secret: str, issuer: str, jwt_exp_s: int, ageing: Ageing) -> None:
         self._key = key
         self._shared_key = OctKey.import_key(jwt_secret)
         self._issuer = issuer
         self.jwt_exp_s = jwt_exp_s
+        self._ageing = ageing
         self._header = {"alg": "ES256", "kid": key.kid, "typ": "JWT"}
 
     def jwks(self) -> dict[str, Any]:
@@ -100,9 +104,9 @@ class Signer:
         public = {**self._key.as_dict(private=False), "alg": "ES256", "use": "sig", "key_ops": ["verify"]}
         return {"keys": [public]}
 
-    def access_token(self, user: User, session_id: UUID, amr: msgspec.Raw, aal: str, now: datetime) -> tuple[str, int]:
+    def access_token(self, user: User, session_id: UUID, amr: msgspec.Raw, aal: str) -> tuple[str, int]:
         """A signed token and its `exp` (seconds since the epoch). `amr` is the JSON list of the session's methods."""
-        issued = int(now.timestamp())
+        issued = int(time.time())
         expires = issued + self.jwt_exp_s
         claims = {
             "iss": self._issuer,
@@ -122,7 +126,7 @@ class Signer:
         }
         return jws.serialize_compact(self._header, msgspec.json.encode(claims), self._key, ["ES256"]), expires
 
-    def claims(self, token: str, now: datetime) -> Claims:
+    def claims(self, token: str) -> Claims:
         """The claims of a bearer token that is ours and in its time; raises ApiError bad_jwt, worded as golang-jwt does."""
         if token.count(".") != 2 or len(token) > TOKEN_CHARACTERS_MAX:
             raise _refused("token is malformed: token contains an invalid number of segments")
@@ -133,11 +137,23 @@ class Signer:
             claims = msgspec.json.decode(verified.payload, type=Claims)
         except (JoseError, ValueError, msgspec.MsgspecError) as exc:
             raise _refused("token signature is invalid: signature is invalid") from exc
+        # `iat` is of whole seconds: what the clock was moved by in that very second, the session has to tell (`check_age`).
+        now = self._ageing.now_for(datetime.fromtimestamp(claims.iat + 1, UTC)) if claims.iat else datetime.now(UTC)
         if claims.exp is not None and now.timestamp() >= claims.exp:
-            raise _refused("token has invalid claims: token is expired")
+            raise _refused(EXPIRED)
         if claims.nbf is not None and now.timestamp() < claims.nbf:
             raise _refused("token has invalid claims: token is not valid yet")
         return claims
+
+    def check_age(self, claims: Claims, issued: datetime) -> None:
+        """`issued`: when the token's session was last given any. Raises ApiError bad_jwt."""
+        if claims.exp is None or claims.iat is None:
+            return
+        named = datetime.fromtimestamp(claims.iat, UTC)
+        if not named <= issued < named + timedelta(seconds=1):  # given others since: that second is all that is known of this one
+            issued = named
+        if self._ageing.now_for(issued).timestamp() >= claims.exp:
+            raise _refused(EXPIRED)
 
     def _key_for(self, header: Mapping[str, Any]) -> ECKey | OctKey:
         algorithm, kid = header.get("alg"), header.get("kid")
@@ -161,6 +177,9 @@ def _check_segments(token: str) -> None:
         if position is not None:
             reason = f"could not base64 decode {name}: illegal base64 data at input byte {position}"
             raise _refused(f"token is malformed: {reason}")
+
+
+EXPIRED = "token has invalid claims: token is expired"
 
 
 def _refused(reason: str) -> Exception:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from infra.localcloud.supabase_api import letters, one_time, pkce, sessions, users
-from infra.localcloud.supabase_api.bearer import Authenticated, now, params_of
+from infra.localcloud.supabase_api.bearer import Authenticated, params_of
 from infra.localcloud.supabase_api.database import Connection
 from infra.localcloud.supabase_api.errors import ApiError, json_response, validation_failed
 from infra.localcloud.supabase_api.mail_routes import EMAIL_TAKEN
@@ -72,14 +72,14 @@ async def _require_reauthentication(project: Project, connection: Connection, ca
     """Where the project wants it, an old session has to show a code that was sent by mail. It is used up by that."""
     if not project.settings.auth.security_update_password_require_reauthentication:
         return
-    if caller.session is not None and now() <= caller.session.created_at + RECENT:
+    if caller.session is not None and project.ageing.now_for(caller.session.created_at) <= caller.session.created_at + RECENT:
         return
     if not nonce:
         raise ApiError(400, "reauthentication_needed", "Password update requires reauthentication")
     user = caller.account.user
     issued = await one_time.of_user(connection, user.id, Purpose.REAUTHENTICATION)
     lifetime_s = project.settings.auth.mailer_otp_exp
-    if issued is None or issued.is_expired(now(), lifetime_s) or issued.hash != hash_of(user.email, nonce):
+    if issued is None or issued.is_expired(project.ageing.now_for, lifetime_s) or issued.hash != hash_of(user.email, nonce):
         raise WRONG_NONCE
     await one_time.clear(connection, user.id, Purpose.REAUTHENTICATION)
 

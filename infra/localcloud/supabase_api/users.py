@@ -163,17 +163,21 @@ class Session:
     id: UUID
     aal: str
     created_at: datetime
+    issued_at: datetime
+    """When it was last given tokens."""
 
 
 async def with_session(database: Executor, user_id: UUID, session_id: UUID | None) -> tuple[Account, Session | None] | None:
     """The user, and that session if it still exists; None without such a user."""
-    sql = f"""select {COLUMNS}, s.id as session_id, s.aal as session_aal, s.created_at as session_created_at
+    sql = f"""select {COLUMNS}, s.id as session_id, s.aal as session_aal, s.created_at as session_created_at,
+        s.updated_at as session_issued_at
         from auth.users u left join auth.sessions s on s.id = $2 where u.id = $1"""
     row = await database.fetchrow(sql, user_id, session_id)
     if row is None:
         return None
     has_session = row["session_id"] is not None
-    session = Session(row["session_id"], row["session_aal"], row["session_created_at"]) if has_session else None
+    names = ("session_id", "session_aal", "session_created_at", "session_issued_at")
+    session = Session(*(row[name] for name in names)) if has_session else None
     return Account.of(row), session
 
 

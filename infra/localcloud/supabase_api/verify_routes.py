@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from infra.localcloud.supabase_api import one_time, pkce, redirects, sessions, users
-from infra.localcloud.supabase_api.bearer import caller_of, now, params_of, redirect_of
+from infra.localcloud.supabase_api.bearer import caller_of, is_banned, params_of, redirect_of
 from infra.localcloud.supabase_api.database import Connection
 from infra.localcloud.supabase_api.errors import ApiError, json_response, validation_failed
 from infra.localcloud.supabase_api.one_time import PKCE_PREFIX, Issued, Purpose, hash_of
@@ -99,9 +99,9 @@ async def _by_hash(project: Project, connection: Connection, kind: str, code_has
     account = await users.by_id(connection, issued.user_id) if issued else None
     if issued is None or account is None:
         raise LINK_EXPIRED
-    if account.user.is_banned(now()):
+    if is_banned(project, account.user):
         raise ApiError(403, "user_banned", "User is banned")
-    if issued.is_expired(now(), project.settings.auth.mailer_otp_exp):
+    if issued.is_expired(project.ageing.now_for, project.settings.auth.mailer_otp_exp):
         raise LINK_EXPIRED
     return Presented(account, issued)
 
@@ -114,12 +114,12 @@ async def _by_code(project: Project, connection: Connection, kind: str, email: s
         account = await users.by_id(connection, issued.user_id) if issued else None
         if issued is None or account is None or not _is_theirs(account, issued, email):
             continue
-        if account.user.is_banned(now()):
+        if is_banned(project, account.user):
             raise ApiError(403, "user_banned", "User is banned")
-        if not issued.is_expired(now(), project.settings.auth.mailer_otp_exp):
+        if not issued.is_expired(project.ageing.now_for, project.settings.auth.mailer_otp_exp):
             return Presented(account, issued)
     known = await users.by_email(connection, email)
-    if known is not None and known.user.is_banned(now()):
+    if known is not None and is_banned(project, known.user):
         raise ApiError(403, "user_banned", "User is banned")
     raise CODE_EXPIRED
 
