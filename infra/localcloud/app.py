@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from infra.localcloud import database_endpoints, fault_endpoints, link_settings, local_endpoints, time_endpoints
+from infra.localcloud import database_endpoints, domain_endpoints, fault_endpoints, link_settings, local_endpoints, time_endpoints
 from infra.localcloud.conducting.store import StoreError
 from infra.localcloud.link_settings import Links
 from infra.localcloud.page import serving
@@ -135,6 +135,7 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
         Route("/_local/databases/backup", with_page(database_endpoints.back_up), methods=["POST"]),
         Route("/_local/databases/restore", with_account(database_endpoints.restore), methods=["POST"]),
         Route("/_local/databases/backups", with_page(database_endpoints.list_backups), methods=["GET"]),
+        Route("/_local/domains", with_account(domain_endpoints.set_dns), methods=["POST"]),
         Route("/_local/time", with_page(time_endpoints.time), methods=["GET", "POST"]),
         Route("/_local/shutdown", with_account(shutdown), methods=["POST"]),
         Route("/_local/reset", with_account(local_endpoints.reset), methods=["POST"]),

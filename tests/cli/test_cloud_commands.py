@@ -10,7 +10,7 @@ import pytest
 
 from infra.cli.__main__ import run
 from infra.cli.cloud import LocalCloud
-from infra.cli.commands import cloud_fault, cloud_time
+from infra.cli.commands import cloud_domain, cloud_fault, cloud_time
 from infra.cli.durations import duration_text, parse_duration
 from infra.cli.errors import UsageError
 
@@ -28,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Asked:
             return {"name": "demo/production/auth/us-west2/1", "key": "auth-1", "now": "2026-01-01T00:00:00Z", "offset_s": 9000.0}
 
     monkeypatch.setenv("CACHED_AUTH_HOME", str(tmp_path))
-    for module in (cloud_fault, cloud_time):
+    for module in (cloud_domain, cloud_fault, cloud_time):
         monkeypatch.setattr(module, "require_cloud", lambda home: Recorder("http://127.64.0.1:8700", tmp_path / "token"))
     return seen
 
@@ -39,6 +39,10 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Asked:
         (
             "api --error-rate 0.1 --seed 7 --requests-per-hour 100",
             ("POST", "/_local/faults", {"graphql": {"error_rate": 0.1, "seed": 7}, "rate_limit": {"requests_per_hour": 100}}),
+        ),
+        (
+            "api --deletions-linger-s 30",
+            ("POST", "/_local/faults", {"graphql": {}, "rate_limit": {}, "deletions": {"linger_s": 30}}),
         ),
         ("kill auth/us-west2/1", ("POST", "/_local/faults/processes", {"key": "auth/us-west2/1", "action": "kill"})),
         ("down primary", ("POST", "/_local/faults/processes", {"key": "primary", "action": "down"})),
@@ -66,6 +70,11 @@ def test_a_fault_is_one_request(asked: Asked, line: str, request_: tuple[str, st
     assert run(["cloud", "fault", *line.split()]) == 0
     assert asked == [request_]
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_a_domains_record_is_one_request(asked: Asked) -> None:
+    assert run(["cloud", "domain", "api.example.com", "--dns", "missing", "--json"]) == 0
+    assert asked == [("POST", "/_local/domains", {"domain": "api.example.com", "has_record": False})]
 
 
 def test_moving_the_clock_says_what_time_it_is_there(asked: Asked, capsys) -> None:

@@ -8,6 +8,7 @@ import click
 
 from infra.cli.cloud import find_cloud, remove_cloud, require_cloud, run_daemon_command, start_cloud
 from infra.cli.commands.cloud_database import database
+from infra.cli.commands.cloud_domain import domain
 from infra.cli.commands.cloud_fault import fault
 from infra.cli.commands.cloud_time import time
 from infra.cli.confirm import confirm
@@ -22,6 +23,7 @@ def command() -> None:
 
 
 command.add_command(database)
+command.add_command(domain)
 command.add_command(fault)
 command.add_command(time)
 

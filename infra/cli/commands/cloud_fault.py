@@ -43,9 +43,9 @@ def api(is_json: bool, **given: float | None) -> int:
     limits = ("requests_per_second", "requests_per_hour", "projects_per_minute")
     asked = {name: value for name, value in given.items() if value is not None}
     body = {
-        "deletions": {"linger_s": asked["linger_s"]} if "linger_s" in asked else {},
         "graphql": {name: value for name, value in asked.items() if name not in (*limits, "linger_s")},
         "rate_limit": {name: value for name, value in asked.items() if name in limits},
+        **({"deletions": {"linger_s": asked["linger_s"]}} if "linger_s" in asked else {}),
     }
     answer = require_cloud(open_home()).ask("POST", "/_local/faults", body)
     told = ", ".join(_setting(name, value) for name, value in asked.items())

@@ -17,8 +17,8 @@ from infra.cli.screen import Screen
 def time() -> None:
     """The local cloud's clock: show it, move it forward.
 
-    Back-off, schedules, overlap, hourly limits and all times it writes go by it. Processes (services, databases, Supabase's
-    Auth) have this machine's time: a token expires when it really does.
+    Back-off, schedules, overlap, hourly limits, sleeping services, deletions and all times it writes go by it. What Supabase's
+    Auth has issued grows older with it. Processes (services, databases) have this machine's time.
     """
 
 

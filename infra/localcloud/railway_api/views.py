@@ -37,7 +37,7 @@ from infra.localcloud.world.model import (
     Volume,
     VolumeInstance,
 )
-from infra.localcloud.world.networking import custom_domains_of
+from infra.localcloud.world.networking import certificate_status, custom_domains_of
 from infra.localcloud.world.places import SERVICE_DOMAIN_SUFFIX
 from infra.localcloud.world.references import references_in
 
@@ -301,20 +301,21 @@ def domains_view(call: Call, service_id: str, environment_id: str) -> View:
 
 
 def custom_domain_view(call: Call, found: CustomDomain) -> View:
-    """Its DNS record is one that would lead here, were there a resolver to ask; nobody has to prove that a name is theirs."""
+    """Its DNS record is one that would lead here; whether it is there `cloud domain` says, since there is no resolver to ask."""
     label, _, zone = found.domain.partition(".")
     if zone.count(".") == 0:  # the name is a zone of its own
         label, zone = "@", found.domain
     address = call.cloud.conductor.router.edge_address(found.region)
+    has_record = found.dns_since is not None
     record = {
         "hostlabel": label,
         "fqdn": found.domain,
         "zone": zone,
         "recordType": "DNS_RECORD_TYPE_A",
         "requiredValue": address,
-        "currentValue": "",
+        "currentValue": address if has_record else "",
         "purpose": "DNS_RECORD_PURPOSE_TRAFFIC_ROUTE",
-        "status": "DNS_RECORD_STATUS_REQUIRES_UPDATE",
+        "status": f"DNS_RECORD_STATUS_{'PROPAGATED' if has_record else 'REQUIRES_UPDATE'}",
     }
     return {
         **_sync_status(call, found.id),
@@ -325,13 +326,17 @@ def custom_domain_view(call: Call, found: CustomDomain) -> View:
         "serviceId": found.service_id,
         "targetPort": found.target_port,
         "isRailwayDomain": False,
-        "cnameCheck": {"link": None, "status": "INFO", "message": f"An A record of {address} would lead here"},
+        "cnameCheck": {
+            "link": None,
+            "status": "VALID" if has_record else "WAITING",
+            "message": f"An A record of {address} {'leads' if has_record else 'would lead'} here",
+        },
         "status": {
             "dnsRecords": [record],
-            "verified": True,
+            "verified": has_record,
             "verificationDnsHost": f"_railway-verify.{found.domain}",
             "verificationToken": f"railway-verify={hashlib.sha256(found.id.encode()).hexdigest()}",
-            "certificateStatus": "CERTIFICATE_STATUS_TYPE_UNSPECIFIED",
+            "certificateStatus": f"CERTIFICATE_STATUS_TYPE_{certificate_status(found, call.cloud.keeper.clock.timestamp())}",
         },
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,

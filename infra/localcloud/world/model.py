@@ -259,6 +259,7 @@ class CustomDomain(Struct, frozen=True):
     target_port: int | None
     created_at: str
     updated_at: str
+    dns_since: str | None = None  # its record is where it should be, as far as anybody here is asked
 
 
 class EdgeConfig(Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct, structs
@@ -20,6 +21,7 @@ from infra.localcloud.world.model import CustomDomain, Instance, Stamp, TcpProxy
 
 PROXY_PORTS = range(20_000, 30_000)  # below the ports that Linux hands out by itself
 CUSTOM_DOMAIN_PORT = 8080
+ISSUING = timedelta(minutes=1)  # until a certificate is there, once the record is; Railway says that it takes minutes
 PER_INSTANCE_MAX = 20
 DOMAIN_CHARACTERS_MAX = 253  # RFC 1035 section 2.3.4
 DOMAIN = re.compile(r"(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -51,6 +53,14 @@ class UpdateCustomDomain(Struct, frozen=True):
     domain_id: str
     environment_id: str
     target_port: int | None
+
+
+class SetDns(Struct, frozen=True):
+    """Whether the record of a custom domain is there: nobody here can look."""
+
+    stamp: Stamp
+    domain: str
+    has_record: bool
 
 
 class DeleteCustomDomain(Struct, frozen=True):
@@ -175,6 +185,23 @@ def update_custom_domain(world: World, command: UpdateCustomDomain) -> Change:
     return Change(with_items(world, custom_domains={found.id: updated}), (RoutesChanged(),))
 
 
+def set_dns(world: World, command: SetDns) -> Change:
+    name = checked_domain(command.domain)
+    found = next((one for one in world.custom_domains.values() if one.domain == name), None)
+    if found is None:
+        raise NotFound("CustomDomain")
+    since = (found.dns_since or command.stamp.at) if command.has_record else None
+    return Change(with_items(world, custom_domains={found.id: structs.replace(found, dns_since=since)}))
+
+
+def certificate_status(found: CustomDomain, now: str) -> str:
+    """Railway's CertificateStatus, without its prefix."""
+    if found.dns_since is None:
+        return "VALIDATING_OWNERSHIP"
+    is_issued = datetime.fromisoformat(now) - datetime.fromisoformat(found.dns_since) >= ISSUING
+    return "VALID" if is_issued else "ISSUING"
+
+
 def delete_custom_domain(world: World, command: DeleteCustomDomain) -> Change:
     found = custom_domain(world, command.domain_id)
     return departing(Change(with_items(world, custom_domains={found.id: None}), (RoutesChanged(),)), command.stamp, found)
@@ -196,5 +223,6 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     DeleteTcpProxy: delete_tcp_proxy,
     CreateCustomDomain: create_custom_domain,
     UpdateCustomDomain: update_custom_domain,
+    SetDns: set_dns,
     DeleteCustomDomain: delete_custom_domain,
 }

@@ -78,6 +78,37 @@ async def test_custom_domain_is_found_by_its_name_in_every_region(cloud: Harness
     await cloud.until(lambda: routes() == [])
 
 
+async def test_a_custom_domain_waits_for_its_record_and_then_for_its_certificate(cloud: Harness) -> None:
+    """There is no resolver to ask: a switch says that the record is there, the cloud's clock does the rest."""
+    place, service_id, _ = await cloud.web()
+    wanted = {"projectId": place[0], "environmentId": place[1], "serviceId": service_id, "domain": "api.example.com"}
+    made = (await cloud.gql(CREATE_DOMAIN, i=wanted))["customDomainCreate"]
+    (record,) = made["status"]["dnsRecords"]
+
+    async def shown() -> tuple[bool, str, str, str]:
+        query = """query ($i: String!, $p: String!) { customDomain(id: $i, projectId: $p) { status {
+            verified certificateStatus dnsRecords { status currentValue } } } }"""
+        status = (await cloud.gql(query, i=made["id"], p=place[0]))["customDomain"]["status"]
+        (found,) = status["dnsRecords"]
+        words = (status["certificateStatus"].removeprefix("CERTIFICATE_STATUS_TYPE_"), found["status"])
+        return status["verified"], *words, found["currentValue"]
+
+    async def told(has_record: bool, domain: str = "API.example.com") -> int:
+        body = {"domain": domain, "has_record": has_record}
+        return (await cloud.client.post("/_local/domains", json=body)).status_code
+
+    assert await shown() == (False, "VALIDATING_OWNERSHIP", "DNS_RECORD_STATUS_REQUIRES_UPDATE", "")
+    assert await told(True) == 200
+    propagated = ("DNS_RECORD_STATUS_PROPAGATED", record["requiredValue"])
+    assert await shown() == (True, "ISSUING", *propagated)
+    cloud.keeper.clock.advance(60)
+    assert await told(True) == 200, "saying it again begins nothing anew"
+    assert await shown() == (True, "VALID", *propagated)
+    assert await told(False) == 200
+    assert (await shown())[:2] == (False, "VALIDATING_OWNERSHIP")
+    assert await told(True, "other.example.com") == 404
+
+
 async def test_a_service_domain_with_a_name_is_served_by_it_too(cloud: Harness) -> None:
     """Terraform's provider gives every one a name under the suffix that it reads, and finds it by that name again."""
     place, service_id, _ = await cloud.web()
