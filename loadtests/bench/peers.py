@@ -54,7 +54,7 @@ def closed_loop(url: str, token: str, connections: int, duration_s: float) -> fl
         return run_wrk(url, token, connections, duration_s)
     address = urlsplit(url)
     request = f"GET {PATH} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
-    load = Load(request, is_open=False)
+    load = Load(request)
     rate: float = uvloop.run(load.run(str(address.hostname), int(address.port or 80), connections, duration_s))
     if load.failures:
         raise StackFailed(f"{url}: {load.failures} answers were not 200")

@@ -2,7 +2,8 @@
 
 Starts one real replica with real dependencies, logs in, and asks GET /api/v1/auth/verify with the one token:
 1. closed loop, as fast as answers come back: requests per second (with `wrk` where it is installed, else with our client);
-2. open loop at half that rate: latency from the moment a request was *due*, so that a stall is not hidden by waiting for it;
+2. open loop at half that rate, client and replica ahead of the machine's other users if we may: latency from the moment a request
+   was *due*, so that a stall is not hidden by waiting for it;
 3. the replica's processor time per request in 1, which says what it could do with a processor to itself, and its memory.
 
 The client shares the machine's processors with the replica (and with whatever else runs), so the rates are lower
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -21,7 +23,6 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from loadtests.bench.processes import processor_s
+from loadtests.bench.beat import ask_on_a_beat
+from loadtests.bench.processes import ahead_of_others, processor_s
 from loadtests.bench.replica_stack import ReplicaStack, StackFailed, running_stack
 
 PATH = "/api/v1/auth/verify"
@@ -62,92 +64,45 @@ class Figures:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection with at most one request under way. Answers have no body, so a blank line ends each."""
+    """One kept connection. Answers have no body, so a blank line ends each; the next request follows at once."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
         self._received = b""
-        self.due_at = 0.0
-        self.transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by descent, only by behaviour
-
-    def ask(self, due_at: float) -> None:
-        self.due_at = due_at
-        assert self.transport is not None
-        self.transport.write(self._load.request)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by descent, only by behaviour
+        self._transport.write(self._load.request)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
         if self._received.endswith(b"\r\n\r\n"):
-            is_good = self._received.startswith(b"HTTP/1.1 200 ")
+            self._load.answers += 1
+            self._load.failures += not self._received.startswith(b"HTTP/1.1 200 ")
             self._received = b""
-            self._load.answered(self, is_good)
+            assert self._transport is not None
+            self._transport.write(self._load.request)
 
 
 class Load:
-    """Closed loop: every answer asks again. Open loop: requests fall due on a fixed beat and wait for a free connection."""
+    """Closed loop: every answer asks again."""
 
-    def __init__(self, request: bytes, *, is_open: bool) -> None:
+    def __init__(self, request: bytes) -> None:
         self.request = request
-        self.latencies_s: list[float] = []
-        self.lateness_s: list[float] = []
+        self.answers = 0
         self.failures = 0
-        self._is_open = is_open
-        self._is_over = False
-        self._free: deque[Connection] = deque()
-        self._due: deque[float] = deque()
 
-    def answered(self, connection: Connection, is_good: bool) -> None:
-        now = time.perf_counter()
-        self.latencies_s.append(now - connection.due_at)
-        self.failures += not is_good
-        if self._is_over:
-            return
-        if not self._is_open:
-            connection.ask(now)
-        elif self._due:
-            connection.ask(self._due.popleft())
-        else:
-            self._free.append(connection)
-
-    async def run(self, host: str, port: int, connections: int, duration_s: float, rate: float = 0.0) -> float:
+    async def run(self, host: str, port: int, connections: int, duration_s: float) -> float:
         """Requests answered per second over `duration_s`."""
         loop = asyncio.get_running_loop()
-        made = [(await loop.create_connection(lambda: Connection(self), host, port))[1] for _ in range(connections)]
         began = time.perf_counter()
-        if self._is_open:
-            self._free.extend(made)
-            await self._beat(began, duration_s, rate)
-        else:
-            for connection in made:
-                connection.ask(began)
-            await asyncio.sleep(duration_s)
-        elapsed = time.perf_counter() - began
-        answered, self._is_over = len(self.latencies_s), True
-        for connection in made:
-            if connection.transport is not None:
-                connection.transport.abort()
-        return answered / elapsed
-
-    async def _beat(self, began: float, duration_s: float, rate: float) -> None:
-        sent = 0
-        while (elapsed := time.perf_counter() - began) < duration_s:
-            while sent < elapsed * rate:
-                due_at = began + sent / rate
-                self.lateness_s.append(time.perf_counter() - due_at)
-                if self._free:
-                    self._free.popleft().ask(due_at)
-                else:
-                    self._due.append(due_at)
-                sent += 1
-            await asyncio.sleep(0)  # a timer's beat of 1 to 2 ms would be most of what is measured
-
-
-def percentile_ms(latencies_s: list[float], share: float) -> float:
-    ordered = sorted(latencies_s)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+        transports = [(await loop.create_connection(lambda: Connection(self), host, port))[0] for _ in range(connections)]
+        await asyncio.sleep(duration_s)
+        rate = self.answers / (time.perf_counter() - began)
+        for transport in transports:
+            transport.abort()
+        return rate
 
 
 def log_in(url: str) -> str:
@@ -176,23 +131,24 @@ def measure(stack: ReplicaStack, connections: int, duration_s: float) -> Figures
     host, port = address.hostname, address.port
     request = f"GET {PATH} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     process = psutil.Process(replica.program.process.pid)
-    closed = Load(request, is_open=False)
+    closed = Load(request)
     used_before_s = processor_s(process)
     if shutil.which("wrk"):
         client, closed_rate = "wrk", run_wrk(replica.url, token, connections, duration_s)
     else:
         client, closed_rate = "own asyncio client", _run(closed.run(host, port, connections, duration_s))
     used_s = processor_s(process) - used_before_s
-    opened = Load(request, is_open=True)
-    open_rate = _run(opened.run(host, port, connections, duration_s, closed_rate / 2))
+    open_rate = closed_rate / 2
+    with ahead_of_others(process.pid, os.getpid()):
+        opened = ask_on_a_beat(host, port, request, connections, duration_s, open_rate)
     return Figures(
         client=client,
         closed_rate=closed_rate,
         processor_us=used_s / (closed_rate * duration_s) * 1e6,
         open_rate=open_rate,
-        lateness_p99_ms=percentile_ms(opened.lateness_s, 0.99),
-        p50_ms=percentile_ms(opened.latencies_s, 0.5),
-        p99_ms=percentile_ms(opened.latencies_s, 0.99),
+        lateness_p99_ms=opened.late_ms(0.99),
+        p50_ms=opened.latency_ms(0.5),
+        p99_ms=opened.latency_ms(0.99),
         memory_bytes=process.memory_info().rss,
         failures=closed.failures + opened.failures,
     )
