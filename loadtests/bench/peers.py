@@ -4,6 +4,9 @@ One replica and one nginx worker (which has kept the replica's answer) take turn
 with one token, closed loop. Where there are two processors, the server under test has one and the client the other. Each turn
 gives requests per second and the server's own processor time per request, the fairer figure where others use the machine.
 
+All requests of a service that asks on its own behalf are alike but for the token. Behind an edge that numbers requests and names
+their callers none is like another: that is measured too where `wrk` is installed, and told without a target.
+
 Exit code 0 if the replica answers at least as many requests per second (median of the turns), 10 if not, 12 if it could not be
 measured, for instance because nginx is not on PATH.
 """
@@ -28,6 +31,24 @@ from loadtests.bench.processes import pin, processor_s
 from loadtests.bench.replica_stack import Program, StackFailed, running_stack
 from loadtests.bench.validate import PATH, Load, log_in, run_wrk
 
+ALIKE, NUMBERED = "heads alike", "heads numbered"
+# What Railway's edge adds, among what a client says. Made before the clock runs, or it is the client that is measured.
+_NUMBERED = """
+local heads, last = {}, 0
+init = function()
+  wrk.headers["User-Agent"], wrk.headers["Accept"], wrk.headers["Accept-Encoding"] = "python-httpx/0.28", "*/*", "gzip, deflate"
+  for number = 1, 1000 do
+    wrk.headers["X-Request-Id"] = string.format("%016x", number * 2654435761)
+    wrk.headers["X-Real-Ip"] = "203.0.113." .. number % 250
+    heads[number] = wrk.format()
+  end
+end
+request = function()
+  last = last % 1000 + 1
+  return heads[last]
+end
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -41,17 +62,17 @@ class Peer:
     url: str
     program: Program
 
-    def turn(self, token: str, connections: int, duration_s: float) -> Turn:
+    def turn(self, token: str, connections: int, duration_s: float, script: Path | None) -> Turn:
         process = psutil.Process(self.program.process.pid)
         before_s = processor_s(process)
-        rate = closed_loop(self.url, token, connections, duration_s)
+        rate = closed_loop(self.url, token, connections, duration_s, script)
         return Turn(rate, (processor_s(process) - before_s) / (rate * duration_s) * 1e6)
 
 
-def closed_loop(url: str, token: str, connections: int, duration_s: float) -> float:
-    """Requests answered per second, as fast as answers come back. StackFailed where any is not 200."""
+def closed_loop(url: str, token: str, connections: int, duration_s: float, script: Path | None = None) -> float:
+    """Requests answered per second, as fast as answers come back. StackFailed where any is not 200. script: for wrk alone."""
     if shutil.which("wrk"):
-        return run_wrk(url, token, connections, duration_s)
+        return run_wrk(url, token, connections, duration_s, script)
     address = urlsplit(url)
     request = f"GET {PATH} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     load = Load(request)
@@ -61,12 +82,21 @@ def closed_loop(url: str, token: str, connections: int, duration_s: float) -> fl
     return rate
 
 
-def report(name: str, turns: list[Turn]) -> float:
+def scripts(directory: Path) -> dict[str, Path | None]:
+    """How the requests of a turn look, and what makes them so."""
+    if not shutil.which("wrk"):
+        return {ALIKE: None}
+    script = directory / "numbered.lua"
+    script.write_text(_NUMBERED)
+    return {ALIKE: None, NUMBERED: script}
+
+
+def report(heads: str, name: str, turns: list[Turn]) -> float:
     """Prints a line; the median rate."""
     rate = statistics.median(turn.rate for turn in turns)
     processor_us = statistics.median(turn.processor_us for turn in turns)
     spread = f"{min(turn.rate for turn in turns):,.0f} to {max(turn.rate for turn in turns):,.0f}"
-    print(f"{name:20} {rate:10,.0f} requests/s ({spread})   {processor_us:6.1f} us of processor time each")
+    print(f"{f'{name}, {heads}':34} {rate:10,.0f} requests/s ({spread})   {processor_us:6.1f} us of processor time each")
     return rate
 
 
@@ -89,18 +119,23 @@ def main(arguments: list[str]) -> int:
                     peers = [Peer("cached-auth", replica.url, replica.program), Peer("nginx proxy_cache", nginx_url, nginx)]
                     pinned = [pin(peer.program.process.pid, 0) for peer in peers] and pin(os.getpid(), 1)
                     token = log_in(replica.url)
-                    turns: dict[str, list[Turn]] = {peer.name: [] for peer in peers}
+                    turns: dict[tuple[str, str], list[Turn]] = {}
                     for _ in range(options.turns):
-                        for peer in peers:
-                            turns[peer.name].append(peer.turn(token, options.connections, options.duration_s))
+                        for heads, script in scripts(directory).items():
+                            for peer in peers:
+                                turn = peer.turn(token, options.connections, options.duration_s, script)
+                                turns.setdefault((heads, peer.name), []).append(turn)
         except StackFailed as error:
             print(f"could not measure: {error}", file=sys.stderr)
             return 12
     client = "wrk" if shutil.which("wrk") else "own asyncio client"
     place = "server and client on one processor each" if pinned else "server and client share the processors"
     print(f"{client}, {options.connections} connections, {place}; {options.turns} turns of {options.duration_s:g} s, alternating")
-    own, other = (report(peer.name, turns[peer.name]) for peer in peers)
-    print(f"{'ratio':20} {own / other:10.2f}   (target 1.00)")
+    rates = {key: report(*key, taken) for key, taken in turns.items()}
+    for heads in dict.fromkeys(heads for heads, _ in turns):
+        own, other = (rates[heads, peer.name] for peer in peers)
+        print(f"{f'ratio, {heads}':34} {own / other:10.2f}{'   (target 1.00)' if heads == ALIKE else ''}")
+    own, other = (rates[ALIKE, peer.name] for peer in peers)
     return 0 if own >= other else 10
 
 

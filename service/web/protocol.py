@@ -192,7 +192,8 @@ class Protocol(HttpToolsProtocol):
     def _look_around(self) -> None:
         """Whether the next chunk may be answered at once: asked where something changes, not for each request."""
         is_under_way = self.cycle is not None and not self.cycle.response_complete
-        self._is_quiet = self._is_between and not (is_under_way or self.flow.write_paused or self._is_ending)
+        is_held_up = is_under_way or self.flow.write_paused or self._is_ending or self.transport.is_closing()
+        self._is_quiet = self._is_between and not is_held_up
 
     def _time_idleness(self) -> None:
         self._heads_timed = self._heads
