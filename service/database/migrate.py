@@ -26,6 +26,10 @@ MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 LOCK_NUMBER = 0x6361_6368_6564  # "cached", as good a number as any; every version of the service must use the same
 LOCK_WAIT_S = 240.0
 RUN_TIMEOUT_S = 240.0
+# A trigger that is new takes a lock on Auth's table, and whoever waits for one keeps all that come later waiting too: every log-in.
+TABLE_LOCK_WAIT_S = 2.0
+TABLE_LOCK_TRIES = 5
+TABLE_LOCK_PAUSE_S = 1.0
 
 
 class MigrationFailed(Exception):
@@ -51,10 +55,27 @@ async def migrate(database_url: str) -> str:
     try:
         await _take_lock(connection)
         said = await asyncio.to_thread(_run_dbmate, database_url)
-        watched = await connection.fetchval("SELECT cached_auth.watch_auth()")
-        return f"{said}\nwatching: {watched}"
+        return f"{said}\nwatching: {await _watch_auth(connection)}"
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:
+        reason = str(exc).partition("\n")[0]
+        raise MigrationFailed(f"the database refused, or went away: {type(exc).__name__}: {reason}") from exc
     finally:
         connection.terminate()  # the lock goes with the session
+
+
+async def _watch_auth(connection: asyncpg.Connection) -> str:
+    """What is watched of Auth's tables. MigrationFailed where somebody else holds them all the while."""
+    for attempt in range(TABLE_LOCK_TRIES):
+        if attempt:
+            await asyncio.sleep(TABLE_LOCK_PAUSE_S)
+        try:
+            return str(await connection.fetchval("SELECT cached_auth.watch_auth()"))
+        except asyncpg.LockNotAvailableError:
+            continue
+    raise MigrationFailed(
+        f"auth.sessions and auth.users cannot be watched: other transactions held one of them whenever we asked, {TABLE_LOCK_TRIES} "
+        f"times for {TABLE_LOCK_WAIT_S:g} s; see pg_locks, then try again"
+    )
 
 
 async def _take_lock(connection: asyncpg.Connection) -> None:
@@ -101,4 +122,5 @@ def _find_dbmate() -> str:
 
 
 def _without_timeout(url: str) -> dict[str, object]:
-    return {**connect_arguments(url), "server_settings": {"application_name": "cached-auth-migrate"}}
+    lock_timeout = f"{TABLE_LOCK_WAIT_S * 1000:.0f}"
+    return {**connect_arguments(url), "server_settings": {"application_name": "cached-auth-migrate", "lock_timeout": lock_timeout}}
