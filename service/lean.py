@@ -3,7 +3,8 @@
 Some libraries import others where they happen to be installed, for features that a replica has no use for: structlog `rich` for
 coloured tracebacks (our lines are JSON) and `greenlet`, redis-py OpenTelemetry's metrics (ours are Prometheus's), cryptography
 `bcrypt` for SSH keys, httpx Brotli and its command, uvicorn its command and reloader, FastAPI `pydantic.v1` to refuse models of
-that kind; httpcore looks for `sniffio` anew at each request, through every directory of the path. Without all these a replica takes 12 MB less and starts a fifth sooner.
+that kind. httpcore looks for `sniffio` anew at each request, through every directory of the path. Without all these a replica
+takes 12 MB less and starts a fifth sooner.
 """
 
 from __future__ import annotations

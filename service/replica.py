@@ -129,6 +129,7 @@ async def running(settings: Settings, is_draining: Callable[[], bool]) -> AsyncI
             positions=positions,
             worker=worker,
             rates=rates,
+            is_followed=lambda: feed.follows_log_ins,
             service_role_key=service_role_key,
             clock=clock,
             counters=counters,

@@ -1,7 +1,8 @@
-"""One statement after each log-in: the profile if it is missing, and the jobs that have never been made for this user.
+"""One statement after a log-in: the profile if it is missing, and the jobs that have never been made for this user.
 
-It is one round trip to the primary, and a log-in does not depend on it: where the primary is away, the log-in is answered,
-the failure is counted, and the next log-in makes what is missing.
+Only where the database does not do it by itself (migrations/0008), which the revocation feed tells. It is one round trip to the
+primary, and a log-in does not depend on it: where the primary is away, the log-in is answered, the failure is counted, and the
+next log-in makes what is missing.
 """
 
 from __future__ import annotations
@@ -18,13 +19,20 @@ from service.metrics.counters import Counters
 TIMEOUT_S = 0.5
 CHANNEL = "cached_auth_outbox"
 
+# The profile first and the jobs by name, as the trigger has it: whoever makes the same rows meanwhile is waited for, and two that
+# went in opposite orders would wait for each other. Without the look before it, each log-in would use up three numbers and a
+# transaction to insert nothing.
 _FOLLOW_UP = """
 WITH profile AS (
-    INSERT INTO cached_auth.profiles (id, email, display_name) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING
+    INSERT INTO cached_auth.profiles (id, email, display_name)
+    SELECT $1::uuid, $2::text, $3::text WHERE NOT EXISTS (SELECT FROM cached_auth.profiles WHERE id = $1::uuid)
+        ON CONFLICT (id) DO NOTHING RETURNING id
 ), jobs AS (
     INSERT INTO cached_auth.outbox (user_id, kind, payload)
-    SELECT $1, kind, jsonb_build_object('email', $2::text, 'display_name', $3::text)
-      FROM unnest(ARRAY['welcome_mail', 'default_preferences', 'storage_folders']) AS kind
+    SELECT $1::uuid, kinds.kind, jsonb_build_object('email', $2::text, 'display_name', $3::text)
+      FROM (SELECT count(*) FROM profile) AS first,
+           unnest(ARRAY['default_preferences', 'storage_folders', 'welcome_mail']) AS kinds (kind)
+     WHERE NOT EXISTS (SELECT FROM cached_auth.outbox AS made WHERE made.user_id = $1::uuid AND made.kind = kinds.kind)
         ON CONFLICT (user_id, kind) DO NOTHING RETURNING id
 )
 SELECT count(*) AS made, CASE WHEN count(*) > 0 THEN pg_notify('cached_auth_outbox', '') END FROM jobs
@@ -47,11 +55,11 @@ class SignedInUser(msgspec.Struct, frozen=True):
 
 
 async def follow_up(database: Database, counters: Counters, user: SignedInUser) -> bool:
-    """True where the primary took it. Never raises for a primary that is away."""
+    """True where there is work for the worker now. Never raises for a primary that is away."""
     try:
-        await database.write(_FOLLOW_UP, user.id, user.email or None, user.display_name, timeout_s=TIMEOUT_S)
+        rows = await database.write(_FOLLOW_UP, user.id, user.email or None, user.display_name, timeout_s=TIMEOUT_S)
     except (Unavailable, asyncpg.PostgresError) as fault:
         counters.follow_up_failures += 1
         log.warning("login_follow_up_failed", reason=type(fault).__name__)
         return False
-    return True
+    return bool(rows[0]["made"])

@@ -26,7 +26,7 @@ MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 LOCK_NUMBER = 0x6361_6368_6564  # "cached", as good a number as any; every version of the service must use the same
 LOCK_WAIT_S = 240.0
 RUN_TIMEOUT_S = 240.0
-# A trigger that is new takes a lock on Auth's table, and whoever waits for one keeps all that come later waiting too: every log-in.
+# A new trigger takes a lock on Auth's table, and whoever waits for one keeps all that come later waiting too: every log-in.
 TABLE_LOCK_WAIT_S = 2.0
 TABLE_LOCK_TRIES = 5
 TABLE_LOCK_PAUSE_S = 1.0
@@ -73,8 +73,8 @@ async def _watch_auth(connection: asyncpg.Connection) -> str:
         except asyncpg.LockNotAvailableError:
             continue
     raise MigrationFailed(
-        f"auth.sessions and auth.users cannot be watched: other transactions held one of them whenever we asked, {TABLE_LOCK_TRIES} "
-        f"times for {TABLE_LOCK_WAIT_S:g} s; see pg_locks, then try again"
+        f"auth.sessions and auth.users cannot be watched: other transactions held one of them whenever we asked, "
+        f"{TABLE_LOCK_TRIES} times for {TABLE_LOCK_WAIT_S:g} s; see pg_locks, then try again"
     )
 
 
@@ -122,5 +122,5 @@ def _find_dbmate() -> str:
 
 
 def _without_timeout(url: str) -> dict[str, object]:
-    lock_timeout = f"{TABLE_LOCK_WAIT_S * 1000:.0f}"
-    return {**connect_arguments(url), "server_settings": {"application_name": "cached-auth-migrate", "lock_timeout": lock_timeout}}
+    settings = {"application_name": "cached-auth-migrate", "lock_timeout": f"{TABLE_LOCK_WAIT_S * 1000:.0f}"}
+    return {**connect_arguments(url), "server_settings": settings}

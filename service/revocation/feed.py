@@ -4,7 +4,8 @@ Notifications carry the line itself, so another region's log-out arrives after h
 their connection; the poll cannot miss anything, because it does not go by `sequence` (a bigserial's numbers become visible
 out of order) but by transaction: it asks for every line whose transaction was not yet over when the poll before it looked.
 Each poll that succeeds moves `heard_at`; whoever serves from memory compares that with REVOCATION_STALENESS_MAX_S. It also brings
-how far the primary's log has come, which bounds how far behind a replica may be that is read (accounts/account.py).
+how far the primary's log has come, which bounds how far behind a replica may be that is read (accounts/account.py), and whether
+the primary follows log-ins by itself, which spares each of them a round trip to it.
 """
 
 from __future__ import annotations
@@ -35,12 +36,16 @@ EXPIRE_EVERY_POLLS = 60
 # While more is revoked than memory holds, everything is read again this often: the primary must not pay for our bound.
 RELOAD_S = 30.0
 ROWS_AT_A_TIME = 100
+FOLLOWED_S_MAX = 2.0
 
 # The xmin of this statement's own snapshot is the next poll's floor: whatever is invisible now has a transaction >= xmin.
 _POLL = """
 SELECT sequence, kind, subject, watermark_iat, except_session, extract(epoch FROM expires_at - now())::float8 AS lives_s,
        pg_snapshot_xmin(pg_current_snapshot())::text AS xmin,
-       CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_lsn() - '0/0')::bigint END AS position
+       CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_lsn() - '0/0')::bigint END AS position,
+       EXISTS (SELECT FROM pg_class JOIN pg_trigger ON tgrelid = pg_class.oid
+                WHERE relnamespace = to_regnamespace('auth') AND relname = 'sessions'
+                  AND tgname = 'cached_auth_sessions_begun' AND tgenabled IN ('O', 'A')) AS follows_log_ins
   FROM (SELECT 1) AS always LEFT JOIN cached_auth.revocations
     ON transaction >= $1::text::xid8 AND expires_at > now()
 """
@@ -77,12 +82,18 @@ class RevocationFeed:
         self._polls = 0
         self._loaded_at = -math.inf
         self.heard_at = -math.inf
+        self._follows_log_ins = False
         self._positions: deque[tuple[float, int]] = deque(maxlen=2)
 
     @property
     def silent_s(self) -> float:
         """Seconds since the set was last known to be complete."""
         return self._clock.monotonic() - self.heard_at
+
+    @property
+    def follows_log_ins(self) -> bool:
+        """The primary has said so at most FOLLOWED_S_MAX ago; where it has not, the service follows its log-ins itself."""
+        return self._follows_log_ins and self.silent_s <= FOLLOWED_S_MAX
 
     def position_within(self, age_s: float, later_than: float = -math.inf) -> int | None:
         """How far (bytes) the primary's log had come at a moment at most `age_s` ago and after `later_than` (monotonic); None
@@ -141,6 +152,7 @@ class RevocationFeed:
                     self._revocations.apply(as_revocation(row), self._clock.monotonic())
             await asyncio.sleep(0)  # a whole day's lines at once would hold up every request
         self._floor = rows[0]["xmin"]
+        self._follows_log_ins = rows[0]["follows_log_ins"]
         if rows[0]["position"] is not None:
             self._positions.append((asked_at, rows[0]["position"]))
         if not self._revocations.is_overfull:  # else the set is not complete: nothing may be served on its word

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import structlog
@@ -45,7 +45,10 @@ class _TokenResponse(msgspec.Struct):
 
 
 class AuthEndpoints:
-    """Raises TokenRejected and Unavailable; whoever calls turns them into answers."""
+    """Raises TokenRejected and Unavailable; whoever calls turns them into answers.
+
+    is_followed: True where the database makes what follows a log-in by itself.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class AuthEndpoints:
         positions: Positions,
         worker: Worker,
         rates: UserRates,
+        is_followed: Callable[[], bool],
         service_role_key: str,
         clock: Clock,
         counters: Counters,
@@ -70,6 +74,7 @@ class AuthEndpoints:
         self._positions = positions
         self._worker = worker
         self._rates = rates
+        self._is_followed = is_followed
         self._service_role_key = service_role_key.encode()
         self._clock = clock
         self._counters = counters
@@ -195,7 +200,7 @@ class AuthEndpoints:
             await self._authenticator.warm(response.access_token.encode(), IssuerUser(user.id, bytes(response.user)), asked_at)
         except (TokenRejected, Unavailable) as error:
             log.warning("token_not_remembered", reason=str(error))
-        if is_new_session and await follow_up(self._database, self._counters, user):
+        if is_new_session and not self._is_followed() and await follow_up(self._database, self._counters, user):
             self._worker.wake()
         return True
 

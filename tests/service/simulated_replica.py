@@ -186,6 +186,7 @@ class SimulatedReplica:
             revocations=revocations,
             positions=positions,
             worker=unused,
+            is_followed=lambda: True,
             rates=UNLIMITED,
             service_role_key=SERVICE_ROLE_KEY,
             clock=clock,

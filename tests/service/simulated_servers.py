@@ -141,7 +141,7 @@ class Primary:
 
     def poll(self, floor: int) -> list[dict[str, Any]]:
         xmin = str(min(self._open, default=self._next_transaction))
-        rest = {"xmin": xmin, "position": self.position}
+        rest = {"xmin": xmin, "position": self.position, "follows_log_ins": True}
         return [{**line, **rest} for number, line in self._lines if number >= floor] or [{"sequence": None, **rest}]
 
     def serve(self, statement: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:

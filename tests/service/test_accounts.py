@@ -40,9 +40,9 @@ async def rows(database: Database, statement: str) -> list[asyncpg.Record]:
 
 async def test_first_log_in_makes_profile_and_jobs_and_later_ones_nothing(database: Database):
     counters = Counters()
-    for _ in range(3):
-        assert await follow_up(database, counters, USER)
-    assert await asyncio.gather(*(follow_up(database, counters, USER) for _ in range(5))) == [True] * 5
+    assert sum(await asyncio.gather(*(follow_up(database, counters, USER) for _ in range(5)))) == 1, "one has made work"
+    assert not await follow_up(database, counters, USER)
+    assert counters.follow_up_failures == 0
     made = await rows(database, "SELECT kind, payload FROM cached_auth.outbox")
     assert sorted(row["kind"] for row in made) == ["default_preferences", "storage_folders", "welcome_mail"]
     account = await read_account(database, issuing.USER, None)

@@ -73,6 +73,7 @@ class Web:
             positions=Positions(lambda _since: None, None, parts.clock, 2.0),
             worker=worker,
             rates=rates,
+            is_followed=lambda: False,
             service_role_key="service-role-key",
             clock=parts.clock,
             counters=parts.counters,

@@ -92,7 +92,7 @@ async def test_heartbeat_is_as_old_as_the_question_that_brought_it():
         async def fetch(self, *_: object, timeout: float) -> list[dict[str, object]]:
             nonlocal passed_s
             passed_s += 0.8
-            return [{"sequence": None, "xmin": "1", "position": 5}]
+            return [{"sequence": None, "xmin": "1", "position": 5, "follows_log_ins": True}]
 
     clock = Clock(lambda: issuing.NOW, lambda: 1000.0 + passed_s)
     feed = RevocationFeed("", {}, Revocations(), clock, Counters(), {})
@@ -203,6 +203,21 @@ async def test_overfull_set_does_not_make_every_poll_read_everything(database_ur
         assert listener.feed._loaded_at == loaded_at
         assert listener.feed._floor != "0"
         assert listener.feed.silent_s > 1.0
+
+
+async def test_feed_tells_whether_the_database_follows_log_ins(database_url: str, writer: asyncpg.Connection):
+    """Where it does, no log-in needs a round trip to the primary; where it cannot be told, each makes one."""
+    await writer.execute("CREATE SCHEMA auth; CREATE TABLE auth.users (id uuid); CREATE TABLE auth.sessions (user_id uuid)")
+    async with linked(database_url) as (url, link), listening(url) as listener:
+        assert not listener.feed.follows_log_ins
+        await writer.execute("SELECT cached_auth.watch_auth()")
+        await until(lambda: listener.feed.follows_log_ins)
+        await writer.execute("ALTER TABLE auth.sessions DISABLE TRIGGER cached_auth_sessions_begun")
+        await until(lambda: not listener.feed.follows_log_ins)
+        await writer.execute("ALTER TABLE auth.sessions ENABLE ALWAYS TRIGGER cached_auth_sessions_begun")
+        await until(lambda: listener.feed.follows_log_ins)
+        link.freeze()
+        await until(lambda: not listener.feed.follows_log_ins)
 
 
 async def test_other_channels_are_heard(database_url: str, writer: asyncpg.Connection):
