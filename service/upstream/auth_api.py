@@ -11,8 +11,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 import structlog
 
@@ -22,7 +22,7 @@ from service.metrics.counters import Counters
 from service.tokens.identity import IssuerUser
 from service.tokens.jwks import FetchFailed
 from service.tracing.tracer import asking
-from service.upstream.tls import context_for
+from service.upstream.exchanges import ExchangeFailed, Received, Server
 
 API_VERSION = "2024-01-01"  # from this version on, errors are {code, message}
 USER_TIMEOUT_S = 0.8
@@ -32,8 +32,6 @@ JWKS_BYTES_MAX = 65_536
 # Opaque tokens have a lane of their own: anybody can make one up, and each costs a question. So have checks that a caller wants
 # strict: they share no flight, so one token alone could take the place of everybody else's.
 UNDER_WAY_MAX = {"user": 128, "strict": 32, "opaque": 16, "grant": 64}
-# As many as may be under way and a few for the keys: the lanes are the bound, and a storm of log-ins takes no check's connection.
-CONNECTIONS_MAX = sum(UNDER_WAY_MAX.values()) + 4
 FAILURES_MAX = 5
 PAUSE_S = 1.0
 PASSED_HEADERS = ("content-type", "x-sb-error-code", "x-supabase-api-version", "retry-after")
@@ -75,23 +73,22 @@ class AuthApi:
     """
 
     def __init__(self, auth_url: str, jwks_url: str, anon_key: str, counters: Counters, grant_key: str = "") -> None:
-        self._auth_url = auth_url
+        self._path = urlsplit(auth_url).path
+        self._server = Server(auth_url)
+        self._key_server = Server(jwks_url)  # which may be another
+        self._headers = {
+            "apikey": anon_key,
+            "x-supabase-api-version": API_VERSION,
+            "user-agent": "cached-auth",
+            "accept": "*/*",
+            "accept-encoding": "identity",
+        }
         self._grant_key = {"apikey": grant_key} if grant_key else {}
         self._jwks_url = jwks_url
         self._counters = counters
         self._under_way = dict.fromkeys(UNDER_WAY_MAX, 0)
         # One for each lane: log-ins that take too long say nothing about checks.
         self.breakers = {lane: Breaker(FAILURES_MAX, PAUSE_S, time.monotonic) for lane in UNDER_WAY_MAX}
-        self._client = httpx.AsyncClient(
-            headers={"apikey": anon_key, "x-supabase-api-version": API_VERSION, "user-agent": "cached-auth"},
-            limits=httpx.Limits(
-                max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX, keepalive_expiry=30.0
-            ),
-            timeout=httpx.Timeout(GRANT_TIMEOUT_S, connect=2.0, pool=1.0),
-            follow_redirects=False,
-            trust_env=False,
-            verify=context_for(auth_url, jwks_url),
-        )
 
     async def user(self, token: bytes) -> IssuerUser:
         """GET /user: the session lives, and this is its user. TokenRejected if definitely not; Unavailable if it cannot tell."""
@@ -138,16 +135,20 @@ class AuthApi:
 
     async def key_document(self) -> bytes:
         """The JWKS document. FetchFailed."""
+        parts = urlsplit(self._jwks_url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         try:
-            response = await self._client.get(self._jwks_url, timeout=JWKS_TIMEOUT_S)
-        except httpx.HTTPError as exc:
+            async with asyncio.timeout(JWKS_TIMEOUT_S):
+                received = await self._key_server.exchange("GET", target, self._headers)
+        except (ExchangeFailed, TimeoutError) as exc:
             raise FetchFailed(type(exc).__name__) from exc
-        if response.status_code != 200 or len(response.content) > JWKS_BYTES_MAX:
-            raise FetchFailed(f"status {response.status_code}, {len(response.content)} bytes")
-        return response.content
+        if received.status != 200 or len(received.body) > JWKS_BYTES_MAX:
+            raise FetchFailed(f"status {received.status}, {len(received.body)} bytes")
+        return received.body
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._server.close()
+        await self._key_server.close()
 
     async def _send(
         self,
@@ -171,13 +172,11 @@ class AuthApi:
             with asking(f"issuer {operation}") as span:
                 if span is not None:
                     headers = {**headers, "traceparent": span.context.header.decode()}
-                async with asyncio.timeout(timeout_s):  # httpx's own is for each phase, and there are four
-                    response = await self._client.request(
-                        method, self._auth_url + path, headers=headers, json=body, timeout=timeout_s
-                    )
+                async with asyncio.timeout(timeout_s):
+                    received = await self._exchange(method, path, headers, body)
                 if span is not None:
-                    span.attributes["http.response.status_code"] = response.status_code
-        except (httpx.HTTPError, TimeoutError) as exc:
+                    span.attributes["http.response.status_code"] = received.status
+        except (ExchangeFailed, TimeoutError) as exc:
             breaker.failed()
             self._counters.upstream_failures += 1
             raise Unavailable("upstream", "the issuer does not answer") from exc
@@ -185,12 +184,19 @@ class AuthApi:
             self._under_way[lane] -= 1
             self._counters.upstream(operation).observe(time.monotonic() - began)
         # A gateway with nobody behind it answers quickly. Not 500: that, a caller may find a request to bring about with.
-        if response.status_code in (502, 503, 504):
+        if received.status in (502, 503, 504):
             breaker.failed()
         else:
             breaker.succeeded()
-        passed = {name: response.headers[name] for name in PASSED_HEADERS if name in response.headers}
-        return UpstreamAnswer(response.status_code, passed, response.content)
+        passed = {name: received.headers[name] for name in PASSED_HEADERS if name in received.headers}
+        return UpstreamAnswer(received.status, passed, received.body)
+
+    async def _exchange(self, method: str, path: str, headers: dict[str, str], body: dict[str, Any] | None) -> Received:
+        everything = {**self._headers, **headers}
+        if body is None:
+            return await self._server.exchange(method, self._path + path, everything)
+        everything["content-type"] = "application/json"
+        return await self._server.exchange(method, self._path + path, everything, msgspec.json.encode(body))
 
 
 def error_of(answer: UpstreamAnswer) -> tuple[str, str]:

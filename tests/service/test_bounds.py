@@ -73,7 +73,7 @@ async def test_questions_to_the_issuer_are_bounded(lane: str, monkeypatch: pytes
     async def never(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(api._client, "request", never)
+    monkeypatch.setattr(api._server, "exchange", never)
 
     def ask() -> asyncio.Task[object]:
         return asyncio.create_task(ways[lane]())

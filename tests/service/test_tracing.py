@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
@@ -18,6 +18,7 @@ from service.tracing.context import TraceContext, read_traceparent
 from service.tracing.otlp import BATCH_MAX, Exporter, encoded, read_headers
 from service.tracing.tracer import WAITING_MAX, Tracer, asking
 from service.upstream.auth_api import AuthApi
+from service.upstream.exchanges import Received
 from service.upstream.pass_through import PassThrough
 from tests.service import issuing
 from tests.service.parts import Parts, outcome_of
@@ -74,6 +75,12 @@ class Issuer:
         self.seen.append(request.headers.get("traceparent"))
         return httpx.Response(200, json={"id": issuing.USER})
 
+    async def exchange(self, _method: str, _target: str, headers: Mapping[str, str]) -> Received:
+        self.seen.append(headers.get("traceparent"))
+        return Received(200, {}, b'{"id":"%s"}' % issuing.USER.encode())
+
+    async def close(self) -> None: ...
+
 
 @pytest.fixture
 async def traced(anyio_backend: str) -> AsyncIterator[tuple[Web, Tracer]]:
@@ -123,8 +130,8 @@ async def test_issuer_is_told_whose_trace_it_works_for(monkeypatch: pytest.Monke
     issuer, tracer = Issuer(), Tracer()
     api = AuthApi("http://issuer/auth/v1", "", "anon", Counters())
     upstream = PassThrough("http://issuer", Counters())
-    for client in (api, upstream):
-        monkeypatch.setattr(client, "_client", httpx.AsyncClient(transport=httpx.MockTransport(issuer.handle)))
+    monkeypatch.setattr(api, "_server", issuer)
+    monkeypatch.setattr(upstream, "_client", httpx.AsyncClient(transport=httpx.MockTransport(issuer.handle)))
     with tracer.request([(b"traceparent", CALLER.encode())], "GET"):
         await api.user(b"token")
         async with upstream.opened("GET", b"/auth/v1/x", [(b"traceparent", CALLER.encode())]):
