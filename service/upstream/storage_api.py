@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import httpx
+import asyncio
 
-from service.upstream.tls import context_for
+import msgspec
+
+from service.upstream.exchanges import ExchangeFailed, Received, Server
 
 REQUEST_TIMEOUT_S = 5.0
 FOLDERS = ("avatars", "documents")
@@ -19,30 +21,29 @@ class StorageApi:
 
     def __init__(self, supabase_url: str, service_role_key: str, bucket: str) -> None:
         self._bucket = bucket
-        self._client = httpx.AsyncClient(
-            base_url=f"{supabase_url}/storage/v1",
-            headers={"apikey": service_role_key, "authorization": f"Bearer {service_role_key}"},
-            timeout=REQUEST_TIMEOUT_S,
-            trust_env=False,
-            verify=context_for(supabase_url),
-        )
+        self._server = Server(supabase_url)
+        self._headers = {"apikey": service_role_key, "authorization": f"Bearer {service_role_key}"}
 
     async def make_folders(self, user_id: str) -> None:
         """StorageFailed."""
         try:
-            for folder in FOLDERS:
-                await self._put(f"/object/{self._bucket}/{user_id}/{folder}/.keep")
-        except httpx.HTTPError as exc:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                for folder in FOLDERS:
+                    await self._put(f"/object/{self._bucket}/{user_id}/{folder}/.keep")
+        except (ExchangeFailed, TimeoutError) as exc:
             raise StorageFailed(f"storage does not answer: {type(exc).__name__}") from exc
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._server.close()
 
     async def _put(self, path: str) -> None:
-        headers = {"x-upsert": "true", "content-type": "application/octet-stream"}
-        response = await self._client.post(path, content=b"", headers=headers)
-        if response.status_code in (400, 404) and b"ucket" in response.content:
-            await self._client.post("/bucket", json={"id": self._bucket, "name": self._bucket, "public": False})
-            response = await self._client.post(path, content=b"", headers=headers)
-        if response.status_code not in (200, 201):
-            raise StorageFailed(f"storage answered {response.status_code}")
+        received = await self._post(path, b"", {"x-upsert": "true", "content-type": "application/octet-stream"})
+        if received.status in (400, 404) and b"ucket" in received.body:
+            bucket = msgspec.json.encode({"id": self._bucket, "name": self._bucket, "public": False})
+            await self._post("/bucket", bucket, {"content-type": "application/json"})
+            received = await self._post(path, b"", {"x-upsert": "true", "content-type": "application/octet-stream"})
+        if received.status not in (200, 201):
+            raise StorageFailed(f"storage answered {received.status}")
+
+    async def _post(self, path: str, body: bytes, headers: dict[str, str]) -> Received:
+        return await self._server.exchange("POST", f"/storage/v1{path}", {**self._headers, **headers}, body)

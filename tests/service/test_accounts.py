@@ -13,7 +13,7 @@ from aiosmtpd.smtp import SMTP, Envelope
 from service.accounts.account import Account, read_account
 from service.accounts.follow_up import SignedInUser, follow_up
 from service.accounts.jobs import Job, JobFailed, read_smtp_url, send_welcome_mail, welcome_mail
-from service.accounts.worker import ATTEMPTS_MAX, Worker, backoff_s
+from service.accounts.worker import _CLAIM, _DEPTH, ATTEMPTS_MAX, POLL_S, Worker, backoff_s
 from service.clocks import Clock
 from service.database.pools import Database
 from service.metrics.counters import Counters
@@ -147,9 +147,37 @@ async def test_log_in_wakes_the_worker(database: Database):
     await asyncio.sleep(0)
     await follow_up(database, Counters(), USER)
     worker.wake()
-    await asyncio.wait_for(done.wait(), 3)
+    await asyncio.wait_for(done.wait(), POLL_S - 1)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_wakes_in_a_burst_are_one_look_at_the_outbox(database: Database, monkeypatch: pytest.MonkeyPatch):
+    """Every first log-in wakes every replica, while others wait for the primary."""
+    monkeypatch.setattr("service.accounts.worker.REST_S_MIN", 0.2)
+    monkeypatch.setattr("service.accounts.worker.REST_S_MAX", 0.2)
+    statements: list[str] = []
+    write = database.write
+
+    async def counted(statement: str, *arguments: object, **more: float) -> list[asyncpg.Record]:
+        statements.append(statement)
+        return await write(statement, *arguments, **more)
+
+    monkeypatch.setattr(database, "write", counted)
+    worker = Worker(database, {}, Counters())
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(10):
+        while len(statements) < 2:  # noqa: ASYNC110 - what is awaited is the worker's own doing
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            worker.wake()
+            await asyncio.sleep(0)
+        while len(statements) < 3:
+            worker.wake()
+            await asyncio.sleep(0.01)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert statements == [_CLAIM, _DEPTH, _CLAIM]
 
 
 class Postbox:

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from service.accounts.account import _SELECT
+from service.accounts.worker import _DEPTH
 from service.cache.entries import ENDED_LIFE_S, TOKEN_LIFE_MAX_S
 from service.database.migrate import MIGRATIONS, MigrationFailed, dbmate_url, migrate
 from service.revocation.feed import _POLL
@@ -262,6 +263,8 @@ LOOK_UPS = [
     ),
     (_POLL.replace("$1", "'5'"), {"revocations_transaction", "revocations_expires_at"}),
     ("SELECT id FROM cached_auth.outbox WHERE done_at IS NULL AND dead_at IS NULL AND run_at <= now() LIMIT 4", {"outbox_due"}),
+    (_DEPTH, {"outbox_due"}),
+    (_DEPTH, {"outbox_dead"}),
 ]
 
 
