@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import bcrypt
 
+from infra.localcloud.supabase_api import bcrypt_hashes
 from infra.localcloud.supabase_api.errors import ApiError, WeakPassword, validation_failed
 
 CHARACTERS_MIN = 6
@@ -72,4 +73,4 @@ def _hash(password: str, cost: int) -> bytes:
 
 def _compare(password: str, password_hash: str) -> bool:
     # Go's bcrypt reads the first 72 bytes of a longer password; Python's refuses it.
-    return bcrypt.checkpw(password.encode()[:BYTES_MAX], password_hash.encode())
+    return bcrypt_hashes.matches(password.encode()[:BYTES_MAX], password_hash.encode())
