@@ -48,6 +48,7 @@ def auth_environment(config: Mapping[str, Any], mail_address: str) -> dict[str, 
     followed["password_min_length"] = min(followed["password_min_length"], BCRYPT_BYTES_MAX)
     for name in ("security_refresh_token_reuse_interval", "mailer_otp_exp", "smtp_max_frequency"):
         followed[name] = min(followed[name], WEEK_S)
+    followed["hook_custom_access_token_uri"] = followed["hook_custom_access_token_uri"] or ""
     return {
         "AUTH_CONFIG": msgspec.json.encode(followed).decode(),
         "SMTP_HOST": config["smtp_host"] or mail_address,

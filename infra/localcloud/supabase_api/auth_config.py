@@ -22,6 +22,8 @@ class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     disable_signup: bool = False
     external_email_enabled: bool = True
     external_anonymous_users_enabled: bool = False
+    hook_custom_access_token_enabled: bool = False
+    hook_custom_access_token_uri: Text = ""
     jwt_exp: Annotated[int, msgspec.Meta(ge=1, le=604_800)] = 3600
     mailer_autoconfirm: bool = True
     mailer_otp_exp: Annotated[int, msgspec.Meta(ge=0, le=604_800)] = 3600

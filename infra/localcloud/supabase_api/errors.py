@@ -2,6 +2,8 @@
 
 ApiError                 a mistake of the caller, or a refusal: status, code, message
   +-- WeakPassword       carries the reasons
+  +-- HookFailed         the project's own function: it broke, or answered what cannot be used
+        +-- HookRefused  it said no, or its claims will not do; told without the header that names a code
 OAuthError               RFC 6749 section 5.2 shape; GoTrue uses it where a refresh token is missing
 """
 
@@ -38,6 +40,15 @@ class WeakPassword(ApiError):
         self.reasons = reasons
 
 
+class HookFailed(ApiError):
+    def __init__(self, message: str, status: int = 500) -> None:
+        super().__init__(status, "unexpected_failure" if status >= 500 else "unknown", message)
+
+
+class HookRefused(HookFailed):
+    pass
+
+
 class OAuthError(Exception):
     """400 in the shape of RFC 6749 section 5.2."""
 
@@ -71,8 +82,8 @@ def body_of(error: ApiError, version: str) -> dict[str, Any]:
 
 def render(error: ApiError, request_headers: Mapping[str, str]) -> Response:
     version = closest_version(request_headers.get(VERSION_HEADER, ""))
-    # GoTrue forgets it for a weak password in the newer version (api/errors.go, handleResponseError).
-    is_told = not (isinstance(error, WeakPassword) and version == VERSION_2024)
+    # GoTrue forgets it for a hook's word, and for a weak password in the newer version (api/errors.go, handleResponseError).
+    is_told = not (isinstance(error, HookRefused) or (isinstance(error, WeakPassword) and version == VERSION_2024))
     headers = {"x-sb-error-code": error.code} if is_told else {}
     if version:
         headers[VERSION_HEADER] = version

@@ -130,7 +130,9 @@ async def verify(request: Request) -> Response:
             raise unexpected("Cannot read SessionId claim as UUID")
         await factors.verified(connection, user_id, factor, challenge_id)
         account = await by_id(connection, user_id) or caller.account
-        granted = await sessions.raised(connection, project.signer, account, caller.session.id, "totp", factor.id)
+        granted = await sessions.raised(
+            connection, project.signer, account, caller.session.id, "totp", factor.id, caller_of(request)
+        )
         await factors.drop_unfinished(connection, user_id, factor)
     return json_response(granted.answer)
 

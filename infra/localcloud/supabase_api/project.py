@@ -10,7 +10,9 @@ from pathlib import Path
 
 from starlette.requests import Request
 
+from infra.localcloud.supabase_api.auth_config import AuthConfig
 from infra.localcloud.supabase_api.database import Database, NotReadyErrors, open_pool
+from infra.localcloud.supabase_api.hooks import TokenHook
 from infra.localcloud.supabase_api.mailer import Mailer, NoMailer, SmtpMailer
 from infra.localcloud.supabase_api.passwords import Passwords
 from infra.localcloud.supabase_api.settings import Settings
@@ -47,7 +49,7 @@ async def opened(settings: Settings, mailer: Mailer | None = None) -> AsyncItera
     """A project that can serve. Raises DatabaseUnreachable, SigningKeyInvalid."""
     ageing = Ageing(settings.clock_file)
     key = load_or_create(settings.signing_key_file)
-    signer = Signer(key, settings.jwt_secret, settings.issuer, settings.auth.jwt_exp, ageing)
+    signer = Signer(key, settings.jwt_secret, settings.issuer, settings.auth.jwt_exp, ageing, _hook(settings.auth))
     settings.storage_dir.mkdir(parents=True, exist_ok=True)
     passwords = Passwords(settings.bcrypt_cost)
     database = await _connected(settings)
@@ -60,6 +62,10 @@ async def opened(settings: Settings, mailer: Mailer | None = None) -> AsyncItera
                 await database.close()
         except TimeoutError:
             database.terminate()
+
+
+def _hook(config: AuthConfig) -> TokenHook | None:
+    return TokenHook.at(config.hook_custom_access_token_uri) if config.hook_custom_access_token_enabled else None
 
 
 def _mailer(settings: Settings) -> Mailer:

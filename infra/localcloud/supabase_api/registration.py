@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from infra.localcloud.supabase_api import letters, pkce, sessions, users
 from infra.localcloud.supabase_api.bearer import caller_of, params_of
-from infra.localcloud.supabase_api.errors import ApiError, json_response, validation_failed
+from infra.localcloud.supabase_api.errors import ApiError, HookFailed, json_response, unexpected, validation_failed
 from infra.localcloud.supabase_api.passwords import check_strength
 from infra.localcloud.supabase_api.project import Project, project_of
 from infra.localcloud.supabase_api.sessions import Granted
@@ -61,9 +61,13 @@ async def _anonymous(request: Request, project: Project, params: SignupParams) -
         is_phone_confirmed=False,
         is_anonymous=True,
     )
-    account = await users.insert(project.database, new)
-    assert account is not None, "nothing unique in it but its random id"
-    return await sessions.open_session(project.database, project.signer, account, caller_of(request), "anonymous")
+    try:
+        async with project.database.acquire() as connection, connection.transaction():
+            account = await users.insert(connection, new)
+            assert account is not None, "nothing unique in it but its random id"
+            return await sessions.open_session(connection, project.signer, account, caller_of(request), "anonymous")
+    except HookFailed as exc:
+        raise unexpected("Database error creating anonymous user") from exc
 
 
 class Registered(msgspec.Struct, frozen=True):

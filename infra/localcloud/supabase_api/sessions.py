@@ -16,7 +16,7 @@ from infra.localcloud.supabase_api.database import Connection, Database, Executo
 from infra.localcloud.supabase_api.errors import ApiError
 from infra.localcloud.supabase_api.signing import Signer
 from infra.localcloud.supabase_api.users import Account
-from infra.localcloud.supabase_api.wire import TokenAnswer
+from infra.localcloud.supabase_api.wire import TokenAnswer, User
 from infra.localcloud.world_clock import Ageing
 
 TOKEN_ALPHABET = string.ascii_lowercase + string.digits
@@ -74,16 +74,35 @@ with s as (
 update auth.users set last_sign_in_at = now() where id = $2 returning last_sign_in_at"""
 
 
+async def access_token(
+    connection: Executor, signer: Signer, user: User, session_id: UUID, amr: msgspec.Raw, aal: str, caller: Caller, method: str
+) -> tuple[str, int]:
+    """A signed token and its `exp` (seconds since the epoch), once the project's hook has seen it. Raises ApiError."""
+    claims = signer.claims_for(user, session_id, amr, aal)
+    expires = int(claims["exp"])
+    if signer.hook is not None:
+        claims = await signer.hook.customized(connection, claims, method, str(caller.address or ""))
+    return signer.signed(claims), expires
+
+
 async def open_session(database: Executor, signer: Signer, account: Account, caller: Caller, method: str = "password") -> Granted:
     """A new session after its user proved who they are. `method` is what the tokens say about how."""
+    acquire = getattr(database, "acquire", None)
+    if signer.hook is None or acquire is None:
+        return await _opened(database, signer, account, caller, method)
+    async with acquire() as connection, connection.transaction():  # a hook that refuses undoes the session
+        return await _opened(connection, signer, account, caller, method)
+
+
+async def _opened(database: Executor, signer: Signer, account: Account, caller: Caller, method: str) -> Granted:
     session_id, token = uuid4(), new_refresh_token()
     signed_in = await database.fetchval(OPEN, session_id, account.user.id, caller.user_agent, caller.address, token, method)
     if signed_in is None:
         raise ApiError(400, "invalid_credentials", "Invalid login credentials")  # deleted between the check and now
     user = msgspec.structs.replace(account.user, last_sign_in_at=signed_in)
     amr = msgspec.Raw(msgspec.json.encode([{"method": method, "timestamp": int(signed_in.timestamp())}]))
-    access_token, expires = signer.access_token(user, session_id, amr, "aal1")
-    return Granted(TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, token, user), session_id)
+    signed, expires = await access_token(database, signer, user, session_id, amr, "aal1", caller, method)
+    return Granted(TokenAnswer(signed, "bearer", signer.jwt_exp_s, expires, token, user), session_id)
 
 
 FIND = "select session_id from auth.refresh_tokens where token = $1"
@@ -131,13 +150,14 @@ async def refreshed(
             raise ApiError(400, "session_expired", "Invalid Refresh Token: Session Expired")
         issued = await _next_token(connection, session_id, account.user.id, presented, ageing, rules)
         await connection.execute(TOUCH, session_id, caller.user_agent, caller.address)
+        amr, aal = msgspec.Raw(session["amr"]), aal_of(session["amr"])
+        if issued is not None:
+            signed, expires = await access_token(connection, signer, account.user, session_id, amr, aal, caller, "token_refresh")
     # Raised after the commit: the deletion of the stolen session has to stay.
     if issued is None:
         raise ApiError(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used")
     token, is_reused = issued
-    aal = aal_of(session["amr"])
-    access_token, expires = signer.access_token(account.user, session_id, msgspec.Raw(session["amr"]), aal)
-    answer = TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, token, account.user)
+    answer = TokenAnswer(signed, "bearer", signer.jwt_exp_s, expires, token, account.user)
     return Granted(answer, session_id, is_reused)
 
 
@@ -189,7 +209,7 @@ END_WEAKER = "delete from auth.sessions where user_id = $1 and aal < 'aal2'"
 
 
 async def raised(
-    connection: Connection, signer: Signer, account: Account, session_id: UUID, method: str, factor_id: UUID
+    connection: Connection, signer: Signer, account: Account, session_id: UUID, method: str, factor_id: UUID, caller: Caller
 ) -> Granted:
     """The session after its user showed a second factor: new tokens for it, and the user's weaker sessions end."""
     await connection.execute(RAISE, session_id, method, factor_id)
@@ -200,8 +220,9 @@ async def raised(
     token = new_refresh_token()
     await connection.execute(EXCHANGE, active.id, token, active.token, str(account.user.id), session_id)
     await connection.execute(END_WEAKER, account.user.id)
-    access_token, expires = signer.access_token(account.user, session_id, msgspec.Raw(session["amr"]), "aal2")
-    return Granted(TokenAnswer(access_token, "bearer", signer.jwt_exp_s, expires, token, account.user), session_id)
+    amr = msgspec.Raw(session["amr"])
+    signed, expires = await access_token(connection, signer, account.user, session_id, amr, "aal2", caller, method)
+    return Granted(TokenAnswer(signed, "bearer", signer.jwt_exp_s, expires, token, account.user), session_id)
 
 
 def _token_of(row: Record | None) -> refresh.RefreshToken | None:

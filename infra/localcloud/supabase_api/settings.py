@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.localcloud.hook_address import EXPECTED, HOOK_ADDRESS
 from infra.localcloud.supabase_api import auth_config
 from infra.localcloud.supabase_api.auth_config import AuthConfig, AuthConfigInvalid
 
@@ -65,6 +66,8 @@ def read(environment: Mapping[str, str]) -> Settings:
     bcrypt_cost = _integer(environment, "BCRYPT_COST", 10, 4, 15, mistakes.append)
     smtp_port = _integer(environment, "SMTP_PORT", 25, 1, 65535, mistakes.append)
     auth = _auth(environment, mistakes.append)
+    if auth.hook_custom_access_token_enabled and HOOK_ADDRESS.fullmatch(auth.hook_custom_access_token_uri) is None:
+        mistakes.append(f"AUTH_CONFIG: hook_custom_access_token_uri: {EXPECTED}")
     if 0 < len(environment.get("JWT_SECRET", "")) < JWT_SECRET_CHARACTERS_MIN:
         mistakes.append(f"JWT_SECRET: expected at least {JWT_SECRET_CHARACTERS_MIN} characters")
     if not environment.get("EXTERNAL_URL", "http://").startswith(("http://", "https://")):

@@ -22,6 +22,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey
 
 from infra.localcloud.supabase_api.errors import bad_jwt
+from infra.localcloud.supabase_api.hooks import TokenHook
 from infra.localcloud.supabase_api.wire import User
 from infra.localcloud.world_clock import Ageing
 
@@ -91,12 +92,15 @@ def _create(path: Path) -> None:
 class Signer:
     """Signs access tokens and checks bearer tokens. Holds no state but keys."""
 
-    def __init__(self, key: ECKey, jwt_secret: str, issuer: str, jwt_exp_s: int, ageing: Ageing) -> None:
+    def __init__(
+        self, key: ECKey, jwt_secret: str, issuer: str, jwt_exp_s: int, ageing: Ageing, hook: TokenHook | None = None
+    ) -> None:
         self._key = key
         self._shared_key = OctKey.import_key(jwt_secret)
         self._issuer = issuer
         self.jwt_exp_s = jwt_exp_s
         self._ageing = ageing
+        self.hook = hook
         self._header = {"alg": "ES256", "kid": key.kid, "typ": "JWT"}
 
     def jwks(self) -> dict[str, Any]:
@@ -104,15 +108,14 @@ class Signer:
         public = {**self._key.as_dict(private=False), "alg": "ES256", "use": "sig", "key_ops": ["verify"]}
         return {"keys": [public]}
 
-    def access_token(self, user: User, session_id: UUID, amr: msgspec.Raw, aal: str) -> tuple[str, int]:
-        """A signed token and its `exp` (seconds since the epoch). `amr` is the JSON list of the session's methods."""
+    def claims_for(self, user: User, session_id: UUID, amr: msgspec.Raw, aal: str) -> dict[str, Any]:
+        """What a new access token says. `amr` is the JSON list of the session's methods."""
         issued = int(time.time())
-        expires = issued + self.jwt_exp_s
-        claims = {
+        return {
             "iss": self._issuer,
             "sub": user.id,
             "aud": user.aud,
-            "exp": expires,
+            "exp": issued + self.jwt_exp_s,
             "iat": issued,
             "email": user.email,
             "phone": user.phone,
@@ -124,7 +127,9 @@ class Signer:
             "session_id": session_id,
             "is_anonymous": user.is_anonymous,
         }
-        return jws.serialize_compact(self._header, msgspec.json.encode(claims), self._key, ["ES256"]), expires
+
+    def signed(self, claims: Mapping[str, Any]) -> str:
+        return jws.serialize_compact(self._header, msgspec.json.encode(claims), self._key, ["ES256"])
 
     def claims(self, token: str) -> Claims:
         """The claims of a bearer token that is ours and in its time; raises ApiError bad_jwt, worded as golang-jwt does."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from infra.localcloud.hook_address import EXPECTED, HOOK_ADDRESS
 from infra.localcloud.world import lookup
 from infra.localcloud.world.effects import Change, ReconfigureAuth, with_items
 from infra.localcloud.world.errors import BadInput
@@ -83,6 +84,7 @@ class ConfigureAuth(Struct, frozen=True):
 def configure_auth(world: World, command: ConfigureAuth) -> Change:
     project = lookup.supabase_project(world, command.ref)
     checked = {name: _checked(name, value) for name, value in command.changes.items()}
+    _check_hook({**project.auth_config, **checked})
     updated = structs.replace(project, auth_config={**project.auth_config, **checked})
     return Change(with_items(world, supabase={project.ref: updated}), (ReconfigureAuth(ref=project.ref),))
 
@@ -105,6 +107,14 @@ def _checked(name: str, value: Any) -> Any:
     if isinstance(value, str) and len(value) > TEXT_CHARACTERS_MAX:
         raise BadInput(f"{name}: expected at most {TEXT_CHARACTERS_MAX} characters")
     return value
+
+
+def _check_hook(config: Mapping[str, Any]) -> None:
+    """Refused here, where whoever sets it learns it: the gateway would not start with it."""
+    if not config.get("hook_custom_access_token_enabled"):
+        return
+    if HOOK_ADDRESS.fullmatch(config.get("hook_custom_access_token_uri") or "") is None:
+        raise BadInput(f"hook_custom_access_token_uri: {EXPECTED}; the local cloud calls no hook over HTTP")
 
 
 _TYPES = {bool: "a boolean", int: "an integer", str: "a string"}

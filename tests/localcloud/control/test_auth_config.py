@@ -77,3 +77,14 @@ async def test_wrong_setting_is_refused_and_nothing_kept(cloud: Harness, change:
     assert message in answer.json()["message"]
     assert "12345" not in answer.json()["message"]
     assert cloud.world.supabase[ref].auth_config == {}
+
+
+async def test_a_hook_is_a_function_of_the_projects_database(cloud: Harness) -> None:
+    """One over HTTP would need somebody to answer it; a gateway that cannot start would be a poor way to say so."""
+    path = f"/v1/projects/{(await make(cloud))['ref']}/config/auth"
+    hook = {"hook_custom_access_token_enabled": True, "hook_custom_access_token_uri": "https://example.com/hook"}
+    refused = await cloud.client.patch(path, json=hook)
+    assert (refused.status_code, "pg-functions://" in refused.text) == (400, True)
+    hook["hook_custom_access_token_uri"] = "pg-functions://postgres/public/hook"
+    assert (await cloud.client.patch(path, json=hook)).status_code == 200
+    await cloud.until(lambda: any(hook.items() <= followed(found).items() for found in cloud.plane.gateways.values()))
