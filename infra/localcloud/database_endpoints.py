@@ -9,10 +9,10 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from infra.localcloud.local_requests import asked
 from infra.localcloud.plane.interface import Backup
 from infra.localcloud.process_names import key_of, process_names
 from infra.localcloud.railway_api.call import Cloud
-from infra.localcloud.railway_api.endpoint import BodyTooLarge, read_body
 from infra.localcloud.world.errors import BadInput
 
 
@@ -25,16 +25,13 @@ class DatabaseRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def _asked(request: Request, cloud: Cloud, role: str) -> tuple[DatabaseRequest, str, str | None]:
     """The request, the project's ref, and the identifier where it is a standby. BadInput."""
-    try:
-        asked = msgspec.json.decode(await read_body(request, 4096), type=DatabaseRequest)
-    except (msgspec.DecodeError, UnicodeDecodeError, BodyTooLarge) as exc:
-        raise BadInput(f"databases: {exc}") from exc
+    wanted = await asked(request, DatabaseRequest, "databases")
     names = process_names(cloud.keeper.world)
-    found = cloud.conductor.databases.scope_of(key := key_of(names, asked.name))
+    found = cloud.conductor.databases.scope_of(key := key_of(names, wanted.name))
     is_fitting = found is not None and key.startswith("db-") and (found[2] is not None) == (role == "standby")
     if found is None or not is_fitting:
         raise BadInput(f"databases: expected a {role}, got {names[key]}")
-    return asked, found[1], found[2]
+    return wanted, found[1], found[2]
 
 
 async def promote(request: Request, cloud: Cloud) -> Response:
@@ -50,11 +47,11 @@ async def back_up(request: Request, cloud: Cloud) -> Response:
 
 
 async def restore(request: Request, cloud: Cloud) -> Response:
-    asked, ref, _ = await _asked(request, cloud, "primary")
-    if asked.at is not None and asked.at.tzinfo is None:
+    wanted, ref, _ = await _asked(request, cloud, "primary")
+    if wanted.at is not None and wanted.at.tzinfo is None:
         raise BadInput("databases: at: expected a time with its offset, e.g. 2026-01-31T12:00:00Z")
-    await cloud.conductor.recovery.restore(ref, asked.at.timestamp() if asked.at else None)
-    return JSONResponse({"ref": ref, "restored_to": asked.at.isoformat() if asked.at else None})
+    await cloud.conductor.recovery.restore(ref, wanted.at.timestamp() if wanted.at else None)
+    return JSONResponse({"ref": ref, "restored_to": wanted.at.isoformat() if wanted.at else None})
 
 
 async def list_backups(request: Request, cloud: Cloud) -> Response:

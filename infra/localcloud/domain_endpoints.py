@@ -7,9 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from infra.localcloud.conducting.clock import new_stamp
+from infra.localcloud.local_requests import asked
 from infra.localcloud.railway_api.call import Cloud
-from infra.localcloud.railway_api.endpoint import BodyTooLarge, read_body
-from infra.localcloud.world.errors import BadInput
 from infra.localcloud.world.networking import SetDns
 
 
@@ -19,9 +18,6 @@ class DomainRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def set_dns(request: Request, cloud: Cloud) -> Response:
-    try:
-        asked = msgspec.json.decode(await read_body(request, 4096), type=DomainRequest)
-    except (msgspec.DecodeError, UnicodeDecodeError, BodyTooLarge) as exc:
-        raise BadInput(f"domains: {exc}") from exc
-    await cloud.keeper.apply(SetDns(new_stamp(), asked.domain, asked.has_record))
-    return JSONResponse(msgspec.to_builtins(asked))
+    wanted = await asked(request, DomainRequest, "domains")
+    await cloud.keeper.apply(SetDns(new_stamp(), wanted.domain, wanted.has_record))
+    return JSONResponse(msgspec.to_builtins(wanted))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -11,15 +11,14 @@ from starlette.responses import JSONResponse, Response
 
 from infra.localcloud.conducting.overlap import OverlapRecord
 from infra.localcloud.link_settings import Links
+from infra.localcloud.local_requests import asked
 from infra.localcloud.plane.interface import PlaneError
 from infra.localcloud.process_names import key_of, process_names
 from infra.localcloud.railway_api.call import Cloud
-from infra.localcloud.railway_api.endpoint import BodyTooLarge, read_body
 from infra.localcloud.railway_api.faults import Faults, FaultSettings
 from infra.localcloud.world.errors import BadInput, NotFound
 from infra.localcloud.world.supabase import standby_key
 
-BODY_BYTES_MAX = 4096
 REPLAY_DELAY_MS_MAX = 3_600_000
 Action = Literal["kill", "pause", "resume", "down", "up"]
 SIGNALS: dict[Action, signal.Signals] = {
@@ -28,7 +27,6 @@ SIGNALS: dict[Action, signal.Signals] = {
     "pause": signal.SIGSTOP,
     "resume": signal.SIGCONT,
 }
-Kind = TypeVar("Kind")
 
 
 class ProcessFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,13 +45,6 @@ class StandbyFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"replay_delay_ms: expected 0 to {REPLAY_DELAY_MS_MAX}")
 
 
-async def _asked(request: Request, kind: type[Kind]) -> Kind:
-    try:
-        return msgspec.json.decode(await read_body(request, BODY_BYTES_MAX), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, BodyTooLarge) as exc:
-        raise BadInput(f"faults: {exc}") from exc
-
-
 def view(faults: Faults) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(faults.settings)
     return shown
@@ -61,7 +52,7 @@ def view(faults: Faults) -> dict[str, Any]:
 
 async def set_faults(request: Request, cloud: Cloud, faults: Faults) -> Response:
     """What is left out is off."""
-    _set(cloud, faults, await _asked(request, FaultSettings))
+    _set(cloud, faults, await asked(request, FaultSettings, "faults"))
     return JSONResponse(view(faults))
 
 
@@ -87,16 +78,16 @@ async def end_faults(cloud: Cloud, faults: Faults, links: Links) -> Response:
 
 
 async def set_process_fault(request: Request, cloud: Cloud) -> Response:
-    asked = await _asked(request, ProcessFault)
+    wanted = await asked(request, ProcessFault, "faults")
     names = process_names(cloud.keeper.world)
-    key = key_of(names, asked.key)
-    if asked.action in ("down", "up"):
-        await _hold(cloud, key, is_held=asked.action == "down")
-    if asked.action != "up":
+    key = key_of(names, wanted.key)
+    if wanted.action in ("down", "up"):
+        await _hold(cloud, key, is_held=wanted.action == "down")
+    if wanted.action != "up":
         if not any(found.key == key and found.is_running for found in cloud.plane.status()):
             raise NotFound(f"Running process {names[key]}")
-        cloud.plane.send_signal(key, SIGNALS[asked.action])
-    return JSONResponse({"key": key, "name": names[key], "action": asked.action})
+        cloud.plane.send_signal(key, SIGNALS[wanted.action])
+    return JSONResponse({"key": key, "name": names[key], "action": wanted.action})
 
 
 async def _hold(cloud: Cloud, key: str, *, is_held: bool) -> None:
@@ -108,21 +99,21 @@ async def _hold(cloud: Cloud, key: str, *, is_held: bool) -> None:
 
 async def set_overlap(request: Request, cloud: Cloud) -> Response:
     """Platform behaviour rather than a fault: ending all faults leaves it, and so does a restart."""
-    asked = await _asked(request, OverlapRecord)
-    cloud.conductor.router.overlap.set(asked.requests_meet)
+    wanted = await asked(request, OverlapRecord, "faults")
+    cloud.conductor.router.overlap.set(wanted.requests_meet)
     cloud.conductor.router.touch()
-    return JSONResponse(msgspec.to_builtins(asked))
+    return JSONResponse(msgspec.to_builtins(wanted))
 
 
 async def set_standby_fault(request: Request, cloud: Cloud) -> Response:
     """Takes effect at once and stays until it is set to 0, also over a restart."""
-    asked = await _asked(request, StandbyFault)
-    key = key_of(process_names(cloud.keeper.world), asked.identifier)
+    wanted = await asked(request, StandbyFault, "faults")
+    key = key_of(process_names(cloud.keeper.world), wanted.identifier)
     replicas = [found for project in cloud.keeper.world.supabase.values() for found in project.replicas]
     replica = next((found for found in replicas if standby_key(found) == key), None)
     if replica is None:
-        raise NotFound(f"Standby {asked.identifier[:80]!r}")
+        raise NotFound(f"Standby {wanted.identifier[:80]!r}")
     if not replica.is_ready:
         raise PlaneError(f"{replica.identifier} is not ready yet: wait for it and ask again")
-    await cloud.plane.set_replay_delay(standby_key(replica), asked.replay_delay_ms)
-    return JSONResponse(msgspec.to_builtins(asked))
+    await cloud.plane.set_replay_delay(standby_key(replica), wanted.replay_delay_ms)
+    return JSONResponse(msgspec.to_builtins(wanted))

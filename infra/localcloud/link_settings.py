@@ -10,11 +10,11 @@ from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from infra.localcloud.local_requests import asked
 from infra.localcloud.plane.documents import read_document, write_document
 from infra.localcloud.plane.interface import REGIONS, Plane
 from infra.localcloud.plane.link_quality import LinkQuality
 from infra.localcloud.railway_api.call import Cloud
-from infra.localcloud.railway_api.endpoint import BodyTooLarge, read_body
 from infra.localcloud.world.errors import BadInput
 
 RTT_MS_DEFAULT = 20.0
@@ -112,13 +112,13 @@ class Links:
 
 
 async def set_links(request: Request, cloud: Cloud, links: Links) -> Response:
+    wanted = await asked(request, LinkRequest, "links")
+    for region in (wanted.from_region, wanted.to_region):
+        if region is not None and region not in REGIONS:
+            raise BadInput(f"links: expected one of {', '.join(REGIONS)}, got {region[:40]!r}")
     try:
-        asked = msgspec.json.decode(await read_body(request, 4096), type=LinkRequest)
-        for region in (asked.from_region, asked.to_region):
-            if region is not None and region not in REGIONS:
-                raise BadInput(f"links: expected one of {', '.join(REGIONS)}, got {region[:40]!r}")
-        changed = {pair: asked.changed(found) for pair, found in links.table.items() if asked.matches(pair)}
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, BodyTooLarge, ValueError) as exc:
+        changed = {pair: wanted.changed(found) for pair, found in links.table.items() if wanted.matches(pair)}
+    except ValueError as exc:
         raise BadInput(f"links: {exc}") from exc
     if not changed:
         raise BadInput("links: a region has no link to itself")

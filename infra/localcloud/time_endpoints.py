@@ -8,8 +8,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from infra.localcloud.local_requests import asked
 from infra.localcloud.railway_api.call import Cloud
-from infra.localcloud.railway_api.endpoint import BodyTooLarge, read_body
 from infra.localcloud.world.errors import BadInput
 from infra.localcloud.world_clock import WorldClock
 
@@ -25,9 +25,9 @@ def view(clock: WorldClock) -> dict[str, Any]:
 async def time(request: Request, cloud: Cloud) -> Response:
     clock = cloud.keeper.clock
     if request.method == "POST":
+        wanted = await asked(request, TimeRequest, "time")
         try:
-            asked = msgspec.json.decode(await read_body(request, 4096), type=TimeRequest)
-            clock.advance(asked.advance_s)
-        except (msgspec.DecodeError, UnicodeDecodeError, BodyTooLarge, ValueError) as exc:
+            clock.advance(wanted.advance_s)
+        except ValueError as exc:
             raise BadInput(f"time: {exc}") from exc
     return JSONResponse(view(clock))
