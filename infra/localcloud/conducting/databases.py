@@ -24,6 +24,7 @@ from infra.localcloud.world_clock import CLOCK_FILE
 ATTEMPTS_MAX = 5
 BCRYPT_COST = "10"
 BCRYPT_BYTES_MAX = 72  # bcrypt looks at no more
+TEN_YEARS_H = 87_600
 WEEK_S = 604_800
 MAIL_REGION, MAIL_OWNER, MAIL_PORT = "us-west2", "mail", 2525  # the sink of daemon.py
 _logger = logging.getLogger("localcloud")
@@ -48,6 +49,8 @@ def auth_environment(config: Mapping[str, Any], mail_address: str) -> dict[str, 
     followed["password_min_length"] = min(followed["password_min_length"], BCRYPT_BYTES_MAX)
     for name in ("security_refresh_token_reuse_interval", "mailer_otp_exp", "smtp_max_frequency"):
         followed[name] = min(followed[name], WEEK_S)
+    for name in ("sessions_timebox", "sessions_inactivity_timeout"):
+        followed[name] = min(followed[name], TEN_YEARS_H)
     followed["hook_custom_access_token_uri"] = followed["hook_custom_access_token_uri"] or ""
     return {
         "AUTH_CONFIG": msgspec.json.encode(followed).decode(),

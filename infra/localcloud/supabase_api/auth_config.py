@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=604_800)]
+Hours = Annotated[int, msgspec.Meta(ge=0, le=87_600)]
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
 
 
@@ -38,6 +39,9 @@ class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     security_refresh_token_reuse_interval: Seconds = 10
     security_sb_forwarded_for_enabled: bool = False
     security_update_password_require_reauthentication: bool = False
+    sessions_inactivity_timeout: Hours = 0
+    sessions_single_per_user: bool = False
+    sessions_timebox: Hours = 0
     smtp_max_frequency: Seconds = 60
 
 

@@ -25,6 +25,7 @@ from infra.localcloud.supabase_api.bearer import authenticated, caller_of, is_ba
 from infra.localcloud.supabase_api.errors import ApiError, OAuthError, json_response, validation_failed
 from infra.localcloud.supabase_api.project import Project, project_of
 from infra.localcloud.supabase_api.registration import granted_response
+from infra.localcloud.supabase_api.session_limits import SessionLimits
 from infra.localcloud.supabase_api.users import Account
 from infra.localcloud.supabase_api.wire import IdTokenGrantParams, PasswordGrantParams, PkceGrantParams, RefreshGrantParams
 
@@ -91,7 +92,12 @@ async def _refresh_grant(request: Request, project: Project) -> Response:
     if not params.refresh_token:
         raise validation_failed("Refresh token is not valid")
     interval = timedelta(seconds=config.security_refresh_token_reuse_interval)
-    rules = refresh.Rules(interval, config.refresh_token_rotation_enabled)
+    limits = SessionLimits(
+        timedelta(hours=config.sessions_timebox),
+        timedelta(hours=config.sessions_inactivity_timeout),
+        config.sessions_single_per_user,
+    )
+    rules = refresh.Rules(interval, config.refresh_token_rotation_enabled, limits)
     granted = await sessions.refreshed(
         project.database, project.signer, params.refresh_token, caller_of(request), rules, project.ageing
     )

@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from infra.localcloud.supabase_api.session_limits import NO_LIMITS, SessionLimits
+
 REUSE_INTERVAL = timedelta(seconds=10)
 
 
@@ -55,6 +57,7 @@ class Rules:
 
     reuse_interval: timedelta = REUSE_INTERVAL
     has_rotation: bool = True
+    limits: SessionLimits = NO_LIMITS
 
 
 DEFAULT_RULES = Rules()

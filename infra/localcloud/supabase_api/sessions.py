@@ -14,6 +14,7 @@ import msgspec
 from infra.localcloud.supabase_api import refresh, users
 from infra.localcloud.supabase_api.database import Connection, Database, Executor, LockNotAvailable, Record
 from infra.localcloud.supabase_api.errors import ApiError
+from infra.localcloud.supabase_api.session_limits import SessionLimits, SessionTimes
 from infra.localcloud.supabase_api.signing import Signer
 from infra.localcloud.supabase_api.users import Account
 from infra.localcloud.supabase_api.wire import TokenAnswer, User
@@ -107,7 +108,8 @@ async def _opened(database: Executor, signer: Signer, account: Account, caller: 
 
 FIND = "select session_id from auth.refresh_tokens where token = $1"
 LOCK = """
-select s.user_id, s.not_after, clock_timestamp() as now, coalesce((
+select s.user_id, s.not_after, s.created_at, s.refreshed_at at time zone 'utc' as refreshed_at, clock_timestamp() as now,
+    coalesce((
     select jsonb_agg(jsonb_build_object('method', a.authentication_method,
                                         'timestamp', floor(extract(epoch from a.updated_at))::bigint)
                      order by a.updated_at desc)
@@ -147,7 +149,8 @@ async def refreshed(
         if account.user.is_banned(ageing.now_for(account.user.updated_at)):
             raise ApiError(400, "user_banned", "Invalid Refresh Token: User Banned")
         if session["not_after"] is not None and now > session["not_after"]:
-            raise ApiError(400, "session_expired", "Invalid Refresh Token: Session Expired")
+            raise _expired("Session Expired")
+        await _check_limits(connection, session, session_id, rules.limits, ageing)
         issued = await _next_token(connection, session_id, account.user.id, presented, ageing, rules)
         await connection.execute(TOUCH, session_id, caller.user_agent, caller.address)
         amr, aal = msgspec.Raw(session["amr"]), aal_of(session["amr"])
@@ -159,6 +162,28 @@ async def refreshed(
     token, is_reused = issued
     answer = TokenAnswer(signed, "bearer", signer.jwt_exp_s, expires, token, account.user)
     return Granted(answer, session_id, is_reused)
+
+
+OTHERS = "select created_at, refreshed_at at time zone 'utc' as refreshed_at from auth.sessions where user_id = $1 and id <> $2"
+
+
+async def _check_limits(connection: Connection, session: Record, session_id: UUID, limits: SessionLimits, ageing: Ageing) -> None:
+    """Raises ApiError session_expired."""
+    times = _times_of(session)
+    if (reason := limits.reason(times, ageing.now_for)) is not None:
+        raise _expired(reason)
+    if limits.is_single:
+        others = [_times_of(row) for row in await connection.fetch(OTHERS, session["user_id"], session_id)]
+        if not limits.is_newest(times, others, ageing.now_for):
+            raise _expired("Session Expired (Revoked by Newer Login)")
+
+
+def _times_of(row: Record) -> SessionTimes:
+    return SessionTimes(row["created_at"], row["refreshed_at"])
+
+
+def _expired(reason: str) -> ApiError:
+    return ApiError(400, "session_expired", f"Invalid Refresh Token: {reason}")
 
 
 def _not_found() -> ApiError:
