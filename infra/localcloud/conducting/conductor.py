@@ -100,6 +100,10 @@ class Conductor:
         subject = f"restart:{effect.deployment_id}"
         self._submit(effect.instance_id, subject, lambda: self.deployments.restart(effect.deployment_id))
 
+    def _stop(self, effect: e.StopDeployment) -> None:
+        subject = f"stop:{effect.deployment_id}"
+        self._submit(effect.instance_id, subject, lambda: self.deployments.halt(effect.deployment_id))
+
     def _cancel(self, effect: e.CancelDeployment) -> None:
         self.workers.cancel(effect.instance_id, effect.deployment_id)
         subject = f"discard:{effect.deployment_id}"
@@ -247,6 +251,7 @@ _HANDLERS: dict[type[e.Effect], Callable[[Conductor, e.Effect], None]] = {
     e.ScaleInstance: Conductor._scale,  # type: ignore[dict-item]
     e.RemoveDeployment: Conductor._remove,  # type: ignore[dict-item]
     e.RestartDeployment: Conductor._restart,  # type: ignore[dict-item]
+    e.StopDeployment: Conductor._stop,  # type: ignore[dict-item]
     e.CancelDeployment: Conductor._cancel,  # type: ignore[dict-item]
     e.RunVolumeWork: Conductor._volume_work,  # type: ignore[dict-item]
     e.RoutesChanged: Conductor._routes,  # type: ignore[dict-item]

@@ -27,6 +27,7 @@ from infra.localcloud.conducting.workload import Bundle, Cache, Workload, Worklo
 from infra.localcloud.plane.interface import PlaneError, StartFailed
 from infra.localcloud.world import lookup
 from infra.localcloud.world.deployments import (
+    SERVING,
     UNDER_WAY,
     Activate,
     AskRemoval,
@@ -34,6 +35,7 @@ from infra.localcloud.world.deployments import (
     RecordPlacement,
     RecordPreDeploy,
     RecordRendered,
+    RecordStop,
     SetReplica,
 )
 from infra.localcloud.world.errors import WorldError
@@ -206,6 +208,17 @@ class Deployments:
         except PlaneError as exc:
             _logger.warning("routes: %s", exc)
             self._router.touch()  # the router tries again; a switch that is late is better than none
+
+    async def halt(self, deployment_id: str) -> None:
+        """Its processes end and do not come back by themselves; it stays the active one."""
+        deployment = self._keeper.world.deployments.get(deployment_id)
+        if deployment is None or deployment.status not in SERVING:
+            return  # removed, or deleted, before its turn came
+        replicas = present(deployment)
+        await self._restarting.forget([found.key for found in replicas])
+        await self._keeper.apply(RecordStop(deployment_id))
+        self._build_logs.add(deployment_id, "stopped")
+        await self.end_processes(deployment, replicas)
 
     async def end_processes(self, deployment: Deployment, replicas: list[Replica]) -> None:
         """Of replicas that the edges do not lead to any more; they stay on record."""

@@ -195,7 +195,7 @@ MUTATIONS = {
     "deploymentRedeploy": deployment_redeploy,
     "deploymentRollback": changing(deployments.RollBack),
     "deploymentRemove": changing(deployments.AskRemoval),
-    "deploymentStop": changing(deployments.AskRemoval),  # the processes end, the record stays
+    "deploymentStop": changing(deployments.AskStop),
     "deploymentRestart": changing(deployments.AskRestart),
     "deploymentCancel": changing(deployments.AskCancel),
 }

@@ -25,6 +25,7 @@ from infra.localcloud.world.effects import (
     RestartDeployment,
     RoutesChanged,
     RunDeployment,
+    StopDeployment,
     with_items,
 )
 from infra.localcloud.world.errors import Refused
@@ -89,6 +90,13 @@ class AskRemoval(Struct, frozen=True):
     deployment_id: str
 
 
+class AskStop(Struct, frozen=True):
+    """deploymentStop: it stays the active one, without processes, until it is restarted or replaced."""
+
+    stamp: Stamp
+    deployment_id: str
+
+
 class AskRestart(Struct, frozen=True):
     stamp: Stamp
     deployment_id: str
@@ -126,6 +134,10 @@ class SetReplica(Struct, frozen=True):
     key: str
     status: ReplicaStatus
     restarts: int | None = None
+
+
+class RecordStop(Struct, frozen=True):
+    deployment_id: str
 
 
 class FallAsleep(Struct, frozen=True):
@@ -253,6 +265,25 @@ def ask_removal(world: World, command: AskRemoval) -> Change:
     if instance.active_deployment_id == deployment.id:
         world = with_items(world, instances={instance.id: structs.replace(instance, active_deployment_id=None)})
     return Change(world, (RoutesChanged(), RemoveDeployment(instance_id=instance.id, deployment_id=deployment.id)))
+
+
+def ask_stop(world: World, command: AskStop) -> Change:
+    deployment = lookup.deployment(world, command.deployment_id)
+    if deployment.status not in SERVING:
+        raise Refused("Deployment is not running and cannot be stopped")
+    if deployment.settings.is_scheduled:  # nothing of it is kept running: what can be ended is its schedule
+        return ask_removal(world, AskRemoval(command.stamp, deployment.id))
+    return Change(world, (StopDeployment(instance_id=deployment.instance_id, deployment_id=deployment.id),))
+
+
+def record_stop(world: World, command: RecordStop) -> Change:
+    deployment = lookup.deployment(world, command.deployment_id)
+    replicas = tuple(
+        found if found.status is ReplicaStatus.REMOVED else structs.replace(found, status=ReplicaStatus.EXITED)
+        for found in deployment.replicas
+    )
+    updated = structs.replace(deployment, replicas=replicas, is_stopped=True, status=settled_status(replicas))
+    return Change(with_items(world, deployments={deployment.id: updated}), (RoutesChanged(),))
 
 
 def ask_restart(world: World, command: AskRestart) -> Change:

@@ -35,6 +35,11 @@ class RestartDeployment(Effect, frozen=True):
     deployment_id: str
 
 
+class StopDeployment(Effect, frozen=True):
+    instance_id: str
+    deployment_id: str
+
+
 class CancelDeployment(Effect, frozen=True):
     instance_id: str
     deployment_id: str

@@ -80,6 +80,8 @@ TRANSITIONS: dict[type, Callable[[World, Any], Change]] = {
     deployments.RepeatDeployment: deployments.repeat_deployment,
     deployments.RollBack: deployments.roll_back,
     deployments.AskRemoval: deployments.ask_removal,
+    deployments.AskStop: deployments.ask_stop,
+    deployments.RecordStop: deployments.record_stop,
     deployments.AskRestart: deployments.ask_restart,
     deployments.AskCancel: deployments.ask_cancel,
     deployments.MoveDeployment: deployments.move_deployment,

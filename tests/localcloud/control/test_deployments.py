@@ -226,6 +226,33 @@ async def test_restarted_deployment_keeps_its_replicas_names(cloud: Harness):
     assert [call.split()[0] for call in cloud.plane.calls if call[:4] in ("star", "stop")] == ["stop", "start"] * 4
 
 
+async def test_a_stopped_deployment_stays_down_over_a_restart_of_the_cloud_until_it_is_restarted(tmp_path: Path):
+    """Unlike one that is removed: it can go on as it was, under the same names."""
+    stop, shown = (
+        "mutation ($i: String!) { deploymentStop(id: $i) }",
+        "query ($i: String!) { deployment(id: $i) { deploymentStopped } }",
+    )
+    async with running(tmp_path) as cloud:
+        _, _, deployment_id = await cloud.web(multiRegionConfig=TWO_BY_TWO, drainingSeconds=3)
+        before = set(cloud.plane.running)
+        await cloud.gql(stop, i=deployment_id)
+        await cloud.until(lambda: cloud.conductor.workers.is_idle)
+        assert (cloud.plane.running, cloud.plane.calls.count("stop 3")) == ({}, 4)
+        assert (await cloud.gql(shown, i=deployment_id))["deployment"]["deploymentStopped"]
+        assert not any(group for route in cloud.plane.routes["us-west2"] for group in route.upstreams.values())
+    async with running(tmp_path) as cloud:
+        await cloud.until(lambda: not cloud.conductor.is_restoring and cloud.conductor.workers.is_idle)
+        assert cloud.plane.running == {}
+        await cloud.gql("mutation ($i: String!) { deploymentRestart(id: $i) }", i=deployment_id)
+        await cloud.until(lambda: cloud.conductor.workers.is_idle)
+        assert set(cloud.plane.running) == before
+        assert not (await cloud.gql(shown, i=deployment_id))["deployment"]["deploymentStopped"]
+        await cloud.gql("mutation ($i: String!) { deploymentRemove(id: $i) }", i=deployment_id)
+        await cloud.reached(deployment_id, "REMOVED")
+        with pytest.raises(ApiError, match="not running"):
+            await cloud.gql(stop, i=deployment_id)
+
+
 async def test_cancelled_deployment_leaves_nothing(cloud: Harness):
     place = await cloud.project()
     service_id = await cloud.service(place)
