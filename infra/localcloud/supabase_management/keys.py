@@ -1,12 +1,15 @@
-"""The anon and service_role keys of a project: HS256 tokens signed with the project's own secret, as Supabase makes them."""
+"""The anon and service_role keys of a project: HS256 tokens signed with the project's own secret, as Supabase makes them.
+
+Signed here (RFC 7515 section 5.1) rather than by a JOSE library: its import is a fifth of what the daemon needs to start.
+"""
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
 import secrets
 import string
-
-from joserfc import jwt
-from joserfc.jwk import OctKey
 
 KEY_LIFE_S = 10 * 365 * 24 * 3600
 REF_CHARACTERS = 20
@@ -21,5 +24,21 @@ def new_jwt_secret() -> str:
 
 
 def api_key(role: str, ref: str, jwt_secret: str, issued_at_s: int) -> str:
-    claims = {"iss": "supabase", "ref": ref, "role": role, "iat": issued_at_s, "exp": issued_at_s + KEY_LIFE_S}
-    return jwt.encode({"alg": "HS256", "typ": "JWT"}, claims, OctKey.import_key(jwt_secret))
+    claims: dict[str, str | int] = {
+        "iss": "supabase",
+        "ref": ref,
+        "role": role,
+        "iat": issued_at_s,
+        "exp": issued_at_s + KEY_LIFE_S,
+    }
+    signed = f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}.{_encoded(claims)}"
+    mac = hmac.digest(jwt_secret.encode(), signed.encode("ascii"), "sha256")
+    return f"{signed}.{_base64url(mac)}"
+
+
+def _encoded(part: dict[str, str | int]) -> str:
+    return _base64url(json.dumps(part, separators=(",", ":")).encode())
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")

@@ -9,6 +9,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+from infra.localcloud.supabase_management import keys
 from infra.localcloud.world.supabase import SetSupabaseStatus
 from tests.localcloud.control.harness import Harness
 
@@ -179,3 +180,11 @@ async def test_status_shows_replicas_with_their_place_and_release(cloud: Harness
 async def test_shutdown_is_handed_on(cloud: Harness):
     assert (await cloud.client.post("/_local/shutdown")).status_code == 200
     assert cloud.stopped == [True]
+
+
+def test_an_api_key_is_a_token_that_a_jose_library_accepts():
+    key = keys.api_key("anon", "abc", "a-secret-that-is-long-enough-for-hs256", 1_700_000_000)
+    token = jwt.decode(key, OctKey.import_key("a-secret-that-is-long-enough-for-hs256"), ["HS256"])
+    assert token.header == {"alg": "HS256", "typ": "JWT"}
+    expires = 1_700_000_000 + keys.KEY_LIFE_S
+    assert token.claims == {"iss": "supabase", "ref": "abc", "role": "anon", "iat": 1_700_000_000, "exp": expires}
