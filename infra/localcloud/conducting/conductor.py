@@ -28,9 +28,10 @@ from infra.localcloud.conducting.volumes import Volumes
 from infra.localcloud.conducting.workers import Job, Workers
 from infra.localcloud.plane.interface import Plane, PlaneError
 from infra.localcloud.world import effects as e
-from infra.localcloud.world.deployments import SERVING, UNDER_WAY, Interrupted, SetReplica
+from infra.localcloud.world.deployments import SERVING, UNDER_WAY, Interrupted
 from infra.localcloud.world.endings import FinishEnding
 from infra.localcloud.world.model import DeploymentStatus, Ending, ReplicaStatus
+from infra.localcloud.world.replicas import SetReplica
 
 ENDING_TIMEOUT_S = 120.0
 _logger = logging.getLogger("localcloud")

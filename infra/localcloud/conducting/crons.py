@@ -17,9 +17,10 @@ from infra.localcloud.conducting.replicas import FAILURES, Replicas, present
 from infra.localcloud.conducting.workload import port_of
 from infra.localcloud.world import lookup
 from infra.localcloud.world.cron import next_after, parse_schedule
-from infra.localcloud.world.deployments import SERVING, SetReplica
+from infra.localcloud.world.deployments import SERVING
 from infra.localcloud.world.errors import WorldError
 from infra.localcloud.world.model import Deployment, ReplicaStatus
+from infra.localcloud.world.replicas import SetReplica
 
 LOOK_S = 1.0
 _logger = logging.getLogger("localcloud")

@@ -35,12 +35,11 @@ from infra.localcloud.world.deployments import (
     RecordPlacement,
     RecordPreDeploy,
     RecordRendered,
-    RecordStop,
-    SetReplica,
 )
 from infra.localcloud.world.errors import WorldError
 from infra.localcloud.world.model import Deployment, DeploymentStatus, Replica, ReplicaStatus
 from infra.localcloud.world.provided import rendered_variables
+from infra.localcloud.world.replicas import RecordStop, SetReplica
 from infra.localcloud.world.restarts import backoff_s
 
 STORE_ATTEMPTS_MAX = 10

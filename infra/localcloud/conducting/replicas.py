@@ -18,9 +18,9 @@ from infra.localcloud.conducting.workload import Bundle, Cache, Workload, Worklo
 from infra.localcloud.plane.interface import Plane, PlaneError, ReplicaSpec
 from infra.localcloud.world import lookup, owners
 from infra.localcloud.world.command_line import CommandLineError
-from infra.localcloud.world.deployments import AddReplicas, RetireReplicas, SetReplica
 from infra.localcloud.world.model import Deployment, Replica, ReplicaStatus
 from infra.localcloud.world.provided import is_cache_image, replica_environment
+from infra.localcloud.world.replicas import AddReplicas, RetireReplicas, SetReplica
 
 STARTS_AT_ONCE_MAX = 8
 PRE_DEPLOY_TIMEOUT_S = 300.0

@@ -13,9 +13,9 @@ from infra.localcloud.conducting.workload import WorkloadRefused
 from infra.localcloud.plane.interface import Exited, PlaneError, StartFailed
 from infra.localcloud.world import lookup
 from infra.localcloud.world.command_line import CommandLineError
-from infra.localcloud.world.deployments import SetReplica
 from infra.localcloud.world.errors import WorldError
 from infra.localcloud.world.model import Deployment, Replica, ReplicaStatus
+from infra.localcloud.world.replicas import SetReplica
 from infra.localcloud.world.restarts import STEADY_S, after_exit
 
 EARLY_EXITS_MAX = 1000

@@ -21,9 +21,9 @@ from infra.localcloud.conducting.store import StoreError
 from infra.localcloud.conducting.workers import Job, Workers
 from infra.localcloud.plane.interface import Marks, Plane, PlaneError
 from infra.localcloud.world import lookup, owners
-from infra.localcloud.world.deployments import FallAsleep
 from infra.localcloud.world.errors import WorldError
 from infra.localcloud.world.model import Deployment, DeploymentStatus, Replica, ReplicaStatus
+from infra.localcloud.world.replicas import FallAsleep
 from infra.localcloud.world.routing import ports_of
 
 LOOK_S = 1.0

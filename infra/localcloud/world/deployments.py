@@ -34,7 +34,6 @@ from infra.localcloud.world.model import (
     Deployment,
     DeploymentStatus,
     Instance,
-    Replica,
     ReplicaStatus,
     Settings,
     Stamp,
@@ -46,7 +45,6 @@ UNDER_WAY = (S.QUEUED, S.INITIALIZING, S.BUILDING, S.DEPLOYING)
 SERVING = (S.SUCCESS, S.SLEEPING, S.CRASHED)
 ENDED = (S.FAILED, S.REMOVED, S.SKIPPED)
 QUEUED_PER_INSTANCE_MAX = 10
-REMOVED_REPLICAS_KEPT = 50
 
 NEXT: dict[DeploymentStatus, tuple[DeploymentStatus, ...]] = {
     S.QUEUED: (S.INITIALIZING, S.FAILED, S.REMOVED),
@@ -122,37 +120,6 @@ class RecordRendered(Struct, frozen=True):
 
 class RecordPreDeploy(Struct, frozen=True):
     deployment_id: str
-
-
-class AddReplicas(Struct, frozen=True):
-    deployment_id: str
-    replicas: tuple[Replica, ...]
-
-
-class SetReplica(Struct, frozen=True):
-    deployment_id: str
-    key: str
-    status: ReplicaStatus
-    restarts: int | None = None
-
-
-class RecordStop(Struct, frozen=True):
-    deployment_id: str
-
-
-class FallAsleep(Struct, frozen=True):
-    """`doors`: replica -> the address where whoever comes waits from now on."""
-
-    stamp: Stamp
-    deployment_id: str
-    doors: dict[str, str]
-
-
-class RetireReplicas(Struct, frozen=True):
-    """Their processes are gone; they stay on record so that their logs can be found."""
-
-    deployment_id: str
-    keys: tuple[str, ...]
 
 
 class Activate(Struct, frozen=True):
@@ -260,7 +227,7 @@ def ask_removal(world: World, command: AskRemoval) -> Change:
         return _cancelled(world, deployment, command.stamp)
     if deployment.status in ENDED or deployment.status is S.REMOVING:
         return Change(world)
-    world = _moved(world, deployment, S.REMOVING, command.stamp)
+    world = moved(world, deployment, S.REMOVING, command.stamp)
     instance = world.instances[deployment.instance_id]
     if instance.active_deployment_id == deployment.id:
         world = with_items(world, instances={instance.id: structs.replace(instance, active_deployment_id=None)})
@@ -274,16 +241,6 @@ def ask_stop(world: World, command: AskStop) -> Change:
     if deployment.settings.is_scheduled:  # nothing of it is kept running: what can be ended is its schedule
         return ask_removal(world, AskRemoval(command.stamp, deployment.id))
     return Change(world, (StopDeployment(instance_id=deployment.instance_id, deployment_id=deployment.id),))
-
-
-def record_stop(world: World, command: RecordStop) -> Change:
-    deployment = lookup.deployment(world, command.deployment_id)
-    replicas = tuple(
-        found if found.status is ReplicaStatus.REMOVED else structs.replace(found, status=ReplicaStatus.EXITED)
-        for found in deployment.replicas
-    )
-    updated = structs.replace(deployment, replicas=replicas, is_stopped=True, status=settled_status(replicas))
-    return Change(with_items(world, deployments={deployment.id: updated}), (RoutesChanged(),))
 
 
 def ask_restart(world: World, command: AskRestart) -> Change:
@@ -301,11 +258,11 @@ def ask_cancel(world: World, command: AskCancel) -> Change:
 
 
 def _cancelled(world: World, deployment: Deployment, stamp: Stamp) -> Change:
-    world = _moved(world, deployment, S.REMOVED, stamp)
+    world = moved(world, deployment, S.REMOVED, stamp)
     return Change(world, (CancelDeployment(instance_id=deployment.instance_id, deployment_id=deployment.id),))
 
 
-def _moved(world: World, deployment: Deployment, status: DeploymentStatus, stamp: Stamp) -> World:
+def moved(world: World, deployment: Deployment, status: DeploymentStatus, stamp: Stamp) -> World:
     if status not in NEXT[deployment.status]:
         raise Refused(f"Deployment is {deployment.status} and cannot become {status}")
     moved = structs.replace(deployment, status=status, updated_at=stamp.at, status_updated_at=stamp.at)
@@ -314,7 +271,7 @@ def _moved(world: World, deployment: Deployment, status: DeploymentStatus, stamp
 
 def move_deployment(world: World, command: MoveDeployment) -> Change:
     deployment = lookup.deployment(world, command.deployment_id)
-    return Change(_moved(world, deployment, command.status, command.stamp), (RoutesChanged(),))
+    return Change(moved(world, deployment, command.status, command.stamp), (RoutesChanged(),))
 
 
 def record_rendered(world: World, command: RecordRendered) -> Change:
@@ -327,75 +284,14 @@ def record_pre_deploy(world: World, command: RecordPreDeploy) -> Change:
     return Change(with_items(world, deployments={deployment.id: structs.replace(deployment, is_pre_deploy_done=True)}))
 
 
-def add_replicas(world: World, command: AddReplicas) -> Change:
-    deployment = lookup.deployment(world, command.deployment_id)
-    gone = [found for found in deployment.replicas if found.status is ReplicaStatus.REMOVED]
-    forgotten = gone[: max(0, len(gone) - REMOVED_REPLICAS_KEPT)]
-    kept = (found for found in deployment.replicas if found not in forgotten)
-    updated = structs.replace(deployment, replicas=(*kept, *command.replicas))
-    return Change(with_items(world, deployments={deployment.id: updated}))
-
-
-def set_replica(world: World, command: SetReplica) -> Change:
-    """A deployment crashed when no replica runs or will run again; it is well again as soon as one runs."""
-    deployment = lookup.deployment(world, command.deployment_id)
-    replicas = tuple(
-        structs.replace(found, status=command.status, restarts=found.restarts if command.restarts is None else command.restarts)
-        if found.key == command.key
-        else found
-        for found in deployment.replicas
-    )
-    status = deployment.status
-    if status in SERVING and replicas:
-        status = settled_status(replicas)
-    present = [found for found in replicas if found.status is not ReplicaStatus.REMOVED]
-    has_ended = bool(present) and all(found.status is ReplicaStatus.EXITED for found in present)
-    is_stopped = has_ended and not deployment.settings.is_scheduled
-    updated = structs.replace(deployment, replicas=replicas, status=status, is_stopped=is_stopped)
-    return Change(with_items(world, deployments={deployment.id: updated}), (RoutesChanged(),))
-
-
-def fall_asleep(world: World, command: FallAsleep) -> Change:
-    deployment = lookup.deployment(world, command.deployment_id)
-    world = _moved(world, deployment, S.SLEEPING, command.stamp)
-    replicas = tuple(
-        structs.replace(found, status=ReplicaStatus.STOPPED, door=door) if (door := command.doors.get(found.key)) else found
-        for found in deployment.replicas
-    )
-    updated = structs.replace(world.deployments[deployment.id], replicas=replicas)
-    return Change(with_items(world, deployments={deployment.id: updated}), (RoutesChanged(),))
-
-
-def settled_status(replicas: tuple[Replica, ...]) -> DeploymentStatus:
-    """SLEEPING or CRASHED when at least one replica is and none is up or coming up."""
-    alive = (ReplicaStatus.RUNNING, ReplicaStatus.RESTARTING, ReplicaStatus.INITIALIZING)
-    if any(found.status in alive for found in replicas):
-        return S.SUCCESS
-    if any(found.status is ReplicaStatus.STOPPED for found in replicas):
-        return S.SLEEPING
-    return S.CRASHED if any(found.status is ReplicaStatus.CRASHED for found in replicas) else S.SUCCESS
-
-
-def retire_replicas(world: World, command: RetireReplicas) -> Change:
-    deployment = world.deployments.get(command.deployment_id)
-    if deployment is None:  # forgotten or deleted meanwhile; its replicas went with it
-        return Change(world)
-    replicas = tuple(
-        structs.replace(found, status=ReplicaStatus.REMOVED) if found.key in command.keys else found
-        for found in deployment.replicas
-    )
-    updated = structs.replace(deployment, replicas=replicas)
-    return Change(with_items(world, deployments={deployment.id: updated}), (RoutesChanged(),))
-
-
 def activate(world: World, command: Activate) -> Change:
     deployment = lookup.deployment(world, command.deployment_id)
     instance = world.instances[deployment.instance_id]
     old = lookup.active_deployment(world, instance)
-    world = _moved(world, deployment, S.SUCCESS, command.stamp)
+    world = moved(world, deployment, S.SUCCESS, command.stamp)
     world = with_items(world, instances={instance.id: structs.replace(instance, active_deployment_id=deployment.id)})
     if old is not None and old.status in SERVING:
-        world = _moved(world, old, S.REMOVING, command.stamp)
+        world = moved(world, old, S.REMOVING, command.stamp)
     return Change(world, (RoutesChanged(),))
 
 
@@ -415,7 +311,7 @@ class Interrupted(Struct, frozen=True):
 def interrupted(world: World, command: Interrupted) -> Change:
     deployment = lookup.deployment(world, command.deployment_id)
     if deployment.status is not S.QUEUED:
-        world = _moved(world, deployment, S.QUEUED, command.stamp)
+        world = moved(world, deployment, S.QUEUED, command.stamp)
     replicas = tuple(structs.replace(found, status=ReplicaStatus.REMOVED) for found in deployment.replicas)
     world = with_items(world, deployments={deployment.id: structs.replace(world.deployments[deployment.id], replicas=replicas)})
     return Change(world, (RunDeployment(instance_id=deployment.instance_id, deployment_id=deployment.id),))

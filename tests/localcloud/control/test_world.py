@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from infra.localcloud.world import deployments as d
-from infra.localcloud.world.deployments import NEXT, MoveDeployment, settled_status
+from infra.localcloud.world.deployments import NEXT, MoveDeployment
 from infra.localcloud.world.errors import Refused, WorldError
 from infra.localcloud.world.model import Deployment, DeploymentStatus, Instance, Replica, ReplicaStatus, Settings, Stamp, World
 from infra.localcloud.world.projects import CreateEnvironment, CreateProject, DeleteEnvironment, DeleteProject
 from infra.localcloud.world.provided import is_cache_image
+from infra.localcloud.world.replicas import settled_status
 from infra.localcloud.world.restarts import after_exit, backoff_s
 from infra.localcloud.world.routing import upstreams_of
 from infra.localcloud.world.services import CreateService, DeleteService, UpdateInstance
