@@ -65,7 +65,7 @@ class TestCloud:
         self.ask("POST", "/_local/links", {"from": from_region, "to": to_region, "both": both, **settings})
 
     def api_faults(self, **settings: dict[str, Any]) -> None:
-        """graphql={...}, rate_limit={...}; what is left out is off."""
+        """graphql={...}, rate_limit={...}, deletions={...}; what is left out is off."""
         self.ask("POST", "/_local/faults", settings)
 
     def end_faults(self) -> None:

@@ -27,6 +27,19 @@ async def answer(address: str, port: int = 8080) -> bytes:
             await writer.wait_closed()
 
 
+Look = Callable[[], dict[str, frozenset[tuple[int, ...]]]]
+
+
+async def settled(look: Look) -> dict[str, frozenset[tuple[int, ...]]]:
+    """Once the connections before (health checks) have come to their ends, which leaves a last mark."""
+    seen, steady = look(), 0
+    while steady < 5:
+        await asyncio.sleep(0.01)
+        steady = steady + 1 if (now := look()) == seen else 0
+        seen = now
+    return seen
+
+
 async def test_only_what_a_replica_sends_leaves_a_new_mark(plane: LocalPlane, replica: Callable[..., ReplicaSpec]) -> None:
     spec, other = replica(), replica("other")
     await plane.start_replica(spec)
@@ -35,7 +48,7 @@ async def test_only_what_a_replica_sends_leaves_a_new_mark(plane: LocalPlane, re
     def look() -> dict[str, frozenset[tuple[int, ...]]]:
         return plane.traffic([spec.key, other.key])
 
-    before = look()
+    before = await settled(look)
     reader, writer = await asyncio.open_connection(spec.address, spec.port)
     writer.write(REQUEST.replace(b"close", b"keep-alive"))
     await reader.readuntil(b"/path sleeper")
@@ -47,7 +60,7 @@ async def test_only_what_a_replica_sends_leaves_a_new_mark(plane: LocalPlane, re
     writer.close()
     await writer.wait_closed()
 
-    before = look()
+    before = await settled(look)
     await answer(spec.address)
     assert look()[spec.key] - before[spec.key], "it came and went between two looks"
 
