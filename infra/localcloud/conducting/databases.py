@@ -43,9 +43,14 @@ def local_region(supabase_region: str) -> str | None:
     return None
 
 
-def auth_environment(config: Mapping[str, Any], mail_address: str) -> dict[str, str]:
-    """What of the auth configuration the stand-in goes by. Mails go to this cloud's own sink unless the project has a server."""
+def auth_environment(set_by_user: Mapping[str, Any], mail_address: str) -> dict[str, str]:
+    """What of the auth configuration the stand-in goes by. Mails go to this cloud's own sink unless the project has a server.
+
+    Limits hold where somebody has set them: the defaults that the API shows would surprise who has one address for everybody.
+    """
+    config = auth_config(set_by_user)
     followed = {name: config[name] for name in AuthConfig.__struct_fields__}
+    followed |= {name: set_by_user.get(name) for name in followed if name.startswith("rate_limit_")}
     followed["password_min_length"] = min(followed["password_min_length"], BCRYPT_BYTES_MAX)
     for name in ("security_refresh_token_reuse_interval", "mailer_otp_exp", "smtp_max_frequency"):
         followed[name] = min(followed[name], WEEK_S)
@@ -152,7 +157,7 @@ class Databases:
             "STORAGE_DIR": str(directory / "storage"),
             "BCRYPT_COST": BCRYPT_COST,
             "CLOCK_FILE": str(self._cloud / CLOCK_FILE),
-            **auth_environment(auth_config(project.auth_config), self._plane.allocate(MAIL_REGION, MAIL_OWNER)),
+            **auth_environment(project.auth_config, self._plane.allocate(MAIL_REGION, MAIL_OWNER)),
         }
 
     async def bring_up_replica(self, ref: str, identifier: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=604_800)]
+Limit = Annotated[int, msgspec.Meta(ge=1)] | None
 Hours = Annotated[int, msgspec.Meta(ge=0, le=87_600)]
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
 
@@ -16,7 +17,7 @@ class AuthConfigInvalid(Exception):
 
 
 class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`uri_allow_list` has globs separated by commas. Times in seconds."""
+    """`uri_allow_list` has globs separated by commas. Times in seconds. Rate limits that are None do not exist."""
 
     site_url: Text = "http://localhost:3000"
     uri_allow_list: Text = ""
@@ -34,6 +35,10 @@ class AuthConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mfa_totp_enroll_enabled: bool = True
     mfa_totp_verify_enabled: bool = True
     password_min_length: Annotated[int, msgspec.Meta(ge=6, le=72)] = 6
+    rate_limit_anonymous_users: Limit = None
+    rate_limit_otp: Limit = None
+    rate_limit_token_refresh: Limit = None
+    rate_limit_verify: Limit = None
     refresh_token_rotation_enabled: bool = True
     security_manual_linking_enabled: bool = False
     security_refresh_token_reuse_interval: Seconds = 10

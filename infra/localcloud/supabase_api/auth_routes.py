@@ -56,6 +56,7 @@ async def token(request: Request) -> Response:
     grant = grants.get(request.query_params.get("grant_type", ""))
     if grant is None:
         raise ApiError(400, "invalid_credentials", "unsupported_grant_type")
+    project_of(request).limits.check("token", caller_of(request).address)
     return await grant(request, project_of(request))
 
 
@@ -137,6 +138,7 @@ async def _id_token_grant(request: Request, __: Project) -> Response:
 async def user(request: Request) -> Response:
     caller = await authenticated(request)
     if request.method == "PUT":
+        project_of(request).limits.check("user", caller_of(request).address)
         return await user_update.updated(request, caller)
     require_audience(request, caller)
     return json_response(caller.account.user)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -11,6 +12,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from infra.localcloud.supabase_api import redirects, users
 from infra.localcloud.supabase_api.errors import ApiError, bad_jwt, validation_failed
@@ -27,6 +29,7 @@ AUDIENCE_HEADER = "x-jwt-aud"
 BODY_BYTES_MAX = 1 << 20
 NIL = UUID(int=0)
 P = TypeVar("P", bound=Params)
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,16 @@ def redirect_of(request: Request, asked: str = "") -> str:
     config = project_of(request).settings.auth
     wishes = (asked, request.headers.get("redirect_to", "") or request.query_params.get("redirect_to", ""))
     return redirects.chosen((*wishes, request.headers.get("referer", "")), config.site_url, config.uri_allow_list)
+
+
+def counted(kind: str, handler: Handler) -> Handler:
+    """`handler`, for as many requests of an address as the project allows. Raises ApiError over_request_rate_limit."""
+
+    async def guarded(request: Request) -> Response:
+        project_of(request).limits.check(kind, caller_of(request).address)
+        return await handler(request)
+
+    return guarded
 
 
 async def params_of(request: Request, params: type[P]) -> P:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from infra.localcloud.supabase_api import letters, pkce, registration, users
-from infra.localcloud.supabase_api.bearer import authenticated, params_of, require_admin
+from infra.localcloud.supabase_api.bearer import authenticated, counted, params_of, require_admin
 from infra.localcloud.supabase_api.errors import ApiError, json_response, validation_failed
 from infra.localcloud.supabase_api.project import Project, project_of
 from infra.localcloud.supabase_api.users import Account
@@ -176,10 +176,10 @@ async def invite(request: Request) -> Response:
 
 
 routes = [
-    Route("/otp", otp, methods=["POST"]),
-    Route("/magiclink", magic_link, methods=["POST"]),
-    Route("/recover", recover, methods=["POST"]),
-    Route("/resend", resend, methods=["POST"]),
+    Route("/otp", counted("otp", otp), methods=["POST"]),
+    Route("/magiclink", counted("magiclink", magic_link), methods=["POST"]),
+    Route("/recover", counted("recover", recover), methods=["POST"]),
+    Route("/resend", counted("resend", resend), methods=["POST"]),
     Route("/reauthenticate", reauthenticate, methods=["GET"]),
     Route("/invite", invite, methods=["POST"]),
 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 
+from infra.localcloud.supabase_api.address_limits import AddressLimits
 from infra.localcloud.supabase_api.auth_config import AuthConfig
 from infra.localcloud.supabase_api.database import Database, NotReadyErrors, open_pool
 from infra.localcloud.supabase_api.hooks import TokenHook
@@ -37,6 +38,7 @@ class Project:
     passwords: Passwords
     mailer: Mailer
     ageing: Ageing
+    limits: AddressLimits
 
 
 def project_of(request: Request) -> Project:
@@ -48,13 +50,14 @@ def project_of(request: Request) -> Project:
 async def opened(settings: Settings, mailer: Mailer | None = None) -> AsyncIterator[Project]:
     """A project that can serve. Raises DatabaseUnreachable, SigningKeyInvalid."""
     ageing = Ageing(settings.clock_file)
+    limits = AddressLimits(settings.auth, ageing)
     key = load_or_create(settings.signing_key_file)
     signer = Signer(key, settings.jwt_secret, settings.issuer, settings.auth.jwt_exp, ageing, _hook(settings.auth))
     settings.storage_dir.mkdir(parents=True, exist_ok=True)
     passwords = Passwords(settings.bcrypt_cost)
     database = await _connected(settings)
     try:
-        yield Project(settings, database, signer, passwords, mailer or _mailer(settings), ageing)
+        yield Project(settings, database, signer, passwords, mailer or _mailer(settings), ageing, limits)
     finally:
         passwords.close()
         try:

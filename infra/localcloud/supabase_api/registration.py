@@ -30,6 +30,7 @@ async def signup(request: Request) -> Response:
     params, project = await params_of(request, SignupParams), project_of(request)
     if not params.email and not params.phone:
         return granted_response(await _anonymous(request, project, params))
+    project.limits.check("signup", caller_of(request).address)
     require_signups(project)
     registered = await register(request, project, params)
     if registered.user.is_email_confirmed and registered.is_new:
@@ -48,6 +49,7 @@ def require_signups(project: Project) -> None:
 async def _anonymous(request: Request, project: Project, params: SignupParams) -> Granted:
     if not project.settings.auth.external_anonymous_users_enabled:
         raise ApiError(422, "anonymous_provider_disabled", "Anonymous sign-ins are disabled")
+    project.limits.check("anonymous", caller_of(request).address)
     require_signups(project)
     new = NewUser(
         email="",

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from infra.localcloud.supabase_api import one_time, pkce, redirects, sessions, users
-from infra.localcloud.supabase_api.bearer import caller_of, is_banned, params_of, redirect_of
+from infra.localcloud.supabase_api.bearer import caller_of, counted, is_banned, params_of, redirect_of
 from infra.localcloud.supabase_api.database import Connection
 from infra.localcloud.supabase_api.errors import ApiError, json_response, validation_failed
 from infra.localcloud.supabase_api.one_time import PKCE_PREFIX, Issued, Purpose, hash_of
@@ -224,6 +224,6 @@ def see_other(location: str, headers: dict[str, str] | None = None) -> Response:
 
 
 routes = [
-    Route("/verify", verify_post, methods=["POST"]),
-    Route("/verify", verify_get, methods=["GET"]),
+    Route("/verify", counted("verify", verify_post), methods=["POST"]),
+    Route("/verify", counted("verify", verify_get), methods=["GET"]),
 ]

@@ -40,8 +40,8 @@ async def test_change_reaches_the_gateway_and_only_what_it_goes_by_restarts_it(c
     ref = (await make(cloud))["ref"]
     path = f"/v1/projects/{ref}/config/auth"
     (first,) = cloud.plane.gateways.values()
-    kept = (await cloud.client.patch(path, json={"rate_limit_otp": 31, "smtp_pass": "to-be-hidden"})).json()
-    assert kept["rate_limit_otp"] == 31
+    kept = (await cloud.client.patch(path, json={"rate_limit_web3": 31, "smtp_pass": "to-be-hidden"})).json()
+    assert kept["rate_limit_web3"] == 31
     assert len(kept["smtp_pass"]) == 64
     assert "to-be-hidden" not in str(await get(cloud, path))
     await cloud.until(lambda: cloud.conductor.workers.is_idle)
@@ -52,7 +52,7 @@ async def test_change_reaches_the_gateway_and_only_what_it_goes_by_restarts_it(c
     assert followed(gateway)["disable_signup"] is True
     assert followed(gateway)["security_sb_forwarded_for_enabled"] is True
     whole = await get(cloud, path)
-    assert (whole["jwt_exp"], whole["rate_limit_otp"]) == (60, 31), "a change is a change, not a replacement"
+    assert (whole["jwt_exp"], whole["rate_limit_web3"]) == (60, 31), "a change is a change, not a replacement"
     await cloud.client.patch(path, json={"jwt_exp": None})
     assert (await get(cloud, path))["jwt_exp"] == 3600
 
