@@ -18,7 +18,7 @@ from infra.localcloud.edge.access_log import Access
 from infra.localcloud.edge.bodies import Body, BodyError, ChunkedBody, LengthBody, UntilCloseBody
 from infra.localcloud.edge.heads import HEAD_BYTES_MAX, HeadError, RequestHead, ResponseHead
 from infra.localcloud.edge.remembered import read_response
-from infra.localcloud.edge.routes import Candidate, EdgeRoute, candidates, nearest
+from infra.localcloud.edge.routes import Candidate, EdgeRoute, candidates
 from infra.localcloud.edge.shared import Shared
 from infra.localcloud.edge.upstreams import UpstreamConnection
 
@@ -82,14 +82,8 @@ class Exchange:
         elif self._head.body_bytes > REQUEST_BODY_BYTES_MAX:
             self._fail(413)
         else:
-            pool, random_index = self._shared.pool, self._shared.random_index
-            first = None if pool.has_suspects else nearest(self._route, random_index)
-            if first is not None and (connection := pool.take(first.upstream)) is not None:
-                self._access.tried = first
-                self._send(connection)
-            else:
-                self._candidates = candidates(self._route, random_index, pool.is_suspect)
-                self._next_candidate()
+            self._candidates = candidates(self._route, self._shared.random_index, self._shared.pool.is_suspect)
+            self._next_candidate()
 
     def client_data(self, data: bytes) -> None:
         """Bytes of the request's body, or of the tunnel; what follows the body goes back to the client connection."""
@@ -260,6 +254,7 @@ class Exchange:
         try:
             out, rest = self._response_body.feed(data) if data else (b"", None)
         except BodyError:
+            self._access.upstream_error = "protocol error"
             self._drop_upstream()
             self._client.abort()
             return
@@ -280,6 +275,7 @@ class Exchange:
             self._write(self._response_body.end())
             self._complete(is_clean=False)
         elif self._has_answer_begun:
+            self._access.upstream_error = "connection termination"
             self._client.abort()  # a cut answer must not look like a whole one
         elif self._may_retry(connection):
             self._response_buffer = b""

@@ -35,18 +35,12 @@ class Candidate(msgspec.Struct, frozen=True):
     region: str
 
 
-def nearest(route: EdgeRoute, random_index: Callable[[int], int]) -> Candidate | None:
-    """What `candidates` would begin with while nothing is suspect: most requests need no other."""
-    for group in route.groups:
-        if size := len(group.upstreams):
-            return Candidate(group.upstreams[random_index(size) if size > 1 else 0], group.region)
-    return None
-
-
 def candidates(
     route: EdgeRoute, random_index: Callable[[int], int], is_suspect: Callable[[Upstream], bool]
 ) -> Iterator[Candidate]:
-    """Nearest region first, a random replica within it (no sticky sessions); lately unreachable ones last."""
+    """Nearest region first, a random replica within it (no sticky sessions); lately unreachable ones last.
+
+    Found when they are asked for: most requests need no second one."""
     suspects: list[Candidate] = []
     for group in route.groups:
         size = len(group.upstreams)

@@ -85,10 +85,6 @@ class UpstreamPool:
         self._idle: dict[Upstream, deque[UpstreamConnection]] = {}
         self._suspects: dict[Upstream, float] = {}
 
-    @property
-    def has_suspects(self) -> bool:
-        return bool(self._suspects)
-
     def is_suspect(self, upstream: Upstream) -> bool:
         return bool(self._suspects) and self._suspects.get(upstream, 0.0) > self._loop.time()
 

@@ -98,6 +98,26 @@ async def test_a_kept_connection_that_was_closed_is_no_failure(edge: Edge, liste
     client.close()
 
 
+async def test_a_replica_that_went_with_its_kept_connections_is_passed_over(edge: Edge, listen: Listen) -> None:
+    """The retry on the same replica may find it gone altogether: then another one answers."""
+
+    async def one_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        server.close()
+        writer.write(OK.replace(b"ok", b"no"))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()  # instead of a second answer
+
+    server = await asyncio.start_server(one_answer, "127.0.0.1", 0)
+    going, staying = server.sockets[0].getsockname()[1], await listen(answering(OK))
+    edge.shared.random_index = lambda size: 0  # type: ignore[method-assign]
+    edge.to(going, staying)
+    client = await edge.connect()
+    for expected in (b"no", b"ok"):
+        client.send(GET)
+        assert (await client.answer())[::2] == (200, expected)
+
+
 async def test_a_post_is_never_sent_twice(edge: Edge, listen: Listen) -> None:
     posts = 0
 
