@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,8 @@ def build_app(cloud: Cloud, around: Surroundings) -> Starlette:
 
     async def state(request: Request, found: Cloud) -> Response:
         shown = status_view(found, around.links.view(), around.daemon)
-        more = {"deployments": deployment_views(found.keeper.world), "traffic": traffic_views(found)}
+        traffic = await asyncio.to_thread(traffic_views, found)  # reads files
+        more = {"deployments": deployment_views(found.keeper.world), "traffic": traffic}
         return JSONResponse({**shown, **more, "faults": fault_endpoints.view(around.faults)}, headers=serving.HEADERS)
 
     async def links(request: Request, found: Cloud) -> Response:

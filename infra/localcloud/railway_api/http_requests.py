@@ -28,7 +28,7 @@ def timestamp(line: AccessLine) -> str:
 
 
 def requests_of(call: Call, instance: Instance, lines_max: int = LINES_MAX) -> list[Seen]:
-    """To any of its domains, oldest first; of the newest `lines_max` lines of each edge."""
+    """To any of its domains, oldest first; of the newest `lines_max` lines of each edge. Takes some 0.1 s of a thread for all."""
     hosts = _hosts(call, instance)
     found = access_lines(call.cloud.plane, lines_max)
     own = ((region, line) for region, lines in found.items() for line in lines if line.host.lower() in hosts)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 from infra.localcloud.edge.access_log import AccessLine
@@ -38,7 +38,7 @@ def environment_logs(
     return wanted.cut([line for line in lines if is_wanted(line)])
 
 
-def http_duration_metrics(
+async def http_duration_metrics(
     _: None,
     info: Info,
     environmentId: str,
@@ -52,16 +52,16 @@ def http_duration_metrics(
 ) -> views.View:
     """Percentiles in milliseconds, per step that had requests."""
     steps: dict[int, list[float]] = defaultdict(list)
-    for at, found in _stepped(info, environmentId, serviceId, (startDate, endDate), stepSeconds):
+    for at, found in await _stepped(info, environmentId, serviceId, (startDate, endDate), stepSeconds):
         wanted = ((method, found.method), (path, found.path), (statusCode, found.status))
         if all(value in (None, has) for value, has in wanted):
             steps[at].append(found.duration_ms)
     return {"samples": [{"ts": at, **percentiles(durations)} for at, durations in sorted(steps.items())]}
 
 
-def _stepped(
+async def _stepped(
     info: Info, environment_id: str, service_id: str, window: tuple[str, str], step: int | None
-) -> Iterator[tuple[int, AccessLine]]:
+) -> list[tuple[int, AccessLine]]:
     """The service's requests within the window, each with the beginning of its step."""
     call = call_of(info)
     instance = call.access.instance(service_id, environment_id)
@@ -69,13 +69,12 @@ def _stepped(
     if not 1 <= step_s <= STEP_S_MAX:
         raise BadInput(f"stepSeconds: expected 1 to {STEP_S_MAX}, got {step_s}")
     start, end = epoch_s("startDate", window[0]), epoch_s("endDate", window[1])
-    for _, found in requests_of(call, instance):
-        if start <= found.time_ms / 1000 <= end:
-            at = found.time_ms // 1000
-            yield at - at % step_s, found
+    requests = await asyncio.to_thread(requests_of, call, instance)
+    within = ((found.time_ms // 1000, found) for _, found in requests if start <= found.time_ms / 1000 <= end)
+    return [(at - at % step_s, found) for at, found in within]
 
 
-def http_metrics_by_status(
+async def http_metrics_by_status(
     _: None,
     info: Info,
     environmentId: str,
@@ -88,7 +87,7 @@ def http_metrics_by_status(
 ) -> list[views.View]:
     """How many requests had which status, per step that had some. Counted are the lines that the edges keep."""
     counts: dict[int, Counter[int]] = defaultdict(Counter)
-    for at, found in _stepped(info, environmentId, serviceId, (startDate, endDate), stepSeconds):
+    for at, found in await _stepped(info, environmentId, serviceId, (startDate, endDate), stepSeconds):
         if method in (None, found.method) and path in (None, found.path):
             counts[found.status][at] += 1
     return [

@@ -23,7 +23,7 @@ POLL_S = 0.2
 FOLLOWED_LINES_MAX = 2000  # of each edge at each look, more than it can write in between
 
 
-def http_logs(
+async def http_logs(
     _: None, info: Info, deploymentId: str, filter: str | None = None, limit: int | None = None, **window: Any
 ) -> list[views.View]:
     """What a deployment's replicas were asked, in order of time. `limit` is another name of beforeLimit here."""
@@ -32,8 +32,8 @@ def http_logs(
     if limit is not None:
         window.setdefault("beforeLimit", limit)
     wanted, is_wanted = LogWindow.of(**window), log_filter(filter)
-    found = [view for view in _logs(call, deployment, LINES_MAX) if is_wanted(_as_line(view, deployment))]
-    return wanted.cut(found)
+    logs = await asyncio.to_thread(_logs, call, deployment, LINES_MAX)
+    return wanted.cut([view for view in logs if is_wanted(_as_line(view, deployment))])
 
 
 def http_logs_followed(
