@@ -118,13 +118,15 @@ class AccessLog:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
 
-    def close(self) -> None:
-        """Writes all that waits, as far as somebody reads it."""
+    def close(self) -> bool:
+        """Writes what waits, as far as it is taken now; whether that was all."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._write() and (self._failures or self._waiting):
-            pass
+        while self._write():
+            if not (self._failures or self._waiting):
+                return True
+        return False
 
     def _give_up(self, oldest: Access) -> None:
         self._waiting_bytes -= oldest.head.head_bytes

@@ -58,7 +58,9 @@ class EdgeServer:
             await asyncio.sleep(0.02)
         for client in list(self._shared.clients):
             client.abort()
-        self._shared.access_log.close()
+        await asyncio.sleep(0)  # they tell the log of their end
+        while not self._shared.access_log.close() and self._shared.loop.time() < deadline:  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0.02)
 
     def _busy_clients(self) -> int:
         return sum(not client.drain() for client in list(self._shared.clients))
