@@ -3,7 +3,8 @@
 Not httptools: a proxy must know exactly which bytes it passes on, and its danger is request smuggling, two parsers reading
 one head differently. So the grammar here is the strict core of RFC 9112 and everything that could be read in two ways is
 refused: bare LF, folded lines, space before the colon, control characters, Content-Length beside Transfer-Encoding, either
-of them twice, any coding but chunked (RFC 9112 section 6.3 and 11.2; RFC 9110 section 5.5). All expressions are linear.
+of them twice, any coding but chunked (RFC 9112 section 6.3 and 11.2; RFC 9110 section 5.5). All expressions are linear,
+and those of fields never go back (`++`, `*+`), so that a head that is refused at its last byte costs no more than another.
 
 HeadError
   `status` is what the client gets: 400, 405, 431, 501 or 505.
@@ -21,11 +22,11 @@ HEADERS_MAX = 100
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 VALUE = rb"[\t\x20-\x7e\x80-\xff]"
 # Every field line with the line end before it, so that what is cut out of them leaves whole lines.
-_FIELDS = rb"((?:\r\n" + TOKEN + rb"+:" + VALUE + rb"*){0,%d})\r\n\r\n" % HEADERS_MAX
+_FIELDS = rb"((?:\r\n" + TOKEN + rb"++:" + VALUE + rb"*+){0,%d})\r\n\r\n" % HEADERS_MAX
 _REQUEST = re.compile(rb"(" + TOKEN + rb"{1,32}) ([\x21-\x7e]+) HTTP/1\.([01])" + _FIELDS)
-_RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: (" + VALUE + rb"*))?" + _FIELDS)
+_RESPONSE = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: (" + VALUE + rb"*+))?" + _FIELDS)
 _REQUEST_LINE = re.compile(TOKEN + rb"{1,32} [\x21-\x7e]+ HTTP/1\.[01](?=\r\n)")
-_ANY_FIELDS = re.compile(rb"(?:\r\n" + TOKEN + rb"+:" + VALUE + rb"*)*\r\n\r\n")
+_ANY_FIELDS = re.compile(rb"(?:\r\n" + TOKEN + rb"++:" + VALUE + rb"*+)*\r\n\r\n")
 _LENGTH = re.compile(rb"\d{1,15}")
 _HOST = re.compile(rb"[A-Za-z0-9.\-_:\[\]]{1,255}")
 

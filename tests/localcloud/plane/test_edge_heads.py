@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import h11
@@ -65,6 +66,22 @@ def test_what_could_be_read_in_two_ways_is_refused(raw: bytes, status: int) -> N
 
 def sent(head: RequestHead) -> bytes:
     return request_bytes(request_lines(head), peer_bytes(b"10.0.0.9", b"railway/us-west2"), b"id1", 1700000000000)
+
+
+def cheapest_s(raw: bytes) -> float:
+    costs = []
+    for _ in range(20):
+        begun = time.process_time()
+        with contextlib.suppress(HeadError):
+            parse_request(raw)
+        costs.append(time.process_time() - begun)
+    return min(costs)
+
+
+def test_a_head_that_is_refused_at_its_end_costs_no_more_than_another() -> None:
+    """An expression that goes back takes fifty times as long: one client could keep the edge busy with nothing but nonsense."""
+    raw = b"GET / HTTP/1.1\r\n" + HOST + b"A: " + b"x" * 30_000
+    assert cheapest_s(raw + b"\0\r\n\r\n") < 10 * cheapest_s(raw + b"\r\n\r\n")
 
 
 def forwarded(raw: bytes) -> bytes:
