@@ -27,6 +27,8 @@ class RailwayClient:
     transport: Transport
     endpoint: str
     subscriptions: Subscriptions
+    deployment_logs: str = "slow"
+    """When a deployment's log lines are shown: always, once it is slow, or (the last ones) when it has failed."""
     waves: Waves = field(default_factory=Waves)
     with_variables: set[tuple[str, str]] = field(default_factory=set)
     """(environment, service) whose variables the program gives with the Service itself."""

@@ -8,9 +8,10 @@ from typing import ClassVar
 import httpx
 
 from infra.provider.endpoints import is_loopback, require_private_way
+from infra.provider.errors import ConfigurationError
 from infra.provider.fields import Field
 from infra.provider.native import WAIT_SECONDS, NativeProvider, by_type, patience
-from infra.provider.rules import Text
+from infra.provider.rules import Choice, Text
 from infra.provider.stopping import Stopper
 from infra.provider.transport import Transport
 from infra.railway.client import RailwayClient
@@ -35,6 +36,7 @@ from infra.railway.volume import Volume
 from infra.railway.volume_backup import VolumeBackup
 from infra.railway.volume_restore import VolumeRestore
 
+LOGS = Choice(("slow", "always", "failed"))
 ENDPOINT = "https://backboard.railway.com/graphql/v2"
 
 
@@ -45,6 +47,7 @@ class RailwayProvider(NativeProvider[RailwayClient]):
         Field("endpoint", Text(), about="GraphQL address; default RAILWAY_API_URL, else Railway's own"),
         Field("token", Text(), is_secret=True, about="account or workspace token; default RAILWAY_API_TOKEN"),
         Field("projectToken", Text(), is_secret=True, about="project token, in place of `token`; default RAILWAY_TOKEN"),
+        Field("deploymentLogs", LOGS, about="when a deployment's log is shown; default RAILWAY_DEPLOYMENT_LOGS, else slow"),
         WAIT_SECONDS,
     )
     resources = by_type(
@@ -71,6 +74,9 @@ class RailwayProvider(NativeProvider[RailwayClient]):
     def connect(self, settings: Mapping[str, str], environment: Mapping[str, str], stopper: Stopper) -> RailwayClient:
         endpoint = settings.get("endpoint") or environment.get("RAILWAY_API_URL") or ENDPOINT
         token = headers_of(settings, environment)
+        logs = settings.get("deploymentLogs") or environment.get("RAILWAY_DEPLOYMENT_LOGS") or "slow"
+        for problem in LOGS.problems(logs):
+            raise ConfigurationError(f"railway:deploymentLogs: expected {problem.expected}, got {problem.got}")
         require_private_way("railway:endpoint", endpoint)
         headers = {**token, "user-agent": f"cached-auth-railway-provider/{self.version}"}
         # A proxy has no way to this machine's loopback addresses.
@@ -81,7 +87,7 @@ class RailwayProvider(NativeProvider[RailwayClient]):
             use_proxies=not is_loopback(httpx.URL(endpoint).host),
             **patience(self.name, settings),
         )
-        return RailwayClient(transport, endpoint, Subscriptions(endpoint, headers))
+        return RailwayClient(transport, endpoint, Subscriptions(endpoint, headers), logs)
 
     async def disconnect(self, client: RailwayClient) -> None:
         await client.transport.close()

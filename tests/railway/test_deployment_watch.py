@@ -49,11 +49,17 @@ def screen() -> Screen:
     return Screen()
 
 
-@pytest.fixture
-async def patient(fake: FakeRailway, screen: Screen) -> AsyncIterator[Driver]:
+@contextlib.asynccontextmanager
+async def watched(fake: FakeRailway, screen: Screen, **settings: str) -> AsyncIterator[Driver]:
     async with served(fake.app) as address, driven(RailwayProvider(), patient=True) as driver:
         driver.servicer._log = screen  # type: ignore[assignment]
-        await driver.configure(endpoint=f"{address}/graphql/v2", token=TOKEN)
+        await driver.configure(endpoint=f"{address}/graphql/v2", token=TOKEN, **settings)
+        yield driver
+
+
+@pytest.fixture
+async def patient(fake: FakeRailway, screen: Screen) -> AsyncIterator[Driver]:
+    async with watched(fake, screen, deploymentLogs="always") as driver:
         yield driver
 
 
@@ -77,6 +83,27 @@ async def test_steps_and_log_lines_reach_the_screen(patient: Driver, fake: FakeR
     assert "still BUILDING" in creation.result()
     assert screen.lines == ["build: buildLogs 0", "build: buildLogs 1", "run: deploymentLogs 0", "run: deploymentLogs 1"]
     assert {"build image", "build image done", "healthcheck failed: no answer"} <= set(screen.passing)
+
+
+@pytest.mark.parametrize(("logs", "slow_s", "is_shown"), [("slow", 30.0, False), ("slow", 0.5, True), ("failed", 0.0, False)])
+async def test_logs_stay_on_the_screen_once_a_deployment_is_slow(
+    fake: FakeRailway, screen: Screen, monkeypatch: pytest.MonkeyPatch, logs: str, slow_s: float, is_shown: bool
+) -> None:
+    """From the first line, or none: ten services that come up well are no reason for ten logs. A failure quotes the last."""
+    monkeypatch.setattr(watch, "SLOW_S", slow_s)
+    fake.outcomes = ["STUCK"]
+    async with watched(fake, screen, deploymentLogs=logs) as driver:
+        message = await failing(driver.create("Deployment", "d", **await placed(driver), timeoutS=1))
+    told = ["build: buildLogs 0", "build: buildLogs 1", "run: deploymentLogs 0", "run: deploymentLogs 1"]
+    assert screen.lines == (told if is_shown else [])
+    assert set(told) <= set(screen.passing)
+    assert "last log lines:" in message
+
+
+async def test_the_setting_for_logs_is_one_of_three(fake: FakeRailway, screen: Screen) -> None:
+    with pytest.raises(grpc.aio.AioRpcError, match="railway:deploymentLogs: expected one of"):
+        async with watched(fake, screen, deploymentLogs="loud"):
+            pass
 
 
 async def failing(work: Awaitable[Any]) -> str:

@@ -44,6 +44,7 @@ async def until_ready(call: Call[RailwayClient], deployment_id: str, deadline_s:
     try:
         async with watching(call, deployment_id) as watch:
             while True:
+                await watch.show_when_due()
                 deployment = watch.taken() or await status_of(call, deployment_id)
                 status = str(deployment["status"]) if deployment else last  # None: not to be seen yet
                 if status != last:

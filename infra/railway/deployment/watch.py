@@ -1,13 +1,18 @@
 """What Railway tells of a deployment by itself: its states, its steps and its log lines, as they come.
 
-The watch never fails what it watches. Without a connection, or after it was lost for good, `next` is only a pause and the
+The watch never fails what it watches. Without a connection, or after it was lost for good, `pause` is only a pause and the
 caller asks, as it does now and then anyway.
+
+Who deploys ten services wants to see what is wrong, not ten logs. So the newest line passes by beside the resource, and lines
+stay on the screen only once a deployment takes long: then all of them, from the first. One that fails has its last lines in its
+error in any case. The setting `deploymentLogs` says otherwise.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -26,6 +31,8 @@ DEPLOYMENT_LOGS = load(__file__, "deployment_logs_subscription.graphql")
 CONNECTIONS_MAX = 3
 LINES_MAX = 200
 LINE_CHARS_MAX = 300
+SLOW_S = 30.0
+"""Longer than a start, shorter than the patience of who watches a build."""
 _LOGS = {"buildLogs": "build", "deploymentLogs": "run"}
 
 
@@ -37,6 +44,10 @@ class Watch:
         self._told = asyncio.Event()
         self._state: Data | None = None
         self._lines: set[tuple[str, str, str]] = set()
+        self._held: deque[str] = deque()
+        """Lines that may have to be shown; never more than are shown at all."""
+        self._showing = asyncio.Lock()
+        self._slow_at = call.clock() + SLOW_S
         self.is_live = False
 
     def taken(self) -> Data | None:
@@ -99,10 +110,19 @@ class Watch:
         if not line or key in self._lines or len(self._lines) > LINES_MAX:
             return
         self._lines.add(key)
-        if len(self._lines) > LINES_MAX:
-            await self._call.show(f"{log}: further lines of this deployment are in Railway's logs")
-        else:
-            await self._call.show(f"{log}: {line}")
+        is_last = len(self._lines) > LINES_MAX
+        self._held.append(f"{log}: further lines of this deployment are in Railway's logs" if is_last else f"{log}: {line}")
+        await self._call.tell(self._held[-1])
+        await self.show_when_due()
+
+    async def show_when_due(self) -> None:
+        """Puts on the screen what was held, in its order, if this deployment's lines are to be seen by now."""
+        logs = self._call.client.deployment_logs
+        if logs == "failed" or (logs == "slow" and self._call.clock() < self._slow_at):
+            return
+        async with self._showing:
+            while self._held:
+                await self._call.show(self._held.popleft())
 
 
 @contextlib.asynccontextmanager
