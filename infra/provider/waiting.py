@@ -14,6 +14,7 @@ T = TypeVar("T")
 PAUSE_FIRST_S = 0.2
 PAUSE_MAX_S = 5.0
 PAUSE_GROWTH = 1.5
+TOLD_AFTER_S = 3.0
 
 
 class TimedOut(ProviderError):
@@ -21,8 +22,12 @@ class TimedOut(ProviderError):
 
 
 async def until(call: Call[Any], look: Callable[[], Awaitable[T | None]], *, deadline_s: float, what: str) -> T:
-    """The first answer of `look` that is not None. TimedOut after `deadline_s`, with `what` in the message."""
-    give_up_at = call.clock() + deadline_s
+    """The first answer of `look` that is not None. TimedOut after `deadline_s`, with `what` in the message.
+
+    A wait that is no matter of moments is told to the user, with how long it has taken.
+    """
+    begun_at = call.clock()
+    give_up_at = begun_at + deadline_s
     pause_s = PAUSE_FIRST_S
     while True:
         answer = await look()
@@ -31,6 +36,8 @@ async def until(call: Call[Any], look: Callable[[], Awaitable[T | None]], *, dea
         left_s = give_up_at - call.clock()
         if left_s <= 0:
             raise TimedOut(f"{what}: not within {deadline_s:g} s")
+        if (waited_s := call.clock() - begun_at) >= TOLD_AFTER_S:
+            await call.tell(f"waiting for {what}: {waited_s:.0f} s of {deadline_s:g} s")
         await call.sleep(min(pause_s, left_s))
         pause_s = min(pause_s * PAUSE_GROWTH, PAUSE_MAX_S)
 

@@ -10,6 +10,7 @@ import httpx
 
 from infra.provider.errors import NotFound
 from infra.provider.transport import Request, Transport
+from infra.railway.departure import there
 from infra.railway.faults import data_of, object_of
 from infra.railway.operations import Operation
 from infra.railway.subscriptions import Subscriptions
@@ -95,8 +96,8 @@ def _environment_of(variables: Data) -> str | None:
 
 
 def nodes(connection: Any) -> list[Data]:
-    """The nodes of a Relay connection; an absent one has none."""
-    return [edge["node"] for edge in (connection or {}).get("edges", ())]
+    """The nodes of a Relay connection that are not deleted; an absent one has none."""
+    return there(edge["node"] for edge in (connection or {}).get("edges", ()))
 
 
 def only(found: list[Data]) -> Data | None:

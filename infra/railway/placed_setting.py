@@ -17,7 +17,7 @@ from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient
 from infra.railway.operations import Operation
 from infra.railway.placed import PlacedInputs, place_of
-from infra.railway.removal import DEADLINE_S
+from infra.railway.removal import DEADLINE_S, until_gone
 
 InputsT = TypeVar("InputsT", bound=PlacedInputs)
 Step = tuple[Operation, Data]
@@ -90,8 +90,7 @@ class PlacedSetting(Addressed, Resource[RailwayClient, InputsT], Generic[InputsT
             await call.client.mutate(operation, variables, gone)
         except NotFound:
             return
-        what = f"deletion of {self.called} of service {place['serviceId']}"
-        await until(call, gone, deadline_s=call.timeout_s or DEADLINE_S, what=what)
+        await until_gone(call, gone, f"{self.called} of service {place['serviceId']}")
 
     def _place(self, recorded: Recorded[InputsT]) -> dict[str, str]:
         if recorded.inputs is not None:

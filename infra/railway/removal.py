@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from infra.provider.definition import Call
 from infra.provider.errors import NotFound
-from infra.provider.waiting import until
+from infra.provider.waiting import TimedOut, until
 from infra.railway.client import Data, RailwayClient
 from infra.railway.operations import Operation
 
@@ -21,4 +21,12 @@ async def remove(
         await call.client.mutate(operation, variables, gone)
     except NotFound:
         return
-    await until(call, gone, deadline_s=call.timeout_s or DEADLINE_S, what=f"deletion of {what}")
+    await until_gone(call, gone, what)
+
+
+async def until_gone(call: Call[RailwayClient], gone: Callable[[], Awaitable[Data | None]], what: str) -> None:
+    """Railway's deletions may finish later than they are answered. TimedOut, with what to do, when one takes too long."""
+    try:
+        await until(call, gone, deadline_s=call.timeout_s or DEADLINE_S, what=f"deletion of {what}")
+    except TimedOut as error:
+        raise TimedOut(f"{error}; Railway may finish it by itself: run it again, or raise custom_timeouts") from error

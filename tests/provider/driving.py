@@ -61,6 +61,10 @@ class Driver:
     def urn(self, kind: str, name: str) -> str:
         return f"urn:pulumi:dev::test::{self.servicer.provider.name}:index:{kind}::{name}"
 
+    def kept(self, kind: str, name: str, identity: str) -> Kept:
+        """As an import begins: only the id is known."""
+        return Kept(self.urn(kind, name), identity)
+
     async def configure(self, **settings: Any) -> None:
         await self.stub.Configure(
             provider_pb2.ConfigureRequest(args=to_struct(settings), acceptSecrets=True, acceptResources=True), timeout=DEADLINE_S

@@ -65,6 +65,8 @@ class FakeRailway(Backups, Networking, InstanceNetwork, Variables, Staging, Subs
         """Operations that were carried out, whether or not their answer arrived."""
         self.changed: Counter[str] = Counter()
         """The mutations among them."""
+        self.lingering = 0
+        """For so many looks a deleted service says nothing of its deletion."""
         self.outcomes: list[str] = []
         """Final statuses of the next deployments; SUCCESS when empty."""
         self._ids = itertools.count(1)
@@ -271,7 +273,10 @@ class FakeRailway(Backups, Networking, InstanceNetwork, Variables, Staging, Subs
     def _service(self, id: str) -> Json:  # noqa: A002
         if id not in self.services:
             raise Refused("Service not found")
-        service = self.services[id]
+        service = dict(self.services[id])
+        if self.lingering > 0 and service["deletedAt"]:
+            self.lingering -= 1
+            service["deletedAt"] = None
         environments = [
             {"id": each["id"], "serviceInstances": edges([{"serviceId": s} for s, e in self.instances if e == each["id"]])}
             for each in self.environments.values()
@@ -280,7 +285,8 @@ class FakeRailway(Backups, Networking, InstanceNetwork, Variables, Staging, Subs
         return {"service": service | {"project": {"environments": edges(environments)}}}
 
     def _serviceCreate(self, input: Json) -> Json:  # noqa: A002, N802
-        if any(each["name"] == input["name"] and each["projectId"] == input["projectId"] for each in self.services.values()):
+        here = [each for each in self.services.values() if each["projectId"] == input["projectId"] and not each["deletedAt"]]
+        if any(each["name"] == input["name"] for each in here):
             raise Refused(f'A service named "{input["name"]}" already exists in this project')
         service = {"id": self._id("service"), "name": input["name"], "projectId": input["projectId"], "deletedAt": None}
         self.services[service["id"]] = service
@@ -335,8 +341,10 @@ class FakeRailway(Backups, Networking, InstanceNetwork, Variables, Staging, Subs
 
     def _serviceDelete(self, id: str, environmentId: str | None) -> Json:  # noqa: A002, N802, N803
         self._service(id)
+        if self.services[id]["deletedAt"]:
+            raise Refused("Service not found")
         if environmentId is None:
-            del self.services[id]
+            self.services[id]["deletedAt"] = "2026-01-01T00:00:00Z"
             for key in [key for key in self.instances if key[0] == id]:
                 del self.instances[key]
         else:

@@ -8,6 +8,7 @@ from infra.provider.definition import Call, Recorded
 from infra.provider.fields import Field, Output
 from infra.provider.rules import Whole
 from infra.railway.client import Data, RailwayClient
+from infra.railway.departure import there
 from infra.railway.listed import Listed
 from infra.railway.names import HOST_NAME
 from infra.railway.operations import Operation, load
@@ -52,7 +53,7 @@ class CustomDomain(Listed[CustomDomainInputs]):
 
     async def entries(self, call: Call[RailwayClient], place: dict[str, str]) -> list[Data] | None:
         answer = await call.client.query_or_none(LIST, **place)
-        return None if answer is None else [each for each in answer["domains"]["customDomains"] if not each["deletedAt"]]
+        return None if answer is None else there(answer["domains"]["customDomains"])
 
     def name_of(self, entry: Data) -> str:
         return str(entry["domain"])

@@ -13,6 +13,7 @@ from infra.provider.rules import Truth
 from infra.provider.waiting import until
 from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient, nodes, only
+from infra.railway.departure import is_gone
 from infra.railway.names import ENVIRONMENT_NAME, ID
 from infra.railway.operations import load
 from infra.railway.removal import remove
@@ -121,7 +122,7 @@ class Environment(Addressed, Resource[RailwayClient, EnvironmentInputs]):
 async def _environment(call: Call[RailwayClient], identity: str) -> Data | None:
     answer = await call.client.query_or_none(READ, id=identity)
     environment: Data | None = (answer or {}).get("environment")
-    return None if environment is None or environment.get("deletedAt") else environment
+    return None if environment is None or is_gone(environment) else environment
 
 
 async def _named(call: Call[RailwayClient], project_id: str, name: str) -> Data | None:

@@ -9,6 +9,7 @@ from infra.provider.definition import Call, Made
 from infra.provider.fields import Field, Output
 from infra.provider.rules import Text
 from infra.railway.client import Data, RailwayClient
+from infra.railway.departure import is_gone, there
 from infra.railway.operations import load
 from infra.railway.placed import PLACE_FIELDS, PlacedInputs
 from infra.railway.placed_setting import PlacedSetting, Step
@@ -21,7 +22,6 @@ RENAME = load(__file__, "rename.graphql")
 DELETE = load(__file__, "delete.graphql")
 
 NETWORK_NAME = "railway"
-GONE = frozenset({"DELETED", "DELETING"})
 LABEL = Text(1, 63, r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a host label: lower-case letters, digits and dashes")  # RFC 1123
 
 
@@ -47,14 +47,14 @@ class PrivateNetworkEndpoint(PlacedSetting[PrivateNetworkEndpointInputs]):
 
         place = {"projectId": inputs.project_id, "environmentId": inputs.environment_id}
         wanted: Data = {**place, "name": NETWORK_NAME, "tags": []}
-        there = await network_there() or await call.client.mutate(NETWORK, {"input": wanted}, network_there)
+        network = await network_there() or await call.client.mutate(NETWORK, {"input": wanted}, network_there)
 
         async def endpoint_there() -> Data | None:
             return await self.state(call, inputs.place)
 
         if await endpoint_there() is None:
             wanted = {"environmentId": inputs.environment_id, "serviceId": inputs.service_id, "serviceName": inputs.dns_name}
-            wanted |= {"privateNetworkId": there["privateNetworkCreateOrGet"]["publicId"], "tags": []}
+            wanted |= {"privateNetworkId": network["privateNetworkCreateOrGet"]["publicId"], "tags": []}
             await call.client.mutate(CREATE, {"input": wanted}, endpoint_there)
         return await super().create(call, inputs)
 
@@ -66,8 +66,7 @@ class PrivateNetworkEndpoint(PlacedSetting[PrivateNetworkEndpointInputs]):
             READ, environmentId=place["environmentId"], privateNetworkId=network["publicId"], serviceId=place["serviceId"]
         )
         endpoint = (answer or {}).get("privateNetworkEndpoint")
-        is_there = endpoint is not None and not endpoint["deletedAt"] and endpoint["syncStatus"] not in GONE
-        return {"network": network, "endpoint": endpoint} if is_there else None
+        return None if endpoint is None or is_gone(endpoint) else {"network": network, "endpoint": endpoint}
 
     def inputs_of(self, state: Data, recorded: PrivateNetworkEndpointInputs | None) -> Data:
         return {"dnsName": _name(state["endpoint"])}
@@ -89,7 +88,7 @@ class PrivateNetworkEndpoint(PlacedSetting[PrivateNetworkEndpointInputs]):
 
 async def _network(call: Call[RailwayClient], environment_id: str) -> Data | None:
     answer = await call.client.query_or_none(NETWORKS, environmentId=environment_id)
-    return next((each for each in (answer or {}).get("privateNetworks") or () if not each["deletedAt"]), None)
+    return next(iter(there((answer or {}).get("privateNetworks") or ())), None)
 
 
 def _name(endpoint: Data) -> str:

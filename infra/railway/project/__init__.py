@@ -7,10 +7,11 @@ from typing import ClassVar
 from msgspec import Struct
 
 from infra.provider.definition import Call, Found, Made, Recorded, Resource
-from infra.provider.errors import HalfMade, ProviderError
+from infra.provider.errors import Conflict, HalfMade, ProviderError
 from infra.provider.fields import Field, Output
 from infra.provider.waiting import until
 from infra.railway.client import Data, RailwayClient, nodes, only
+from infra.railway.departure import is_gone, is_to_come
 from infra.railway.names import ID, PROJECT_NAME
 from infra.railway.operations import load
 from infra.railway.removal import remove
@@ -70,13 +71,18 @@ class Project(Resource[RailwayClient, ProjectInputs]):
         known = str(recorded.outputs.get("defaultEnvironmentId") or "")
         environment_ids = [each["id"] for each in nodes(project["environments"])]
         chosen = known if known in environment_ids else _first_environment(project)
-        return Found(project["id"], inputs, {"defaultEnvironmentId": chosen})
+        at = str(project.get("deletedAt"))
+        unwell = (_scheduled(project["id"], at),) if is_to_come(at) else ()
+        return Found(project["id"], inputs, {"defaultEnvironmentId": chosen}, unwell)
 
     async def update(self, call: Call[RailwayClient], recorded: Recorded[ProjectInputs], inputs: ProjectInputs) -> Made:
         async def settled() -> Data | None:
             project = await _project(call, recorded.identity)
             return {"projectUpdate": project} if project and project["name"] == inputs.name else None
 
+        project = await _project(call, recorded.identity)
+        if project is not None and is_to_come(project.get("deletedAt")):
+            raise Conflict(_scheduled(recorded.identity, project["deletedAt"]))
         await call.client.mutate(UPDATE, {"id": recorded.identity, "input": {"name": inputs.name}}, settled)
         known = recorded.outputs.get("defaultEnvironmentId")
         if known:
@@ -85,15 +91,23 @@ class Project(Resource[RailwayClient, ProjectInputs]):
 
     async def delete(self, call: Call[RailwayClient], recorded: Recorded[ProjectInputs]) -> None:
         async def gone() -> Data | None:
-            return {} if await _project(call, recorded.identity) is None else None
+            project = await _project(call, recorded.identity)
+            return {} if project is None or project.get("deletedAt") else None
 
         await remove(call, DELETE, {"id": recorded.identity}, gone, f"project {recorded.identity}")
+
+
+def _scheduled(identity: str, at: str) -> str:
+    return (
+        f"project {identity}: somebody has scheduled its deletion for {at}; "
+        "cancel that in Railway's dashboard and run `up` again, or run `destroy`"
+    )
 
 
 async def _project(call: Call[RailwayClient], identity: str) -> Data | None:
     answer = await call.client.query_or_none(READ, id=identity)
     project: Data | None = (answer or {}).get("project")
-    return None if project is None or project.get("deletedAt") else project
+    return None if project is None or is_gone(project) else project
 
 
 async def _project_named(call: Call[RailwayClient], name: str) -> Data | None:

@@ -22,6 +22,7 @@ from infra.provider.properties import UNKNOWN, Properties, Secret, has_unknown, 
 from infra.provider.rules import Anything, Choice, ListOf, MapOf, Number, Problem, Text, Truth, Whole
 from infra.railway.addresses import Addressed
 from infra.railway.client import Data, RailwayClient, nodes
+from infra.railway.departure import is_gone
 from infra.railway.edits import Edited
 from infra.railway.environment import LIST as ENVIRONMENTS
 from infra.railway.names import ID, SERVICE_NAME, VARIABLE_NAME
@@ -239,7 +240,7 @@ async def _named(call: Call[RailwayClient], project_id: str, environment: str, s
 async def _service(call: Call[RailwayClient], identity: str) -> Data | None:
     answer = await call.client.query_or_none(READ, id=identity)
     service: Data | None = (answer or {}).get("service")
-    return None if service is None or service.get("deletedAt") else service
+    return None if service is None or is_gone(service) else service
 
 
 def _environments(service: Data) -> list[str]:

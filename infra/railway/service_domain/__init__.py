@@ -9,6 +9,7 @@ from infra.provider.endpoints import is_address_literal
 from infra.provider.fields import Field, Output
 from infra.provider.rules import Whole
 from infra.railway.client import Data, RailwayClient
+from infra.railway.departure import there
 from infra.railway.listed import Listed
 from infra.railway.operations import Operation, load
 from infra.railway.placed import PLACE_FIELDS, PlacedInputs
@@ -42,7 +43,7 @@ class ServiceDomain(Listed[ServiceDomainInputs]):
 
     async def entries(self, call: Call[RailwayClient], place: dict[str, str]) -> list[Data] | None:
         answer = await call.client.query_or_none(LIST, **place)
-        return None if answer is None else list(answer["domains"]["serviceDomains"])
+        return None if answer is None else there(answer["domains"]["serviceDomains"])
 
     def name_of(self, entry: Data) -> str:
         return str(entry["domain"])

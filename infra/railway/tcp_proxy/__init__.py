@@ -11,14 +11,13 @@ from infra.provider.fields import Field, Output
 from infra.provider.rules import Whole
 from infra.railway import staging
 from infra.railway.client import Data, RailwayClient
+from infra.railway.departure import there
 from infra.railway.listed import Listed
 from infra.railway.operations import load
 from infra.railway.placed import PLACE_FIELDS, PlacedInputs
 
 LIST = load(__file__, "list.graphql")
 DELETE = load(__file__, "delete.graphql")
-
-GONE = frozenset({"DELETED", "DELETING"})
 
 
 class TcpProxyInputs(PlacedInputs, frozen=True):
@@ -43,9 +42,7 @@ class TcpProxy(Listed[TcpProxyInputs]):
     async def entries(self, call: Call[RailwayClient], place: dict[str, str]) -> list[Data] | None:
         at = {name: place[name] for name in ("environmentId", "serviceId")}
         answer = await call.client.query_or_none(LIST, **at)
-        if answer is None:
-            return None
-        return [each for each in answer["tcpProxies"] if not each["deletedAt"] and each["syncStatus"] not in GONE]
+        return None if answer is None else there(answer["tcpProxies"])
 
     def name_of(self, entry: Data) -> str:
         return str(entry["applicationPort"])
