@@ -10,6 +10,7 @@ and the digest is the release's name on every machine). A release is never chang
     ReleaseError
       +-- ReleaseMissing     a pinned release is not on this machine
       +-- ReleaseDamaged     an archive's content does not match its name
+      +-- ReleaseChanged     the working copy is not what the preview showed
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("service",)
+SOURCE_VARIABLE = "CACHED_AUTH_SOURCE_RELEASE"
+"""What `release: source` stands for: set for a preview and the deploy after it, so that both speak of the same files."""
 LEFT_OUT = {"__pycache__", "tests"}
 LEFT_OUT_SUFFIXES = {".pyc", ".pyo"}
 FILE_BYTES_MAX = 16 * 1024 * 1024
@@ -43,6 +46,10 @@ class ReleaseMissing(ReleaseError):
 
 
 class ReleaseDamaged(ReleaseError):
+    """See the module docstring."""
+
+
+class ReleaseChanged(ReleaseError):
     """See the module docstring."""
 
 
@@ -160,6 +167,12 @@ def build_release(root: Path = ROOT, out_dir: Path | None = None) -> Release:
         write_at_once(release.path, content)
         write_at_once(note, manifest(release.digest, entries).encode())  # last: with the manifest the release is complete
     return release
+
+
+def source_release(root: Path, environment: Mapping[str, str] = os.environ) -> Release:
+    """The working copy; or what SOURCE_VARIABLE says it was when somebody looked at the preview."""
+    pinned = environment.get(SOURCE_VARIABLE)
+    return find_release(pinned) if pinned else build_release(root)
 
 
 def digest_of(path: Path) -> str:

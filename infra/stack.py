@@ -24,7 +24,7 @@ from infra.components.place import Place
 from infra.desired_state.railway_iac import railway_ts
 from infra.desired_state.railwaytoml import RailwayFile, RestartPolicyType
 from infra.desired_state.rendering import render_railway_toml
-from infra.release import Release, build_release, find_release
+from infra.release import Release, ReleaseChanged, build_release, find_release, source_release
 from infra.settings import SOURCE, Region, Settings
 
 LOCAL_ORGANIZATION = "local"
@@ -84,7 +84,13 @@ def find_releases(settings: Settings, root: Path) -> dict[str, Release]:
 
 def found_release(name: str, settings: Settings, root: Path) -> Release:
     if name == SOURCE:
-        return build_release(root)
+        found = source_release(root)
+        # An image is built from the working copy as it is now; an archive has been kept since the preview.
+        if settings.image.builder == "docker" and (now := build_release(root)).digest != found.digest:
+            raise ReleaseChanged(
+                f"release {found.digest}: the service has been edited since the preview, now {now.digest}; next: preview again"
+            )
+        return found
     if settings.image.builder == "docker":
         return Release(name, Path())  # the registry has it, under its digest as the tag
     return find_release(name)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from infra.cli.errors import CliError, Interrupted, OperationFailed, UsageError
 from infra.cli.home import Home
 from infra.cli.plan import Tally
 from infra.cli.workspace import Workspace
+from infra.release import SOURCE_VARIABLE, ReleaseError, build_release, releases_folder
 
 if TYPE_CHECKING:
     from pulumi.automation import PulumiCommand, Stack
@@ -63,10 +64,21 @@ class Deployment:
     name: str
 
     def preview(self, tally: Tally, on_event: OnEvent, refresh: bool = False) -> None:
+        self._fix_source()
         with self._translated("preview", tally):
             self.stack.preview(on_event=wire(on_event), refresh=refresh or None)
 
+    def _fix_source(self) -> None:
+        """An edit between the preview and the deploy is for the next preview to show."""
+        workspace = self.stack.workspace
+        if SOURCE_VARIABLE in workspace.env_vars:
+            return
+        with suppress(ReleaseError):  # the program says it better, and where it does not want the source nothing is wrong
+            release = build_release(out_dir=releases_folder(workspace.env_vars))
+            workspace.env_vars = {**workspace.env_vars, SOURCE_VARIABLE: release.digest}
+
     def up(self, tally: Tally, on_event: OnEvent, refresh: bool = False) -> None:
+        self._fix_source()
         with self._translated("up", tally):
             self.stack.up(on_event=wire(on_event), refresh=refresh or None, color="never")
 

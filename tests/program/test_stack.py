@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.desired_state import railwaytoml
-from infra.release import ReleaseMissing, build_release
+from infra.release import SOURCE_VARIABLE, ReleaseChanged, ReleaseMissing, build_release
 from infra.service_settings import PASSED_ON, SECRETS_PASSED_ON
 from infra.settings import Settings, parse_settings
 from infra.stack import railway_files
@@ -304,6 +304,24 @@ def test_the_exports_name_each_region(root: Path) -> None:
     assert set(exports) == {
         "endpoint", "release", "regions", "project_id", "supabase_url", "anon_key", "service_role_key", "database_url",
     }  # fmt: skip
+
+
+def test_what_the_preview_showed_is_deployed_whatever_was_edited_since(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    previewed = build_release(root).digest
+    monkeypatch.setenv(SOURCE_VARIABLE, previewed)
+    (root / "service/__init__.py").write_text("edited = True\n")
+    deployment = graph(settings(), root).one("railway:index:Deployment", f"auth-{US}")
+    assert deployment.inputs["release"] == previewed
+    assert Path(deployment.inputs["bundle"]).name.startswith(previewed.removeprefix("sha256:"))
+
+
+def test_an_image_of_what_was_edited_since_the_preview_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be built from the edited files under the previewed name."""
+    monkeypatch.setenv(SOURCE_VARIABLE, build_release(root).digest)
+    (root / "service/__init__.py").write_text("edited = True\n")
+    image = {"builder": "docker", "name": "ghcr.io/acme/cached-auth"}
+    with pytest.raises(ReleaseChanged, match=r"edited since the preview, now sha256:[0-9a-f]{64}; next: preview again"):
+        graph(settings(cloud="railway", supabaseOrganizationId="acme", image=image), root)
 
 
 def test_a_local_stack_needs_no_docker(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
