@@ -249,8 +249,11 @@ class Settings(BaseModel):
     def _check_together(self) -> Settings:
         if self.pool_size_min > self.pool_size_max:
             raise ValueError("POOL_SIZE_MIN: expected at most POOL_SIZE_MAX")
-        if self.environment == "prod" and not (self.supabase_url.startswith("https://") or is_loopback(self.supabase_url)):
-            raise ValueError("SUPABASE_URL: expected https:// where ENVIRONMENT is prod")
+        # Whoever sits in between would read tokens there, or publish keys of his own.
+        for name in ("supabase_url", "jwks_url", "introspection_url"):
+            url = getattr(self, name)
+            if self.environment == "prod" and url and not (url.startswith("https://") or is_loopback(url)):
+                raise ValueError(f"{name.upper()}: expected https:// where ENVIRONMENT is prod")
         if self.introspection_url:
             self._check_introspection()
         if self.supabase_service_role_key.get_secret_value() == self.supabase_anon_key.get_secret_value():
@@ -261,10 +264,6 @@ class Settings(BaseModel):
         return self
 
     def _check_introspection(self) -> None:
-        """A token goes there, and our own secret with it."""
-        url = self.introspection_url
-        if self.environment == "prod" and not (url.startswith("https://") or is_loopback(url)):
-            raise ValueError("INTROSPECTION_URL: expected https:// where ENVIRONMENT is prod")
         if self.opaque_tokens != "introspect":
             raise ValueError("INTROSPECTION_URL: expected OPAQUE_TOKENS to be introspect; else it is never asked")
         if not self.introspection_client_id or self.introspection_client_secret is None:

@@ -204,10 +204,12 @@ def test_settings_are_frozen():
         settings_with().port = 1  # type: ignore[misc]
 
 
-def test_production_needs_tls_to_the_issuer():
-    with pytest.raises(SettingsInvalid, match="SUPABASE_URL"):
-        settings_with(ENVIRONMENT="prod", SUPABASE_URL="http://project.example.com")
-    assert settings_with(ENVIRONMENT="prod", SUPABASE_URL="https://project.example.com").environment == "prod"
+@pytest.mark.parametrize("name", ["SUPABASE_URL", "JWKS_URL"])
+def test_production_needs_tls_to_the_issuer_and_to_its_keys(name: str):
+    good = {"SUPABASE_URL": "https://project.example.com", "JWKS_URL": "https://keys.example.com/jwks.json"}
+    with pytest.raises(SettingsInvalid, match=f"{name}: expected https"):
+        settings_with(ENVIRONMENT="prod", **{**good, name: "http://project.example.com"})
+    assert settings_with(ENVIRONMENT="prod", **good).environment == "prod"
 
 
 def test_lists_and_defaults():
