@@ -7,8 +7,12 @@ gives requests per second and the server's own processor time per request, the f
 All requests of a service that asks on its own behalf are alike but for the token. Behind an edge that numbers requests and names
 their callers none is like another: that is measured too where `wrk` is installed, and told without a target.
 
-Exit code 0 if the replica answers at least as many requests per second (median of the turns), 10 if not, 12 if it could not be
-measured, for instance because nginx is not on PATH.
+Others take turns too, with heads alike: a JWT decision of Oathkeeper's, where `oathkeeper` is on PATH, and whatever already runs
+here and is named by `--beside NAME URL PID TOKEN`: URL is asked with TOKEN as bearer token, PID is whose processor time counts. So
+a GoTrue of one's own: `--beside gotrue http://127.0.0.1:9999/user 4711 eyJ...`.
+
+Exit code 0 if the replica answers at least as many requests per second as nginx (median of the turns), 10 if not, 12 if it could
+not be measured, for instance because nginx is not on PATH.
 """
 
 from __future__ import annotations
@@ -19,16 +23,18 @@ import shutil
 import statistics
 import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import psutil
 import uvloop
 
+from loadtests.bench import oathkeeper
 from loadtests.bench.nginx import is_on_path, running_nginx
 from loadtests.bench.processes import pin, processor_s
-from loadtests.bench.replica_stack import Program, StackFailed, running_stack
+from loadtests.bench.replica_stack import StackFailed, running_stack
 from loadtests.bench.validate import PATH, Load, log_in, run_wrk
 
 ALIKE, NUMBERED = "heads alike", "heads numbered"
@@ -60,21 +66,23 @@ class Turn:
 class Peer:
     name: str
     url: str
-    program: Program
+    process_id: int
+    token: str
+    path: str = PATH
 
-    def turn(self, token: str, connections: int, duration_s: float, script: Path | None) -> Turn:
-        process = psutil.Process(self.program.process.pid)
+    def turn(self, connections: int, duration_s: float, script: Path | None) -> Turn:
+        process = psutil.Process(self.process_id)
         before_s = processor_s(process)
-        rate = closed_loop(self.url, token, connections, duration_s, script)
+        rate = closed_loop(self.url, self.token, connections, duration_s, script, self.path)
         return Turn(rate, (processor_s(process) - before_s) / (rate * duration_s) * 1e6)
 
 
-def closed_loop(url: str, token: str, connections: int, duration_s: float, script: Path | None = None) -> float:
+def closed_loop(url: str, token: str, connections: int, duration_s: float, script: Path | None = None, path: str = PATH) -> float:
     """Requests answered per second, as fast as answers come back. StackFailed where any is not 200. script: for wrk alone."""
     if shutil.which("wrk"):
-        return run_wrk(url, token, connections, duration_s, script)
+        return run_wrk(url, token, connections, duration_s, script, path)
     address = urlsplit(url)
-    request = f"GET {PATH} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
     load = Load(request)
     rate: float = uvloop.run(load.run(str(address.hostname), int(address.port or 80), connections, duration_s))
     if load.failures:
@@ -91,6 +99,13 @@ def scripts(directory: Path) -> dict[str, Path | None]:
     return {ALIKE: None, NUMBERED: script}
 
 
+def beside(name: str, url: str, process_id: str, token: str) -> Peer:
+    """What `--beside` names."""
+    parts = urlsplit(url)
+    path = urlunsplit(("", "", parts.path, parts.query, ""))
+    return Peer(name, f"{parts.scheme}://{parts.netloc}", int(process_id), token, path)
+
+
 def report(heads: str, name: str, turns: list[Turn]) -> float:
     """Prints a line; the median rate."""
     rate = statistics.median(turn.rate for turn in turns)
@@ -105,6 +120,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--duration-s", type=float, default=3.0, help="of each turn")
+    parser.add_argument("--beside", nargs=4, action="append", default=[], metavar=("NAME", "URL", "PID", "TOKEN"))
     options = parser.parse_args(arguments)
     if not is_on_path():
         print("nginx: not on PATH")
@@ -113,18 +129,26 @@ def main(arguments: list[str]) -> int:
         directory = Path(name)
         directory.chmod(0o755)
         try:
-            with running_stack(directory) as stack:
+            with ExitStack() as programs:
+                stack = programs.enter_context(running_stack(directory))
                 replica = stack.start_replica()
-                with running_nginx(directory, replica.url) as (nginx_url, nginx):
-                    peers = [Peer("cached-auth", replica.url, replica.program), Peer("nginx proxy_cache", nginx_url, nginx)]
-                    pinned = [pin(peer.program.process.pid, 0) for peer in peers] and pin(os.getpid(), 1)
-                    token = log_in(replica.url)
-                    turns: dict[tuple[str, str], list[Turn]] = {}
-                    for _ in range(options.turns):
-                        for heads, script in scripts(directory).items():
-                            for peer in peers:
-                                turn = peer.turn(token, options.connections, options.duration_s, script)
-                                turns.setdefault((heads, peer.name), []).append(turn)
+                token = log_in(replica.url)
+                nginx_url, nginx = programs.enter_context(running_nginx(directory, replica.url))
+                peers = [Peer("cached-auth", replica.url, replica.program.process.pid, token)]
+                peers.append(Peer("nginx proxy_cache", nginx_url, nginx.process.pid, token))
+                others = [beside(*words) for words in options.beside]
+                if oathkeeper.is_on_path():
+                    issuer = stack.environment["JWT_ISSUER"]
+                    keys = f"{issuer}/.well-known/jwks.json"
+                    url, program = programs.enter_context(oathkeeper.running_oathkeeper(directory, keys, issuer))
+                    others.append(Peer("oathkeeper decision", url, program.process.pid, token, oathkeeper.DECISIONS))
+                pinned = [pin(peer.process_id, 0) for peer in (*peers, *others)] and pin(os.getpid(), 1)
+                turns: dict[tuple[str, str], list[Turn]] = {}
+                for _ in range(options.turns):
+                    for heads, script in scripts(directory).items():
+                        for peer in (*peers, *others) if heads == ALIKE else peers:
+                            turn = peer.turn(options.connections, options.duration_s, script)
+                            turns.setdefault((heads, peer.name), []).append(turn)
         except StackFailed as error:
             print(f"could not measure: {error}", file=sys.stderr)
             return 12
@@ -136,6 +160,8 @@ def main(arguments: list[str]) -> int:
         own, other = (rates[heads, peer.name] for peer in peers)
         print(f"{f'ratio, {heads}':34} {own / other:10.2f}{'   (target 1.00)' if heads == ALIKE else ''}")
     own, other = (rates[ALIKE, peer.name] for peer in peers)
+    for peer in others:
+        print(f"{f'ratio to {peer.name}':34} {own / rates[ALIKE, peer.name]:10.2f}")
     return 0 if own >= other else 10
 
 

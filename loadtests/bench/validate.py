@@ -113,10 +113,10 @@ def log_in(url: str) -> str:
         return str(json.load(response)["access_token"])
 
 
-def run_wrk(url: str, token: str, connections: int, duration_s: float, script: Path | None = None) -> float:
+def run_wrk(url: str, token: str, connections: int, duration_s: float, script: Path | None = None, path: str = PATH) -> float:
     """script: Lua that makes the requests, in wrk's own terms."""
     by_script = [] if script is None else ["-s", str(script)]
-    fields = ["-H", f"Authorization: Bearer {token}", url + PATH]
+    fields = ["-H", f"Authorization: Bearer {token}", url + path]
     command = ["wrk", "-t1", f"-c{connections}", f"-d{duration_s:.0f}s", *by_script, *fields]
     done = subprocess.run(command, capture_output=True, text=True, timeout=duration_s + 30, check=True)
     found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
