@@ -40,6 +40,7 @@ ROUND_TRIP_S = 0.04
 PASSWORD = "a long enough one 1"  # noqa: S105 - of accounts that live for a minute
 ASKERS = 3
 PAUSE_S = 0.01
+CHASE_S = 0.25
 TOKENS_MIN = 6
 ROLES_MAX = 12
 ROUTES = {
@@ -104,15 +105,18 @@ class Run:
 
     async def ask(self, replica: str) -> None:
         while not self.is_over:
-            token = self.random.choice([*self._live, *self._live, *self._ended[-8:]])
-            route = self.random.choice(ASKED)
-            asked_at = self.now
-            answer = await self._answer(replica, token, route)
-            outcome = "unavailable" if answer is None else OUTCOMES.get(answer.status_code, "unavailable")
-            self.history.answers.append(Answered(asked_at, self.now, replica, token.name, outcome, route))
-            if answer is not None and outcome == "accepted" and route == "me":
-                self._note_roles(replica, token, asked_at, answer)
+            await self._ask(replica, self.random.choice([*self._live, *self._live, *self._ended[-8:]]), self.random.choice(ASKED))
             await asyncio.sleep(PAUSE_S)
+
+    async def chase(self, token: Token, routes: tuple[str, ...] = ASKED) -> None:
+        """Asks both about it as fast as they answer, in the moment in which what was changed gets around."""
+
+        async def ask(replica: str) -> None:
+            until = self.now + CHASE_S
+            while self.now < until:
+                await self._ask(replica, token, self.random.choice(routes))
+
+        await asyncio.gather(ask("near"), ask("far"))
 
     async def revoke(self) -> None:
         ways = [self._by_log_out, self._by_log_out, self._at_the_issuer, self._by_session, self._by_user, self._by_age]
@@ -123,6 +127,7 @@ class Run:
             token = self.random.choice(self._live)
             way: Callable[[Token], Awaitable[None]] = self.random.choice(ways)
             await way(token)
+            await self.chase(token)
             ended = [one for one in self._live if any(must_end(done, one) for done in self.history.revocations)]
             self._ended += ended
             self._live = [one for one in self._live if one not in ended]
@@ -140,11 +145,13 @@ class Run:
                 self.history.tokens[grant.name] = grant
                 await connection.execute("INSERT INTO cached_auth.user_roles VALUES ($1, $2)", user, role)
                 self.history.tokens[grant.name] = replace(grant, issued_at=self.now)
+                await self._chase_user(user)
                 await asyncio.sleep(self.random.uniform(1.0, 3.0))
                 revoked = Revoked("role", role, self.now)
                 self.history.revocations.append(revoked)
                 await connection.execute("DELETE FROM cached_auth.user_roles WHERE role = $1", role)
                 revoked.acknowledged_at = self.now
+                await self._chase_user(user)
                 await asyncio.sleep(self.random.uniform(0.3, 1.0))
         finally:
             connection.terminate()
@@ -177,6 +184,19 @@ class Run:
             for link in self.links.values():
                 link.mend()
             await asyncio.to_thread(self.replicas["far"].program.end)
+
+    async def _chase_user(self, user: str) -> None:
+        token = next((token for token in self._live if token.user == user), None)
+        if token is not None:
+            await self.chase(token, ("me",))
+
+    async def _ask(self, replica: str, token: Token, route: str) -> None:
+        asked_at = self.now
+        answer = await self._answer(replica, token, route)
+        outcome = "unavailable" if answer is None else OUTCOMES.get(answer.status_code, "unavailable")
+        self.history.answers.append(Answered(asked_at, self.now, replica, token.name, outcome, route))
+        if answer is not None and outcome == "accepted" and route == "me":
+            self._note_roles(replica, token, asked_at, answer)
 
     def _started(self, clock_ahead_s: float, **changes: str) -> Replica:
         settings = {**self.policies, "DATABASE_REPLICA_URL": self.standby_url, "RATE_LIMIT_USER_PER_MINUTE": "0"}
