@@ -8,8 +8,8 @@ All requests of a service that asks on its own behalf are alike but for the toke
 their callers none is like another: that is measured too where `wrk` is installed, and told without a target.
 
 Others take turns too, with heads alike: a JWT decision of Oathkeeper's, where `oathkeeper` is on PATH, and whatever already runs
-here and is named by `--beside NAME URL PID TOKEN`: URL is asked with TOKEN as bearer token, PID is whose processor time counts. So
-a GoTrue of one's own: `--beside gotrue http://127.0.0.1:9999/user 4711 eyJ...`.
+here and is named by `--beside NAME URL PID TOKEN`: URL is asked with TOKEN as bearer token, PID is whose processor time counts.
+So a GoTrue of one's own: `--beside gotrue http://127.0.0.1:9999/user 4711 eyJ...`.
 
 Exit code 0 if the replica answers at least as many requests per second as nginx (median of the turns), 10 if not, 12 if it could
 not be measured, for instance because nginx is not on PATH.
