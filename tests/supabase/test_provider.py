@@ -115,3 +115,34 @@ async def test_wrong_token_says_what_to_check(driver: Driver, fake: FakeSupabase
     await driver.configure(endpoint=endpoint, accessToken=Secret("wrong-token"))
     with pytest.raises(grpc.aio.AioRpcError, match="check SUPABASE_ACCESS_TOKEN"):
         await driver.create("Project", "p", **PROJECT)
+
+
+async def test_everything_is_imported_by_id_and_by_name(driver: Driver) -> None:
+    """Nobody knows a ref by heart; and `up` after it has nothing to do but what cannot be read back."""
+    project = await driver.create("Project", "p", **PROJECT)
+    ref, name = project.identity, PROJECT["name"]
+    replica = await driver.create("ReadReplica", "r", projectRef=ref, region="eu-central-1")
+    await driver.create("AuthConfiguration", "a", projectRef=ref, siteUrl="https://c.example.com")
+    for said in (ref, name):
+        found = driver.kept("Project", "p", said)
+        assert await driver.refresh(found)
+        assert found.identity == ref
+        assert await driver.up(found, **PROJECT) == ["dbPassword"]
+        auth = driver.kept("AuthConfiguration", "a", said)
+        assert await driver.refresh(auth)
+        assert (auth.identity, auth.inputs["siteUrl"]) == (ref, "https://c.example.com")
+        for which in (replica.identity, "eu-central-1"):
+            standby = driver.kept("ReadReplica", "r", f"{said}/{which}")
+            assert await driver.refresh(standby)
+            assert standby.identity == replica.identity
+            assert await driver.up(standby, projectRef=ref, region="eu-central-1") == []
+            assert await driver.refresh(standby)
+
+
+async def test_an_import_of_what_nobody_can_tell_says_what_there_is(driver: Driver) -> None:
+    await driver.create("Project", "p", **PROJECT)
+    await driver.create("Project", "q", **PROJECT)
+    with pytest.raises(grpc.aio.AioRpcError, match='2 projects are called "'):
+        await driver.refresh(driver.kept("Project", "p", PROJECT["name"]))
+    with pytest.raises(grpc.aio.AioRpcError, match='got "another"; there are: '):
+        await driver.refresh(driver.kept("AuthConfiguration", "a", "another"))

@@ -15,6 +15,7 @@ from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import NotFound
 from infra.provider.fields import Field
 from infra.provider.properties import Properties, plain
+from infra.supabase.addresses import ref_of
 from infra.supabase.auth_configuration.settings import SETTINGS
 from infra.supabase.client import SupabaseClient
 from infra.supabase.names import REF
@@ -69,6 +70,9 @@ class AuthConfiguration(Resource[SupabaseClient, AuthConfigurationInputs]):
         elif await _configuration(call, inputs.project_ref) is None:
             raise NotFound(f"auth_configurations: there is no project {inputs.project_ref}", operation="configure auth")
         return Made(inputs.project_ref, {})
+
+    async def located(self, call: Call[SupabaseClient], identity: str) -> str:
+        return await ref_of(call, identity)
 
     async def read(self, call: Call[SupabaseClient], recorded: Recorded[AuthConfigurationInputs]) -> Found | None:
         found = await _configuration(call, recorded.identity)

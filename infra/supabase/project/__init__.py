@@ -14,6 +14,7 @@ from infra.provider.definition import Call, Found, Made, Recorded, Resource
 from infra.provider.errors import HalfMade, InvalidInput, NotFound, ProviderError, RemoteFault
 from infra.provider.fields import Field, Output
 from infra.provider.waiting import until
+from infra.supabase.addresses import ref_of
 from infra.supabase.client import SupabaseClient
 from infra.supabase.names import INSTANCE_SIZE, ORGANIZATION_ID, PASSWORD, PROJECT_NAME, REGION
 from infra.supabase.sessions import session_of
@@ -74,6 +75,9 @@ class Project(Resource[SupabaseClient, ProjectInputs]):
             wanted["desired_instance_size"] = inputs.instance_size
         made = await call.client.send("create project", "POST", "/v1/projects", wanted, settled)
         return await _until_healthy(call, str(made.get("ref") or made["id"]), inputs.name)
+
+    async def located(self, call: Call[SupabaseClient], identity: str) -> str:
+        return await ref_of(call, identity)
 
     async def read(self, call: Call[SupabaseClient], recorded: Recorded[ProjectInputs]) -> Found | None:
         project = await _project(call, recorded.identity)

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from infra.provider.definition import Call, Found, Made, Recorded, Resource
-from infra.provider.errors import NotFound
+from infra.provider.errors import InvalidInput, NotFound
 from infra.provider.fields import Field, Output
 from infra.provider.waiting import TimedOut, until
+from infra.supabase.addresses import ref_of
 from infra.supabase.client import SupabaseClient
 from infra.supabase.names import REF, REGION
 from infra.supabase.sessions import session_of
@@ -68,12 +69,31 @@ class ReadReplica(Resource[SupabaseClient, ReadReplicaInputs]):
 
     async def read(self, call: Call[SupabaseClient], recorded: Recorded[ReadReplicaInputs]) -> Found | None:
         if recorded.inputs is None:
-            return None
+            return await self._imported(call, recorded.identity)
         entry = await _replica(call, recorded.inputs.project_ref, recorded.identity)
         if entry is None:
             return None
         inputs = {"projectRef": recorded.inputs.project_ref, "region": recorded.inputs.region}
         return Found(recorded.identity, inputs, _outputs(entry))
+
+    async def located(self, call: Call[SupabaseClient], identity: str) -> str:
+        project, slash, replica = identity.partition("/")
+        return f"{await ref_of(call, project)}/{replica}" if slash else identity
+
+    async def _imported(self, call: Call[SupabaseClient], identity: str) -> Found | None:
+        """By project/identifier or project/region. The region stands in the identifier and nowhere else."""
+        ref, _, said = identity.partition("/")
+        if not said:
+            raise InvalidInput(f"read_replicas: expected project/identifier or project/region, got {identity!r}")
+        replicas = await _replicas(call, ref) or []
+        found = [each for each in replicas if each["identifier"] == said]
+        found = found or [each for each in replicas if said in _REGION_NAME.findall(each["identifier"])]
+        if len(found) != 1:
+            return None
+        regions = _REGION_NAME.findall(found[0]["identifier"])
+        if not regions:
+            raise InvalidInput(f"read_replicas: {said} does not say its region; import it as {ref}/REGION")
+        return Found(found[0]["identifier"], {"projectRef": ref, "region": regions[0]}, _outputs(found[0]))
 
     async def update(self, call: Call[SupabaseClient], recorded: Recorded[ReadReplicaInputs], inputs: ReadReplicaInputs) -> Made:
         entry = await _replica(call, inputs.project_ref, recorded.identity)
