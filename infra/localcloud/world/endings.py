@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from infra.localcloud.world import lookup, owners
 from infra.localcloud.world.effects import Change, Effect, RunEnding, with_items
@@ -26,13 +26,21 @@ def finish_ending(world: World, command: FinishEnding) -> Change:
     return Change(with_items(world, departed=dict.fromkeys(is_gone)))
 
 
-def end_instances(world: World, instances: Iterable[Instance]) -> tuple[World, tuple[Effect, ...]]:
-    """The world without these instances and all that hangs on them, and the effects that end them."""
+def end_instances(
+    world: World, instances: Iterable[Instance], *, is_keeping_volumes: bool = False
+) -> tuple[World, tuple[Effect, ...]]:
+    """The world without these instances and all that hangs on them, and the effects that end them.
+
+    Their volumes go with them, after their processes; or stay, mounted by nobody.
+    """
     effects: list[Effect] = []
     for instance in instances:
+        mounted = lookup.mounted_by(world, instance.service_id, instance.environment_id)
+        if is_keeping_volumes:
+            world = with_items(world, volume_instances={one.id: structs.replace(one, service_id=None) for one in mounted})
+            mounted = []
         ending = ending_of(world, instance)
         effects.append(RunEnding(scope=instance.id, ending=ending))
-        mounted = lookup.mounted_by(world, instance.service_id, instance.environment_id)
         world = without_backups(world, (found.volume_id for found in mounted))
         world = with_items(
             world,

@@ -60,7 +60,7 @@ class RenameVolume(Struct, frozen=True):
 
 
 class UpdateVolumeInstance(Struct, frozen=True):
-    """`environment_id` None means every environment in which the volume is."""
+    """`environment_id` None means every environment in which the volume is, `service_id` None that nobody mounts it any more."""
 
     stamp: Stamp
     volume_id: str
@@ -178,7 +178,7 @@ def update_volume_instance(world: World, command: UpdateVolumeInstance) -> Chang
             _check_can_mount(world, lookup.instance(world, command.service_id or "", one.environment_id))
         mount_path = one.mount_path if command.mount_path is None else command.mount_path
         _check_mount_path(mount_path)
-        updated[one.id] = structs.replace(one, mount_path=mount_path, service_id=command.service_id or one.service_id)
+        updated[one.id] = structs.replace(one, mount_path=mount_path, service_id=command.service_id)
     return Change(with_items(world, volume_instances=updated))
 
 

@@ -123,14 +123,17 @@ def update_service(world: World, command: UpdateService) -> Change:
 
 
 def delete_service(world: World, command: DeleteService) -> Change:
-    """With an environment only the instance there goes; the service goes with its last instance."""
+    """With an environment only the instance there goes; the service goes with its last instance. Volumes stay.
+
+    Terraform's provider deletes a service first and its volume then, and takes a volume that is not there for a failure.
+    """
     service = lookup.service(world, command.service_id)
     instances = [found for found in world.instances.values() if found.service_id == service.id]
     ended = instances
     if command.environment_id is not None:
         lookup.environment(world, command.environment_id)
         ended = [found for found in instances if found.environment_id == command.environment_id]
-    world, effects = end_instances(world, ended)
+    world, effects = end_instances(world, ended, is_keeping_volumes=True)
     change = Change(world, (*effects, RoutesChanged()))
     if len(ended) != len(instances):
         return change

@@ -141,7 +141,9 @@ class Model:
         return True
 
     def remove_instance(self, place: Place) -> None:
-        self.volumes = {key: one for key, one in self.volumes.items() if (one.service, one.environment) != place}
+        for volume in self.volumes.values():
+            if (volume.service, volume.environment) == place:
+                volume.service = None
         self.domains = {key: found for key, found in self.domains.items() if found[0] != place}
         del self.variables[place], self.deployments[place]
 

@@ -59,6 +59,30 @@ async def test_another_volume_takes_the_place_of_a_pending_one(cloud):
         await cloud.gql(update, i=old)
 
 
+async def test_a_volume_outlives_its_service_and_goes_with_its_environment(cloud: Harness) -> None:
+    """Terraform's provider deletes the service first and its volume then; Railway's CLI detaches by saying null."""
+    place = await cloud.project()
+    service_id = await cloud.service(place)
+    made = await volume(cloud, place, service_id)
+    directory = cloud.directory / "volumes" / made
+    directory.mkdir(parents=True)
+    update = "mutation ($v: String!, $s: String) { volumeInstanceUpdate(volumeId: $v, input: { serviceId: $s }) }"
+    await cloud.gql(update, v=made, s=None)
+    assert lookup.staying_volume(cloud.world, service_id, place[1]) is None
+    await cloud.gql(update, v=made, s=service_id)
+    await cloud.gql("mutation ($i: String!) { serviceDelete(id: $i) }", i=service_id)
+    await cloud.until(lambda: not cloud.world.endings)
+    (left,) = cloud.world.volume_instances.values()
+    assert (left.volume_id, left.service_id, left.mount_path) == (made, None, "/data")
+    assert directory.is_dir()
+    other = await cloud.service(place, "other")
+    await cloud.gql(update, v=made, s=other)
+    await cloud.gql("mutation ($i: String!) { projectDelete(id: $i) }", i=place[0])
+    await cloud.until(lambda: not cloud.world.endings)
+    assert not cloud.world.volumes
+    assert not directory.exists()
+
+
 async def test_a_scheduled_project_goes_on_until_its_grace_ends_or_it_is_called_off(cloud):
     """A slip of the hand costs nothing for two days."""
     place, _, deployment_id = await cloud.web()
