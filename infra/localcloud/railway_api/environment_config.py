@@ -18,7 +18,13 @@ from infra.localcloud.world.service_settings import checked_limits
 from infra.localcloud.world.variables import checked_variables
 
 PATCH_BYTES_MAX = 512 * 1024
-BUILDERS = ("HEROKU", "NIXPACKS", "PAKETO", "RAILPACK")
+BUILDERS = (
+    "DOCKERFILE",
+    "HEROKU",
+    "NIXPACKS",
+    "PAKETO",
+    "RAILPACK",
+)  # the first is of configurations only, not of the API's enum
 RESTART_POLICIES = ("ALWAYS", "NEVER", "ON_FAILURE")
 Check = Callable[[Any], bool]
 

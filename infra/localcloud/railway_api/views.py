@@ -198,7 +198,7 @@ def instance_view(call: Call, found: Instance) -> View:
         "environmentId": found.environment_id,
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,
-        "builder": settings.builder,
+        "builder": "RAILPACK" if settings.builder == "DOCKERFILE" else settings.builder,  # the enum has no name for it
         "buildCommand": settings.build_command,
         "startCommand": settings.start_command,
         "preDeployCommand": list(settings.pre_deploy_command) or None,

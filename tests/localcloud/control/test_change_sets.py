@@ -153,6 +153,18 @@ async def test_an_update_has_the_section_as_the_file_has_it(cloud: Harness) -> N
     assert "TEAM" not in found["web"]["variables"]
 
 
+async def test_a_file_may_choose_a_dockerfile(cloud: Harness) -> None:
+    """As the files that this project renders do; the API's enum of builders has no name for it."""
+    place = await cloud.project()
+    build = {"builder": "DOCKERFILE", "dockerfilePath": "service/Dockerfile"}
+    await applied(cloud, place, create(service("web", build=build)))
+    assert (await config_of(cloud, place))["web"]["build"] == build
+    (service_id,) = cloud.world.services
+    asked = "query ($s: String!, $e: String!) { serviceInstance(serviceId: $s, environmentId: $e) { builder dockerfilePath } }"
+    found = await cloud.gql(asked, s=service_id, e=place[1])
+    assert found["serviceInstance"] == {"builder": "RAILPACK", "dockerfilePath": "service/Dockerfile"}
+
+
 async def test_somebody_elses_change_since_the_plan_is_not_overwritten(cloud: Harness) -> None:
     place = await web_and_cache(cloud)
     etag = (await cloud.gql(ENVIRONMENT, e=place[1]))["environment"]["configEtag"]
