@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from infra.localcloud.plane.interface import REGIONS
 from infra.localcloud.railway_api.config_views import config_of, manifest
 from infra.localcloud.railway_api.environment_config import changes_of
 from infra.localcloud.railway_api.template_catalog import found as template_found
@@ -46,6 +47,7 @@ class Draft:
     created: list[NewService] = field(default_factory=list)
     volumes: list[NewVolume] = field(default_factory=list)
     patch: dict[str, Any] = field(default_factory=dict)
+    regions: dict[str, str | None] = field(default_factory=dict)  # of volumes to come, by name
 
     def command(self, message: str | None = None, seen: World | None = None) -> AddServices:
         changes = changes_of({"services": self.patch}).services
@@ -82,6 +84,9 @@ def changes_in(given: object) -> list[Change]:
 def draft(world: World, environment: Environment, stamp: Stamp, changes: list[Change]) -> Draft:
     """BadInput with the address of what this cloud cannot do."""
     made = Draft(world, environment, stamp)
+    for change in changes:
+        if change["kind"] == "resource.create" and change["address"].startswith("volume."):
+            made.regions[change["address"].partition(".")[2]] = _region(change)
     mounted = {one.get("volume") for change in changes for one in _attachments(change.get("resource") or change.get("after"))}
     for change in changes:
         if change["kind"] != "resource.create" or change["address"] not in mounted:  # a volume comes with its mount
@@ -110,18 +115,30 @@ def _create(made: Draft, change: Change) -> None:
         raise BadInput(f"{address[:80]}.{unknown[0][:40]}: not known to the local cloud")
     match resource.get("type"):
         case "service":
-            given = _service(address, resource)
+            given = _service(made, address, resource)
         case "database":
             given = _database(address, resource)
         case "volume":
-            made.volumes.append(NewVolume(None, "/data", resource["name"]))
+            made.volumes.append(NewVolume(None, "/data", resource["name"], made.regions[address.partition(".")[2]]))
             return
         case kind:
             raise BadInput(f"{address[:80]}: the local cloud has no {str(kind)[:40]}s")
     made.created.append(new_service(address, given, made.stamp.child(f"service:{address}")))
 
 
-def _service(address: str, resource: dict[str, Any]) -> dict[str, Any]:
+def _region(change: Change) -> str | None:
+    """Of a volume that is to be created. BadInput where it should have another size than all have here."""
+    resource = _object(change["address"], change.get("resource"))
+    config = _object(f"{change['address']}.config", resource.get("config"))
+    region = config.get("region")
+    if config.get("sizeMB") not in (None, VOLUME_MB):
+        raise BadInput(f"{change['address'][:80]}.config.sizeMB: expected {VOLUME_MB}, which every volume has here")
+    if region is not None and region not in REGIONS:
+        raise BadInput(f"{change['address'][:80]}.config.region: expected one of {', '.join(REGIONS)}")
+    return str(region) if region is not None else None
+
+
+def _service(made: Draft, address: str, resource: dict[str, Any]) -> dict[str, Any]:
     """As a template has it, whose variables may be left empty."""
     return {
         "name": resource["name"],
@@ -132,7 +149,11 @@ def _service(address: str, resource: dict[str, Any]) -> dict[str, Any]:
             if (entry := _variable(f"{address}.{name}", value)) is not None
         },
         "volumeMounts": {
-            str(number): {"mountPath": one.get("mountPath"), "name": _volume_name(one)}
+            str(number): {
+                "mountPath": one.get("mountPath"),
+                "name": _volume_name(one),
+                "region": made.regions.get(_volume_name(one)),
+            }
             for number, one in enumerate(_attachments(resource))
         },
     }
@@ -251,7 +272,7 @@ def _mount(made: Draft, instance: Instance, address: str, after: Any) -> None:
         name, path = _volume_name(one), one.get("mountPath")
         there = _volume(made, name)
         if there is None:
-            made.volumes.append(NewVolume(instance.service_id, str(path), name))
+            made.volumes.append(NewVolume(instance.service_id, str(path), name, made.regions.get(name)))
         elif (there.service_id, there.mount_path) != (instance.service_id, path):
             raise BadInput(f"{address[:80]}: volume {name[:40]} is mounted elsewhere; move it with `railway volume`")
     wanted = {_volume_name(one) for one in _attachments(after)}

@@ -57,7 +57,7 @@ def new_service(path: str, given: Any, service_id: str) -> NewService:
         _text(given.get("icon")),
         patch,
         changes_of({"services": {service_id: patch}}).services[0],
-        tuple(NewVolume(service_id, _mount_path(path, one), _text(one.get("name"))) for one in mounts),
+        tuple(NewVolume(service_id, _mount_path(path, one), _text(one.get("name")), _text(one.get("region"))) for one in mounts),
         tuple(_port(path, one) for one in _part(f"{path}.networking", networking, "serviceDomains").values()),
     )
 

@@ -88,6 +88,6 @@ def _with_names(changes: ServicePatch, renamed: dict[str, str]) -> ServicePatch:
 
 def _with_volume(world: World, command: AddServices, stamp: Stamp, wanted: NewVolume) -> World:
     environment = lookup.environment(world, command.environment_id)
-    made = CreateVolume(stamp, environment.project_id, environment.id, wanted.service_id, wanted.mount_path, None)
+    made = CreateVolume(stamp, environment.project_id, environment.id, wanted.service_id, wanted.mount_path, wanted.region)
     world = create_volume(world, made).world
     return rename_volume(world, RenameVolume(stamp, stamp.id, wanted.name)).world

@@ -33,11 +33,12 @@ class ServicePatch(Struct, frozen=True):
 
 
 class NewVolume(Struct, frozen=True):
-    """`service_id` None: mounted by nobody yet. `name` None: Railway's own kind of name."""
+    """`service_id` None: mounted by nobody yet. `name` None: Railway's own kind of name; `region` None: where its service is."""
 
     service_id: str | None
     mount_path: str
     name: str | None = None
+    region: str | None = None
 
 
 class NewService(Struct, frozen=True):

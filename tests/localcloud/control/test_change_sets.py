@@ -75,7 +75,8 @@ async def web_and_cache(cloud: Harness) -> tuple[str, str]:
     )
     data = {"volume": "volume.files", "mountPath": "/files"}
     disk = service("disk", volumeAttachments={"files": data})
-    volume = {"address": "volume.files", "type": "volume", "name": "files", "config": {}}
+    config = {"region": "europe-west4-drams3a", "sizeMB": 50_000}
+    volume = {"address": "volume.files", "type": "volume", "name": "files", "config": config}
     changes = (create(CACHE), create(web), create(disk), create(volume))
     assert len(await previewed(cloud, place, *changes)) == 4
     done = await applied(cloud, place, *changes)
@@ -106,7 +107,9 @@ async def test_what_a_file_asks_for_is_there_with_all_that_it_needs(cloud: Harne
     assert mounted == {"files": {"mountPath": "/files"}}
     assert len(cloud.world.deployments) == 1
     config = (await cloud.gql(ENVIRONMENT, e=place[1]))["environment"]["config"]
-    assert {one["sizeMB"] for one in config["volumes"].values()} == {50_000}
+    volumes = {cloud.world.volumes[key].name: one for key, one in config["volumes"].items()}
+    assert volumes["files"] == {"region": "europe-west4-drams3a", "sizeMB": 50_000}
+    assert [one["region"] for one in volumes.values()] == ["us-west2", "europe-west4-drams3a"]
 
 
 async def test_a_second_plan_is_empty(cloud: Harness) -> None:
@@ -117,7 +120,7 @@ async def test_a_second_plan_is_empty(cloud: Harness) -> None:
         update("service.web", "networking", {"tcpProxies": {"9000": {}}}),
         update("service.web", "source", None),
         update("service.disk", "volumeAttachments", {"files": {"volume": "volume.files", "mountPath": "/files"}}),
-        update("volume.files", "config", {"region": "us-west2", "sizeMB": None}),
+        update("volume.files", "config", {"region": "europe-west4-drams3a", "sizeMB": None}),
         {"kind": "variable.set", "address": "service.web", "variable": "MODE", "after": {"type": "literal", "value": "fast"}},
         {"kind": "variable.delete", "address": "service.web", "variable": "ABSENT"},
     )
@@ -194,6 +197,14 @@ async def test_somebody_elses_change_since_the_plan_is_not_overwritten(cloud: Ha
         (update("service.nobody", "deploy", {}), "service.nobody: no such service"),
         (update("service.web", "groupId", "g"), "service.web.groupId: the local cloud cannot change it"),
         (update("volume.files", "config", {"sizeMB": 1}), "neither moves nor resizes volumes"),
+        (
+            create({"address": "volume.a", "type": "volume", "name": "a", "config": {"sizeMB": 1}}),
+            "config.sizeMB: expected 50000",
+        ),
+        (
+            create({"address": "volume.a", "type": "volume", "name": "a", "config": {"region": "x"}}),
+            "config.region: expected one",
+        ),
         (update("volume.none", "config", {}), "volume.none: no such volume"),
         (update("service.disk", "volumeAttachments", {}), "does not take a volume away"),
         (
