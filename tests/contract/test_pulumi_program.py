@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -44,12 +43,13 @@ pulumi.export("url", domain.url)
 class Stack:
     """Runs engine commands on one stack in a folder of its own."""
 
-    def __init__(self, folder: Path, cloud: Cloud) -> None:
+    def __init__(self, folder: Path, cloud: Cloud, virtualenv: Path) -> None:
         self.folder = folder
+        self.python = virtualenv / "bin/python"
         (folder / "state").mkdir()
         (folder / "__main__.py").write_text(PROGRAM)
         (folder / "Pulumi.yaml").write_text(
-            f"name: tiny\nruntime: {{name: python, options: {{virtualenv: {sys.prefix}}}}}\nmain: __main__.py\n"
+            f"name: tiny\nruntime: {{name: python, options: {{virtualenv: {virtualenv}}}}}\nmain: __main__.py\n"
             f"plugins:\n  providers:\n    - {{name: railway, path: {ROOT / 'infra' / 'railway'}}}\n"
         )
         self.environment = {
@@ -62,7 +62,7 @@ class Stack:
 
     def run(self, *command: str, wanted: int = 0) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "infra.engine", *command],
+            [self.python, "-m", "infra.engine", *command],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -75,8 +75,8 @@ class Stack:
         return told
 
 
-def test_program_lives_settles_recovers_and_goes(tmp_path: Path, cloud: Cloud) -> None:
-    stack = Stack(tmp_path, cloud)
+def test_program_lives_settles_recovers_and_goes(tmp_path: Path, cloud: Cloud, warm: Path) -> None:
+    stack = Stack(tmp_path, cloud, warm)
     stack.run("stack", "init", "dev")
     stack.run("config", "set", "image", "registry.invalid/nothing:1", "--stack", "dev")
     assert "ended as FAILED" in stack.run("up", "--yes", "--stack", "dev", wanted=1)

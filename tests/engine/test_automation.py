@@ -1,5 +1,6 @@
 """The Automation API drives the engine with no `pulumi` on PATH, as the project's own commands do."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ pulumi.export('token', cfg.get_secret('token'))
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> auto.LocalWorkspaceOptions:
+def workspace(tmp_path: Path, warm: Path, monkeypatch: pytest.MonkeyPatch) -> auto.LocalWorkspaceOptions:
     world = World.make(tmp_path, PROGRAM)
+    monkeypatch.setattr(sys, "executable", str(warm / "bin/python"))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     environment = {k: v for k, v in world.environment.items() if k.startswith(("PULUMI_", "THING_", "PYTHONPATH"))}
     return auto.LocalWorkspaceOptions(

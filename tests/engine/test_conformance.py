@@ -15,9 +15,9 @@ GROUPS = ("life", "prot", "opt", "secret", "big", "fail", "imp", "prov", "refres
 @pytest.mark.story
 @needs_shared("engine/conformance.py")
 @pytest.mark.parametrize("group", GROUPS)
-def test_group_equals_what_pulumis_engine_did(group: str, tmp_path: Path) -> None:
+def test_group_equals_what_pulumis_engine_did(group: str, tmp_path: Path, warm: Path) -> None:
     """State, success and provider calls after each step are those of the real CLI."""
-    engine = f"{sys.executable} -m infra.engine"
-    command = [sys.executable, str(SHARED / "engine/conformance.py"), "check", "--engine", engine, "--venv", sys.prefix, group]
+    engine = f"{warm}/bin/python -m infra.engine"
+    command = [sys.executable, str(SHARED / "engine/conformance.py"), "check", "--engine", engine, "--venv", str(warm), group]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

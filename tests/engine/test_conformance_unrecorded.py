@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.story, needs_shared("engine/conformance.py")]
 FILES = {f"m{n}" for n in range(6)} | {"dep"}
 
 
-def played(group: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def played(group: str, monkeypatch: pytest.MonkeyPatch, warm: Path) -> list[dict[str, Any]]:
     """The steps; what the program's hooks wrote stands among the calls as ["hook", KIND, NAME]."""
     spec = importlib.util.spec_from_file_location("conformance", SHARED / "engine/conformance.py")
     assert spec
@@ -29,7 +29,7 @@ def played(group: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     provider_calls = conformance.World.calls
     monkeypatch.setattr(conformance.World, "calls", with_hooks)
-    steps: list[dict[str, Any]] = conformance.play(group, f"{sys.executable} -m infra.engine", sys.prefix)
+    steps: list[dict[str, Any]] = conformance.play(group, f"{warm}/bin/python -m infra.engine", warm)
     return steps
 
 
@@ -37,9 +37,9 @@ def by_name(step: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {r["urn"].rsplit("::", 1)[-1]: r for r in step["state"]["resources"]}
 
 
-def test_transforms_and_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transforms_and_hooks(monkeypatch: pytest.MonkeyPatch, warm: Path) -> None:
     """Hooks run around the step and not in a preview; transforms change what is registered, the resource's own first."""
-    preview, first, second, removed = played("th", monkeypatch)
+    preview, first, second, removed = played("th", monkeypatch, warm)
     assert all(step["ok"] for step in (preview, first, second, removed)), [s["_out"] for s in (preview, first, second, removed)]
     assert preview["calls"] == []
     assert first["calls"] == [["create", "h1"], ["create", "h2"], ["create", "src"], ["hook", "ac", "h1"], ["hook", "bc", "h1"]]
@@ -55,9 +55,9 @@ def test_transforms_and_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (set(by_name(removed)) & {"h1", "h2", "src"}, removed["state"]["version"]) == ({"h2", "src"}, 3)
 
 
-def test_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_targets(monkeypatch: pytest.MonkeyPatch, warm: Path) -> None:
     """What is no target stays as it is; a target's dependents are destroyed with it only when asked."""
-    everything, two, other, one, refused, together, replaced = played("target", monkeypatch)
+    everything, two, other, one, refused, together, replaced = played("target", monkeypatch, warm)
     assert everything["calls"] == [["create", name] for name in sorted(FILES)]
     assert two["calls"] == [["update", "m1"], ["update", "m2"]]
     assert {n: by_name(two)[n]["inputs"]["content"] for n in ("m0", "m1", "m2")} == {"m0": "0", "m1": "1x", "m2": "2x"}
@@ -74,9 +74,9 @@ def test_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(by_name(replaced)) >= FILES
 
 
-def test_stack_reference_and_stash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stack_reference_and_stash(monkeypatch: pytest.MonkeyPatch, warm: Path) -> None:
     """A reference reads the other stack's outputs, secrets included; a stash keeps the first value it was given."""
-    _, preview, first, second, emptied = played("sref", monkeypatch)
+    _, preview, first, second, emptied = played("sref", monkeypatch, warm)
     assert (preview["ok"], preview["state"]["resources"]) == (True, [])
     outputs = by_name(first)["scen-sref"]["outputs"]
     # The output's own shape is hidden with its secrets: all that is read through a reference to a secret is secret.

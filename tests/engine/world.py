@@ -17,24 +17,27 @@ HEAD = "import os, pulumi\nfrom pulumi import ResourceOptions as RO\nfrom things
 
 @dataclass
 class World:
+    """`python` runs the commands that are only waited for; `start` is always a real interpreter, to be killed and watched."""
+
     folder: Path
+    python: str = sys.executable
 
     @classmethod
-    def make(cls, folder: Path, program: str = "") -> "World":
+    def make(cls, folder: Path, program: str = "", python: str = sys.executable) -> "World":
         for name in ("state", "home", "store"):
             (folder / name).mkdir(parents=True)
         shutil.copytree(HERE / "plugin", folder / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(HERE / "program", folder / "program", ignore=shutil.ignore_patterns("__pycache__"))
         project = "name: shop\nruntime: python\nplugins:\n  providers:\n    - name: thing\n      path: ../plugin\n"
         (folder / "program" / "Pulumi.yaml").write_text(project)
-        world = cls(folder)
+        world = cls(folder, python)
         world.program(program)
         return world
 
     def copy(self, folder: Path) -> "World":
         """The same at another place, to go on from there; which stack is selected belongs to a place and is not kept."""
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("__pycache__", "workspaces"), dirs_exist_ok=True)
-        return World(folder)
+        return World(folder, self.python)
 
     def program(self, text: str) -> None:
         # Python takes compiled code for that of a source of the same second and length: ours may be another program's.
@@ -53,10 +56,14 @@ class World:
         }
         return {**inherited, **own}
 
-    def start(self, *arguments: str, stdin: str | None = None, **environment: str) -> "subprocess.Popen[str]":
-        """The engine as a process; `stdin` is what it is given to read, None leaves it the test's own."""
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        """The engine as a process, which leads to processes of the program and the plugins."""
+        return self._started(sys.executable, *arguments, **environment)
+
+    def _started(self, python: str, *arguments: str, stdin: str | None = None, **environment: str) -> "subprocess.Popen[str]":
+        """`stdin` is what it is given to read, None leaves it the test's own."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "infra.engine", *arguments],
+            [python, "-m", "infra.engine", *arguments],
             cwd=self.folder / "program",
             env={**self.environment, **environment},
             stdin=None if stdin is None else subprocess.PIPE,
@@ -71,7 +78,7 @@ class World:
 
     def run(self, *arguments: str, code: int = 0, stdin: str | None = None, **environment: str) -> str:
         """stdout and stderr of a command that must end with `code`."""
-        process = self.start(*arguments, stdin=stdin, **environment)
+        process = self._started(self.python, *arguments, stdin=stdin, **environment)
         try:
             out, err = process.communicate(timeout=TIMEOUT_S)
         finally:

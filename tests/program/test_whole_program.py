@@ -26,10 +26,11 @@ class Engine:
 
     workspace: Path
     environment: Mapping[str, str]
+    python: str
 
     def run(self, *words: str) -> str:
         """What it said. A failure shows all of it."""
-        command = [sys.executable, "-m", "infra.engine", *words]
+        command = [self.python, "-m", "infra.engine", *words]
         done = subprocess.run(
             command, cwd=self.workspace, env=dict(self.environment), capture_output=True, text=True, timeout=55, check=False
         )
@@ -41,12 +42,12 @@ class Engine:
         return found
 
 
-def workspace(folder: Path) -> Path:
+def workspace(folder: Path, virtualenv: Path) -> Path:
     """The project and its dev stack with absolute paths, one replica in each region to keep it short."""
     folder.mkdir()
     project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
     project["main"] = str(ROOT / project["main"])
-    project["runtime"]["options"]["virtualenv"] = sys.prefix
+    project["runtime"]["options"]["virtualenv"] = str(virtualenv)
     for provider in project["plugins"]["providers"]:
         provider["path"] = str(ROOT / provider["path"])
     (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
@@ -63,7 +64,7 @@ def local_cloud(verb: str, home: Path) -> None:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
+def engine(tmp_path: Path, warm: Path) -> Iterator[Engine]:
     home = tmp_path / "home"
     (home / "state").mkdir(parents=True)
     local_cloud("start", home)
@@ -81,7 +82,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
             "SUPABASE_ACCESS_TOKEN": token,
             "SUPABASE_PROJECT_URL_TEMPLATE": "http://{database_host}:8000",
         }
-        yield Engine(workspace(tmp_path / "workspace"), environment)
+        yield Engine(workspace(tmp_path / "workspace", warm), environment, str(warm / "bin/python"))
     finally:
         local_cloud("stop", home)
 
@@ -93,6 +94,7 @@ def ready(url: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.story
 def test_a_stack_comes_up_stays_as_it_is_is_promoted_and_goes(engine: Engine, tmp_path: Path) -> None:
     """Every room at once: what one of them understands differently shows here as a change that nobody made."""
