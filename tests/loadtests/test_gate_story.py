@@ -23,7 +23,7 @@ run:
   {{warm_up_s: 0.5, duration_s: 2.5, extension_s: 0, arrivals: uniform, request_timeout_s: {timeout_s},
     users: 40, sessions: 8}}
 # The machine may be busy with other tests: the bound says what a broken generator is, not what a calm machine can do.
-generator: {{lateness_p99_ms: 400}}
+generator: {{lateness_p99_ms: 900}}
 scenarios:
   validate: {{rate_per_s: {rate}, targets: [p95 < 80 ms, hit_rate >= 80 %, error_rate <= 0 %]}}
   login: {{rate_per_s: 10, targets: [p95 < 300 ms, error_rate <= 0 %]}}
@@ -141,7 +141,7 @@ def test_what_is_undecided_gets_one_second_look(tmp_path: Path) -> None:
     """10 samples cannot say anything about a p95; 30 can."""
     slo = tmp_path / "slo.yaml"
     slo.write_text(
-        "{version: 1, generator: {lateness_p99_ms: 400},"
+        "{version: 1, generator: {lateness_p99_ms: 900},"
         " run: {warm_up_s: 0, duration_s: 1, extension_s: 2, arrivals: uniform, users: 20, sessions: 4},"
         " scenarios: {health: {rate_per_s: 10, targets: [p95 < 100 ms]}}}"
     )

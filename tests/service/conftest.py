@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
@@ -32,12 +34,12 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.connection_url
 
 
-@pytest.fixture
-async def empty_database(postgres: str, anyio_backend: str) -> AsyncIterator[str]:
+@contextlib.asynccontextmanager
+async def fresh_database(postgres: str, template: str = "template1") -> AsyncIterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     connection = await asyncpg.connect(postgres)
     try:
-        await connection.execute(f'create database "{name}"')
+        await connection.execute(f'create database "{name}" template "{template}"')
         yield urlsplit(postgres)._replace(path=f"/{name}").geturl()
         await connection.execute(f'drop database "{name}" with (force)')
     finally:
@@ -45,9 +47,29 @@ async def empty_database(postgres: str, anyio_backend: str) -> AsyncIterator[str
 
 
 @pytest.fixture
-async def database_url(empty_database: str) -> str:
-    await migrate(empty_database)
-    return empty_database
+async def empty_database(postgres: str, anyio_backend: str) -> AsyncIterator[str]:
+    async with fresh_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: str) -> str:
+    """The name of a database to copy: a migration is a process, a copy is not."""
+
+    async def make() -> str:
+        connection = await asyncpg.connect(postgres)
+        await connection.execute("create database migrated")
+        await connection.close()
+        await migrate(urlsplit(postgres)._replace(path="/migrated").geturl())
+        return "migrated"
+
+    return asyncio.run(make())
+
+
+@pytest.fixture
+async def database_url(postgres: str, migrated: str, anyio_backend: str) -> AsyncIterator[str]:
+    async with fresh_database(postgres, migrated) as url:
+        yield url
 
 
 @pytest.fixture

@@ -198,16 +198,6 @@ def test_first_log_in_sets_off_its_jobs_once(ann: Browser, stack: ReplicaStack, 
     assert sum(metric(replica, "cached_auth_jobs_failed_total") for replica in replicas) == 0
 
 
-def test_log_in_is_quick_enough_here(ann: Browser):
-    """The target is 200 ms with 20 ms between regions and bcrypt at 60 ms; here both are less, so the rest must be small."""
-    times = []
-    for _ in range(5):
-        began = time.monotonic()
-        assert ann.log_in().status_code == 200
-        times.append(time.monotonic() - began)
-    assert min(times) < 0.1
-
-
 def test_silent_issuer_leaves_cached_tokens_alone_and_makes_503_of_the_rest(tmp_path: Path):
     """Redis goes away first, then the issuer; nothing of it may become a 401."""
     with running_stack(tmp_path) as stack, visitor(stack.start_replica(CACHE_TTL_S="3600")) as (ann, replica):
