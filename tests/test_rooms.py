@@ -28,6 +28,7 @@ def test_rooms_import_only_what_the_design_allows():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_every_room_passes_the_type_checker():
     done = run(sys.executable, "-m", "mypy", "--no-error-summary")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,7 +12,7 @@ import pytest
 from infra.release import build_release
 from tests.story.stack import ROOT, SLO, Person
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.story, pytest.mark.long]
 API = "/api/v1/auth"
 ADA = {"email": "ada@example.com", "password": "correct horse battery"}
 
