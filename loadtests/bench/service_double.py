@@ -1,7 +1,7 @@
 """A small real HTTP server that acts as the service in two regions and as Supabase's admin API, with faults to inject.
 
 Run as a process: `python service_double.py --fault delay`; prints the stack outputs as JSON once it listens. It is the gate's
-test object, not a copy of the service: it keeps exactly the promises that the scenarios check, and breaks one of them on request.
+test object, not a copy of the service: it keeps exactly the promises that the scenarios check, and breaks what it is told to.
 Ends when its standard input closes, so that no test can leave it behind.
 """
 
@@ -42,8 +42,8 @@ STALL_S = 2.0
 class World:
     """Users, sessions, what each region knows."""
 
-    def __init__(self, fault: str, amount: float) -> None:
-        self.fault = fault
+    def __init__(self, faults: list[str], amount: float) -> None:
+        self.faults = frozenset(faults)
         self.amount = amount
         self.users: dict[str, tuple[str, str]] = {}
         self.sessions: dict[str, tuple[str, str, str]] = {}
@@ -95,7 +95,7 @@ def answer(world: World, region: str, method: str, path: str, headers: dict[str,
     if path.startswith("/health/"):
         return as_json(200, {"status": "ok"})
     if method == "OPTIONS":
-        origin = "https://elsewhere.example" if world.fault == "wrong-cors" else ORIGIN
+        origin = "https://elsewhere.example" if "wrong-cors" in world.faults else ORIGIN
         allow = {
             "origin": origin,
             "credentials": "true",
@@ -131,7 +131,7 @@ def admin(world: World, path: str, body: bytes) -> Reply:
 
 def revoke(world: World, region: str, session_id: str) -> Reply:
     for name, known in world.revoked.items():
-        if world.fault == "revocation-unseen" and name != region:
+        if "revocation-unseen" in world.faults and name != region:
             continue
         asyncio.get_running_loop().call_later(0 if name == region else PROPAGATION_S, known.add, session_id)
     return as_json(202, {"sequence": 1})
@@ -139,24 +139,24 @@ def revoke(world: World, region: str, session_id: str) -> Reply:
 
 def verify(world: World, region: str, token: str) -> Reply | None:
     world.requests += 1
-    if world.fault == "stall" and world.stall_at is None:
+    if "stall" in world.faults and world.stall_at is None:
         world.stall_at = time.monotonic() + STALL_AFTER_S
         asyncio.get_running_loop().call_later(STALL_AFTER_S, time.sleep, STALL_S)
-    if world.fault == "errors" and world.requests % round(100 / world.amount) == 0:
+    if "errors" in world.faults and world.requests % round(100 / world.amount) == 0:
         return as_json(500, {"code": "broken", "message": "injected"})
-    if world.fault == "token-in-error" and world.requests % 50 == 0:
+    if "token-in-error" in world.faults and world.requests % 50 == 0:
         return as_json(500, {"code": "broken", "message": f"token {token}"})
-    if world.fault == "swallow" and world.requests % 100 == 0:
+    if "swallow" in world.faults and world.requests % 100 == 0:
         return None
     found = world.sessions.get(token)
-    is_stale_replica = world.fault == "revocation-one-replica" and region == "west" and world.requests % 2 == 0
+    is_stale_replica = "revocation-one-replica" in world.faults and region == "west" and world.requests % 2 == 0
     if found is None or (found[1] in world.revoked[region] and not is_stale_replica):
         return as_json(401, {"code": "invalid", "message": "revoked"})
     cache = "l1" if token in world.cached[region] else "miss"
-    if world.fault != "cold-cache":
+    if "cold-cache" not in world.faults:
         world.cached[region].add(token)
     user_id = found[0]
-    if world.fault == "mixed-identity" and world.requests % 200 == 0:
+    if "mixed-identity" in world.faults and world.requests % 200 == 0:
         user_id = str(uuid.uuid4())
     return 200, {"x-auth-user-id": user_id, "x-auth-session-id": found[1], "x-auth-role": "authenticated", "x-cache": cache}, b""
 
@@ -187,7 +187,7 @@ class Connection(asyncio.Protocol):
         reply = answer(self.world, self.region, method, path, headers, rest[:length])
         if reply is None:
             return
-        delays = self.world.fault == "delay" and self.region != "supabase"
+        delays = "delay" in self.world.faults and self.region != "supabase"
         asyncio.get_running_loop().call_later(self.world.amount / 1000 if delays else 0, self.send, reply)
 
     def send(self, reply: Reply) -> None:
@@ -199,8 +199,8 @@ class Connection(asyncio.Protocol):
             self.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
 
-async def serve(fault: str, amount: float) -> None:
-    world = World(fault, amount)
+async def serve(faults: list[str], amount: float) -> None:
+    world = World(faults, amount)
     loop = asyncio.get_running_loop()
     urls = {}
     for region in ("east", "west", "supabase"):
@@ -223,7 +223,7 @@ async def serve(fault: str, amount: float) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fault", choices=FAULTS, default="none")
+    parser.add_argument("--fault", choices=FAULTS, nargs="+", default=["none"])
     parser.add_argument("--amount", type=float, default=1.0, help="delay in ms, or errors in per cent")
     chosen = parser.parse_args()
     asyncio.run(serve(chosen.fault, chosen.amount))

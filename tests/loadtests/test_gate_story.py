@@ -34,9 +34,9 @@ scenarios:
 
 
 @contextmanager
-def service(tmp_path: Path, fault: str, amount: float = 1.0) -> Iterator[Path]:
+def service(tmp_path: Path, *faults: str, amount: float = 1.0) -> Iterator[Path]:
     """The double in a process of its own; the path of its outputs file."""
-    command = [sys.executable, str(DOUBLE), "--fault", fault, "--amount", str(amount)]
+    command = [sys.executable, str(DOUBLE), "--fault", *faults, "--amount", str(amount)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -97,23 +97,28 @@ def test_users_are_made_once_and_one_region_can_be_measured_alone(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("fault", "amount", "expected"),
+    ("faults", "amount", "expected"),
     [
-        ("delay", 200, "validate: p95 < 80 ms"),
-        ("errors", 1, "validate: error_rate <= 0 %"),
-        ("cold-cache", 1, "validate: hit_rate >= 80 %"),
-        ("wrong-cors", 1, "preflight: error_rate <= 0 %"),
-        ("revocation-unseen", 1, "revoke_then_validate: max < 600 ms"),
-        ("revocation-one-replica", 1, "revoke_then_validate: max < 600 ms"),
-        ("mixed-identity", 1, "validate: error_rate <= 0 %"),
-        ("swallow", 1, "validate: error_rate <= 0 %"),
+        (["delay"], 200, {"validate: p95 < 80 ms"}),
+        (["errors"], 1, {"validate: error_rate <= 0 %"}),
+        (
+            ["cold-cache", "wrong-cors", "revocation-unseen"],
+            1,
+            {"validate: hit_rate >= 80 %", "preflight: error_rate <= 0 %", "revoke_then_validate: max < 600 ms"},
+        ),
+        (["revocation-one-replica"], 1, {"revoke_then_validate: max < 600 ms"}),
+        (["mixed-identity"], 1, {"validate: error_rate <= 0 %"}),
+        (["swallow"], 1, {"validate: error_rate <= 0 %"}),
     ],
 )
-def test_a_broken_service_fails_in_the_row_that_is_about_it(tmp_path: Path, fault: str, amount: float, expected: str) -> None:
-    with service(tmp_path, fault, amount) as outputs:
+def test_a_broken_service_fails_in_the_rows_that_are_about_it(
+    tmp_path: Path, faults: list[str], amount: float, expected: set[str]
+) -> None:
+    """A run is seconds: faults that no row has in common share one."""
+    with service(tmp_path, *faults, amount=amount) as outputs:
         code, verdict = measured_gate(tmp_path, outputs, timeout_s=1.0)
     assert code == 10, verdict.reasons
-    assert expected in failing(verdict)
+    assert expected <= failing(verdict)
 
 
 def test_a_stall_is_seen_by_the_requests_that_should_have_started_in_it(tmp_path: Path) -> None:
