@@ -114,7 +114,7 @@ def test_log_in_here_is_known_there_and_log_out_ends_it_everywhere(ann: Browser,
     assert ann.log_out().status_code == 204
     assert ann.get(VERIFY).json()["code"] == "session_revoked", "here at once"
     took_s = until(lambda: ann.get(VERIFY, there).status_code == 401)
-    assert took_s < 0.5
+    assert took_s < 2, "the stated bound"
     assert ann.get(VERIFY, there).json()["code"] == "session_revoked"
     assert ann.log_out().status_code in (401, 403, 404), "the issuer's own answer, passed on"
 
