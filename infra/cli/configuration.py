@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from infra.cli.engine import chosen_engine
 from infra.cli.errors import UsageError
 from infra.cli.project import StackFile
 from infra.cli.workspace import LOCAL_SECRETS
@@ -28,9 +29,10 @@ def checked_settings(file: StackFile) -> Settings:
     try:
         return parse_settings(*texts(file))
     except SettingsError as error:
-        raise UsageError(
-            f"{file.path.name}: {error.problems[0]}", f"edit {file.path.name}", "\n".join(error.problems[1:])
-        ) from error
+        next_step = f"edit {file.path.name}"
+        if chosen_engine() == "embedded" and any("pulumi config" in problem for problem in error.problems):
+            next_step += "   (docs/configuration.md says what stands for `pulumi`, which is not installed)"
+        raise UsageError(f"{file.path.name}: {error.problems[0]}", next_step, "\n".join(error.problems[1:])) from error
 
 
 def texts(file: StackFile) -> tuple[dict[str, str], set[str]]:

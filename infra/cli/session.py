@@ -28,8 +28,10 @@ def open_session(screen: Screen, stack: str, starts_cloud: bool = True, create: 
     """Opens everything that an operation on `stack` needs. With `starts_cloud` False a stopped local cloud is an error."""
     file, home = read_stack_file(stack), open_home()
     checked_settings(file)
-    cloud = open_cloud(screen, home, starts_cloud) if file.is_local else None
     workspace = prepare_workspace(home, file)
+    if file.is_local and not create and find_cloud(home) is None:
+        open_deployment(home, workspace, {}, create)  # no cloud is started for a stack that there is not
+    cloud = open_cloud(screen, home, starts_cloud) if file.is_local else None
     environment = cloud.environment() if cloud else {}
     deployment = open_deployment(home, workspace, environment, create)
     if create and cloud and workspace.folder != ROOT:

@@ -33,7 +33,7 @@ def test_every_command_explains_itself_with_an_example(name, capsys):
         (["up", "nosuch"], 2, "stack 'nosuch'"),
         (["up", "--frobnicate"], 2, "No such option"),
         (["loadtest", "dev", "--duration-s", "0"], 2, "not in the range"),
-        (["outputs", "dev"], 1, "the local cloud is not running"),
+        (["outputs", "dev"], 2, "stack 'dev' has not been deployed from here"),
         (["cloud", "status"], 1, "the local cloud is not running"),
     ],
 )
@@ -44,6 +44,15 @@ def test_a_mistake_is_one_line_and_the_next_command(arguments, code, expected, c
     assert expected in shown.err
     assert "next:" in shown.err
     assert "Traceback" not in shown.err
+
+
+def test_no_cloud_is_started_for_a_stack_that_there_is_not(capsys, home):
+    """It would go on running behind the error."""
+    assert run(["destroy", "--yes"]) == 2
+    shown = capsys.readouterr().err
+    assert "stack 'dev' has not been deployed from here" in shown
+    assert "starting" not in shown
+    assert not (home / "cloud").exists()
 
 
 def test_a_home_that_cannot_be_made_is_told(tmp_path, monkeypatch, capsys):
