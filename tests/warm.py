@@ -106,6 +106,8 @@ class Server:
         self.selector.register(os.pidfd_open(child), selectors.EVENT_READ, lambda pidfd: self._ended(client, pidfd))
 
     def _signalled(self, client: socket.socket) -> None:
+        if client not in self.children:  # its process ended in this same round
+            return
         try:
             numbers = client.recv(16) or bytes([signal.SIGKILL])
         except ConnectionError:
