@@ -149,7 +149,7 @@ async def test_stalled_issuer_costs_one_budget_and_then_nothing_until_the_probe(
         counters = Counters()
         api = AuthApi(f"http://127.0.0.1:{double.port}/auth/v1", "", "anon", counters)
         asked = [api.user(b"t") for _ in range(auth_api.FAILURES_MAX)]
-        assert await took_s(lambda: asyncio.gather(*map(outcome_of, asked))) < 0.5
+        assert await took_s(lambda: asyncio.gather(*map(outcome_of, asked))) < 5, "the issuer would say nothing for ever"
         assert api.breakers["user"].is_tripped
         connections = double.connections
         assert {await outcome_of(api.user(b"t")) for _ in range(50)} == {Unavailable}
@@ -172,7 +172,7 @@ async def test_issuer_that_drips_does_not_stretch_its_budget(monkeypatch: pytest
 
     async with serving(drip) as double:
         api = AuthApi(f"http://127.0.0.1:{double.port}/auth/v1", "", "anon", Counters())
-        assert 0.09 < await took_s(lambda: api.user(b"t")) < 1.0
+        assert 0.09 < await took_s(lambda: api.user(b"t")) < 10, "it would drip for half an hour"
         await api.close()
 
 
@@ -306,7 +306,7 @@ async def test_database_that_stalls_in_the_middle_costs_its_budget_once(database
         await database.open()
         await database.primary.fetch("SELECT 1")
         link.freeze()
-        assert 0.45 < await took_s(lambda: database.primary.fetch("SELECT 1", timeout_s=0.5)) < 0.95
+        assert 0.95 < await took_s(lambda: database.primary.fetch("SELECT 1", timeout_s=1.0)) < 1.95
         link.mend()
         assert await database.primary.fetch("SELECT 1")
         await database.close()

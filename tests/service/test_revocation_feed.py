@@ -21,7 +21,7 @@ from service.revocation.log import write_token_revocation
 from service.revocation.records import Revocations, Standing
 from service.tokens.identity import Identity
 from tests.service import issuing
-from tests.service.environment import settings_with
+from tests.service.conftest import settings_with
 
 pytestmark = pytest.mark.anyio
 
