@@ -15,7 +15,8 @@ DOMAIN = "mutation ($i: ServiceDomainCreateInput!) { serviceDomainCreate(input: 
 
 
 async def looked(cloud: Harness) -> None:
-    """One more look of whoever puts services to sleep, without waiting a second for it."""
+    """One more look of whoever puts services to sleep, without waiting a second for it; nobody else is at work before it."""
+    await cloud.until(lambda: cloud.conductor.workers.is_idle)
     await cloud.conductor.sleeping.look()
 
 
