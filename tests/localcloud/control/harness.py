@@ -22,6 +22,7 @@ from infra.localcloud.page.sessions import Sessions
 from infra.localcloud.railway_api.call import Cloud
 from infra.localcloud.railway_api.faults import Faults
 from infra.localcloud.world.model import World
+from infra.localcloud.world_clock import WorldClock
 from tests.localcloud.control.recording_plane import RecordingPlane
 
 TOKEN = "account-token-for-tests"
@@ -132,7 +133,7 @@ async def running(directory: Path, plane: RecordingPlane | None = None, store: S
     (directory / "uploads").mkdir(exist_ok=True)
     plane = plane or RecordingPlane()
     store = store or Store(directory / "world.json")
-    keeper = Keeper(store, store.read())
+    keeper = Keeper(store, store.read(), WorldClock(directory / "clock.json"))  # a restart must not set the clock back
     stopped: list[bool] = []
     async with asyncio.TaskGroup() as tasks:
         ready: asyncio.Future[Harness] = asyncio.get_running_loop().create_future()
