@@ -165,7 +165,7 @@ async def test_a_secret_of_many_lines_is_blotted_out_of_each(patient: Driver) ->
 async def test_endless_logs_are_cut(patient: Driver, fake: FakeRailway, screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "LINES_MAX", 2)
     fake.outcomes = ["STUCK"]
-    await failing(patient.create("Deployment", "d", **await placed(patient), timeoutS=1))
+    await failing(patient.create("Deployment", "d", **await placed(patient), timeoutS=3))
     assert screen.lines == [
         "build: buildLogs 0",
         "build: buildLogs 1",
