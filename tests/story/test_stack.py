@@ -80,7 +80,7 @@ SLOW = """
 
 async def _slow(self, scope, receive, send):
     if scope["type"] == "http" and not scope["path"].startswith("/health"):
-        await __import__("asyncio").sleep(1)
+        await __import__("asyncio").sleep(2)
     await _quick(self, scope, receive, send)
 
 
@@ -90,7 +90,7 @@ Front.at_once = property(lambda self: None, lambda self, answering: None)
 
 
 def slow_release(folder: Path, releases: Path) -> str:
-    """The service with a few bad lines behind its front: every request waits a second, and none is answered ahead of it."""
+    """The service with a few bad lines behind its front: every request waits two seconds, and none is answered ahead of it."""
     shutil.copytree(ROOT / "service", folder / "slow" / "service", ignore=shutil.ignore_patterns("__pycache__"))
     front = folder / "slow" / "service" / "web" / "front.py"
     front.write_text(front.read_text() + SLOW)
