@@ -79,7 +79,7 @@ def log_in_here_log_out_there(here: str, there: str) -> None:
 SLOW = """
 
 async def _slow(self, scope, receive, send):
-    if scope["type"] == "http" and not scope["path"].startswith("/health"):
+    if scope["type"] == "http" and scope["path"].startswith("/api"):
         await __import__("asyncio").sleep(2)
     await _quick(self, scope, receive, send)
 
@@ -90,7 +90,7 @@ Front.at_once = property(lambda self: None, lambda self, answering: None)
 
 
 def slow_release(folder: Path, releases: Path) -> str:
-    """The service with a few bad lines behind its front: every request waits two seconds, and none is answered ahead of it."""
+    """The service with a few bad lines behind its front: every check waits two seconds, and none is answered ahead of it."""
     shutil.copytree(ROOT / "service", folder / "slow" / "service", ignore=shutil.ignore_patterns("__pycache__"))
     front = folder / "slow" / "service" / "web" / "front.py"
     front.write_text(front.read_text() + SLOW)
