@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -187,6 +188,54 @@ async def test_connection_that_the_server_closes_while_it_is_idle_is_not_used_ag
                 await asyncio.sleep(0)
         await server.exchange("GET", "/", {})
     assert peer.connections == 2
+
+
+@asynccontextmanager
+async def answering() -> AsyncIterator[tuple[Server, list[socket.socket]]]:
+    """A server that says OK once on each connection, and its ends of them, to be used without the loop's taking notice."""
+    ends: list[socket.socket] = []
+    loop = asyncio.get_running_loop()
+
+    async def answer(listener: socket.socket) -> None:
+        while True:
+            end, _ = await loop.sock_accept(listener)
+            ends.append(end)
+            await loop.sock_recv(end, 4096)
+            await loop.sock_sendall(end, OK)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        serves = asyncio.create_task(answer(listener))
+        server = Server(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            yield server, ends
+        finally:
+            serves.cancel()
+            await asyncio.gather(serves, return_exceptions=True)
+            await server.close()
+            for end in ends:
+                end.close()
+
+
+@pytest.mark.parametrize("sent", [OK.replace(b"{}", b"[]"), b""], ids=["an answer in advance", "the end"])
+async def test_connection_on_which_something_waits_unread_is_not_used_again(sent: bytes):
+    """A busy loop has not seen it yet. In advance, it would be another caller's answer; the end, this caller's failure."""
+    async with answering() as (server, ends):
+        await server.exchange("GET", "/", {})
+        if sent:
+            ends[0].send(sent)
+        else:
+            ends[0].shutdown(socket.SHUT_RDWR)
+        assert (await server.exchange("GET", "/", {})).body == b"{}"
+        assert len(ends) == 2
+
+
+async def test_connection_that_is_being_ended_is_not_used_again():
+    async with answering() as (server, ends):
+        await server.exchange("GET", "/", {})
+        server._idle[0].data_received(b"x")  # which ends it, and the loop tells so in its next round
+        assert (await server.exchange("GET", "/", {})).body == b"{}"
+        assert len(ends) == 2
 
 
 async def test_connection_that_was_idle_for_long_is_closed(monkeypatch: pytest.MonkeyPatch):
