@@ -39,13 +39,21 @@ ROWS_AT_A_TIME = 100
 FOLLOWED_S_MAX = 2.0
 
 # The xmin of this statement's own snapshot is the next poll's floor: whatever is invisible now has a transaction >= xmin.
+# A trigger whose owner cannot see the users follows nobody (under row security without a warning), so it does not count.
 _POLL = """
 SELECT sequence, kind, subject, watermark_iat, except_session, extract(epoch FROM expires_at - now())::float8 AS lives_s,
        pg_snapshot_xmin(pg_current_snapshot())::text AS xmin,
        CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_lsn() - '0/0')::bigint END AS position,
-       EXISTS (SELECT FROM pg_class JOIN pg_trigger ON tgrelid = pg_class.oid
-                WHERE relnamespace = to_regnamespace('auth') AND relname = 'sessions'
-                  AND tgname = 'cached_auth_sessions_begun' AND tgenabled IN ('O', 'A')) AS follows_log_ins
+       EXISTS (SELECT FROM pg_class AS sessions
+                 JOIN pg_trigger ON tgrelid = sessions.oid
+                 JOIN pg_proc ON pg_proc.oid = tgfoid
+                 JOIN pg_roles AS follower ON follower.oid = proowner
+                 JOIN pg_class AS users ON users.relname = 'users' AND users.relnamespace = sessions.relnamespace
+                WHERE sessions.relnamespace = to_regnamespace('auth') AND sessions.relname = 'sessions'
+                  AND tgname = 'cached_auth_sessions_begun' AND tgenabled IN ('O', 'A')
+                  AND has_schema_privilege(proowner, users.relnamespace, 'USAGE')
+                  AND has_table_privilege(proowner, users.oid, 'SELECT')
+                  AND (rolsuper OR rolbypassrls OR users.relowner = proowner OR NOT users.relrowsecurity)) AS follows_log_ins
   FROM (SELECT 1) AS always LEFT JOIN cached_auth.revocations
     ON transaction >= $1::text::xid8 AND expires_at > now()
 """

@@ -221,6 +221,38 @@ async def test_feed_tells_whether_the_database_follows_log_ins(database_url: str
         await until(lambda: not listener.feed.follows_log_ins)
 
 
+async def test_trigger_that_cannot_see_the_users_follows_no_log_in(
+    database_url: str, writer: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+):
+    """Under row security it finds nobody and fails nowhere: the service has to make what follows, or nobody ever does."""
+    monkeypatch.setattr("service.revocation.feed.POLL_S", 0.02)
+    await writer.execute(
+        "CREATE SCHEMA auth; CREATE TABLE auth.sessions (user_id uuid);"
+        "CREATE TABLE auth.users (id uuid, email text, raw_user_meta_data jsonb); SELECT cached_auth.watch_auth();"
+        "ALTER FUNCTION cached_auth.follow_begun_sessions() OWNER TO pg_monitor; GRANT USAGE ON SCHEMA auth TO pg_monitor;"
+        "GRANT USAGE ON SCHEMA cached_auth TO pg_monitor; GRANT ALL ON ALL TABLES IN SCHEMA cached_auth TO pg_monitor;"
+        "GRANT ALL ON ALL SEQUENCES IN SCHEMA cached_auth TO pg_monitor"
+    )
+    begin = (
+        "WITH u AS (INSERT INTO auth.users VALUES (gen_random_uuid()) RETURNING id) INSERT INTO auth.sessions SELECT id FROM u"
+    )
+    made = "SELECT count(*) FROM cached_auth.profiles"
+    async with listening(database_url) as listener:
+        for change, follows in (
+            ("SELECT", False),
+            ("GRANT SELECT ON auth.users TO pg_monitor", True),
+            ("ALTER TABLE auth.users ENABLE ROW LEVEL SECURITY", False),
+            ("ALTER TABLE auth.users OWNER TO pg_monitor", True),
+        ):
+            await writer.execute(change)
+            polls = listener.feed._polls
+            await until(lambda polls=polls: listener.feed._polls > polls + 1)
+            assert listener.feed.follows_log_ins is follows, change
+            before = await writer.fetchval(made)
+            await writer.execute(begin)
+            assert await writer.fetchval(made) == before + follows, change
+
+
 async def test_other_channels_are_heard(database_url: str, writer: asyncpg.Connection):
     async with listening(database_url) as listener:
         await writer.execute("SELECT pg_notify('cached_auth_outbox', '')")
