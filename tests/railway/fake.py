@@ -150,6 +150,8 @@ class FakeRailway(Backups, Networking, InstanceNetwork, Variables, Staging, Subs
                 return Response("upstream is away", 503)
             case "problem":
                 return JSONResponse({"data": None, "errors": [{"message": "Problem processing request"}], "traceId": "trace-77"})
+            case "refused":
+                return self._error("Not Authorized")
             case "busy":
                 return self._error("Another operation is already in progress")
             case _:

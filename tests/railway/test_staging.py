@@ -201,6 +201,24 @@ async def test_commit_that_does_not_apply_says_why_and_leaves_nothing_staged(dri
 
 
 @pytest.mark.anyio
+async def test_what_is_staged_is_taken_back_where_it_cannot_be_looked_at(driver: Driver, fake: FakeRailway) -> None:
+    """Left staged it would stand in the way of every later change of this run."""
+    ground = await grounded(driver)
+    _, at = await ground.service()
+
+    def meddle(operation: str) -> None:
+        if operation == "environmentStageChanges":
+            fake.meddle = lambda _: None
+            fake.faults["environmentState"] = ["refused"]
+
+    fake.meddle = meddle
+    assert "Not Authorized" in await refusal(variables(driver, at, A="1"))
+    assert not fake.staged
+    await variables(driver, at, A="2")
+    assert fake.variables[at["serviceId"], at["environmentId"]] == {"A": "2"}
+
+
+@pytest.mark.anyio
 async def test_changes_that_are_not_staged_wait_their_turn(patient: Driver, fake: FakeRailway) -> None:
     """A domain made between staging and commit would move the etag under our own feet."""
     ground = await grounded(patient)

@@ -102,9 +102,9 @@ async def _commit(call: Call[RailwayClient], environment_id: str, group: Sequenc
         return _end(group)
     if strangers := foreign(before.staged, ours):
         raise _refusal(environment_id, "has staged changes that this program did not make", told(strangers, {}, before.names))
-    staged_id = await _stage(call, environment_id, ours)
-    after = await _state(call, environment_id)
     try:
+        staged_id = await _stage(call, environment_id, ours)
+        after = await _state(call, environment_id)
         _check_alone(environment_id, before, after, ours)
         await _apply(call, environment_id, staged_id, [each.what for each in group if not each.is_done])
     except Stopped:
