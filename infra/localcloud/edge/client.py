@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import cast
 
 from infra.localcloud.edge.exchange import Exchange
@@ -18,6 +19,7 @@ HEAD_TIMEOUT_S = 15.0
 LINGER_S = 1.0
 CLIENTS_MAX = 10_000
 KEPT_BYTES_MAX = 64 * 1024  # pipelined bytes; then reading stops until the exchange under way has ended
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)++")
 
 
 class ClientConnection(asyncio.Protocol):
@@ -155,8 +157,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _start_request(self) -> bool:
         buffer = self._buffer
-        while buffer.startswith(b"\r\n"):  # empty lines before a request are to be ignored (RFC 9112 section 2.2)
-            buffer = self._buffer = buffer[2:]
+        if buffer.startswith(b"\r\n"):  # empty lines before a request are to be ignored (RFC 9112 section 2.2), all at once
+            buffer = self._buffer = _EMPTY_LINES.sub(b"", buffer, 1)
         end = buffer.find(b"\r\n\r\n") + 4
         if end < 4 or end > HEAD_BYTES_MAX:
             if len(buffer) > HEAD_BYTES_MAX:

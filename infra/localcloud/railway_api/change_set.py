@@ -119,6 +119,8 @@ def _create(made: Draft, change: Change) -> None:
         case "database":
             given = _database(address, resource)
         case "volume":
+            if not address.startswith("volume."):
+                raise BadInput(f"{address[:80]}: expected volume.NAME as the address of a volume")
             made.volumes.append(NewVolume(None, "/data", resource["name"], made.regions[address.partition(".")[2]]))
             return
         case kind:

@@ -189,6 +189,7 @@ async def test_somebody_elses_change_since_the_plan_is_not_overwritten(cloud: Ha
         ({"kind": "resource.create", "address": "service.a"}, "service.a: expected a resource with a name"),
         (create({"address": "bucket.a", "type": "bucket", "name": "a"}), "bucket.a: the local cloud has no buckets"),
         (create({**CACHE, "name": "pg", "engine": "postgres"}), "runs redis, not postgres"),
+        (create({"address": "database.a", "type": "volume", "name": "a"}), "database.a: expected volume.NAME"),
         (create(service("a", cdn={"enabled": True})), "service.a.cdn: not known"),
         (create(service("a", deploy={"numReplicas": 2})), "deploy.numReplicas: expected multiRegionConfig"),
         (create(service("a", source={"type": "github", "repo": "a/b", "checkSuites": True})), "source.checkSuites: not known"),

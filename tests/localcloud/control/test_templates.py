@@ -83,6 +83,7 @@ async def test_a_second_one_gets_a_name_and_a_password_of_its_own(cloud: Harness
         ((), {}, "serializedConfig.services: expected an object"),
         ((), {"services": {}}, "services: expected 1 to 20, got 0"),
         ((), {"services": {}, "buckets": {}}, "serializedConfig.buckets: not known"),
+        ((), {"services": {"a": {"name": "a", "icon": "x" * 600_000}}}, "serializedConfig: expected at most"),
         (("services", "a", "name"), 7, "services.a.name: expected a text"),
         (("services", "a", "clusterRole"), "primary", "clusterRole: not known"),
         (("services", "a", "variables"), {"KEY": {"isOptional": False}}, "variables.KEY: expected a value"),
@@ -147,3 +148,10 @@ async def test_templates_are_everybodys_and_what_is_made_of_them_is_not(cloud: H
 )
 def test_functions_of_template_variables(value: str, pattern: str) -> None:
     assert re.fullmatch(pattern, evaluated(value))
+
+
+@pytest.mark.parametrize("call", ["secret", "randomInt"])
+def test_a_function_that_never_ends_costs_its_length(call: str) -> None:
+    """Anybody with a token could otherwise hold up the daemon: the square of 200,000 spaces takes an hour."""
+    value = f"${{{{{call}({' ' * 200_000}"
+    assert evaluated(value) == value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from types import FrameType
 from typing import Any
 
@@ -66,6 +67,16 @@ class Passage:
         finally:
             sys.setprofile(None)
         return count
+
+
+async def test_empty_lines_before_a_request_cost_their_bytes() -> None:
+    """All at once: line by line each would copy those after it, and one read of them stop the edge for most of a second."""
+    passage = Passage()
+    began_s = time.process_time()
+    passage.client.data_received(b"\r\n" * 200_000 + ASKED % 0)
+    assert time.process_time() - began_s < 0.2
+    assert passage.to_replica.written.startswith(b"GET /verify ")
+    passage.log.close()
 
 
 async def test_a_request_runs_through_few_functions() -> None:
