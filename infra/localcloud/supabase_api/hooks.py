@@ -19,6 +19,8 @@ from infra.localcloud.supabase_api.database import DatabaseErrors, Executor
 from infra.localcloud.supabase_api.errors import HookFailed, HookRefused
 
 TIMEOUT_MS = 2000
+UNREADABLE = "Error unmarshaling JSON output."
+STATUSES = range(400, 600)  # what an answer that refuses can have
 REQUIRED = ("aud", "exp", "iat", "sub", "email", "phone", "role", "aal", "session_id", "is_anonymous")
 TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("jti", "iss", "sub", "email", "phone", "role", "aal", "session_id", "client_id"), (str,)),
@@ -75,21 +77,30 @@ class TokenHook:
 
 
 def _checked(answer: str | None) -> dict[str, Any]:
-    told = msgspec.json.decode(answer) if answer is not None else {"claims": None}
+    try:
+        told = msgspec.json.decode(answer) if answer is not None else {"claims": None}
+    except msgspec.DecodeError:  # a function may answer any text
+        raise HookFailed(UNREADABLE) from None
     if not isinstance(told, dict):
-        raise HookFailed("Error unmarshaling JSON output.")
+        raise HookFailed(UNREADABLE)
     error = told.get("error")
     if isinstance(error, dict) and error.get("message"):
-        raise HookRefused(str(error["message"]), int(error.get("http_code") or 500))
+        raise HookRefused(str(error["message"]), _status(error.get("http_code") or 500))
     if "claims" not in told:
         raise HookRefused("output claims field is missing")
     claims = told["claims"]
     if claims is not None and not isinstance(claims, dict):
-        raise HookFailed("Error unmarshaling JSON output.")
+        raise HookFailed(UNREADABLE)
     if mistakes := _mistakes(claims):
         lines = "".join(f"- {mistake}\n" for mistake in mistakes)
         raise HookRefused(f"output claims do not conform to the expected schema: \n{lines}")
     return claims or {}
+
+
+def _status(given: Any) -> int:
+    if type(given) is not int:
+        raise HookFailed(UNREADABLE)
+    return given if given in STATUSES else 500
 
 
 def _mistakes(claims: dict[str, Any] | None) -> list[str]:

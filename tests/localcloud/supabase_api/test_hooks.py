@@ -11,6 +11,7 @@ import pytest
 from joserfc import jws
 
 from infra.localcloud.supabase_api.auth_config import AuthConfig
+from infra.localcloud.supabase_api.hooks import UNREADABLE
 from infra.localcloud.supabase_api.settings import Settings
 from tests.localcloud.supabase_api.client import Client
 from tests.localcloud.supabase_api.conftest import running
@@ -71,7 +72,9 @@ async def test_a_function_adds_claims_to_every_kind_of_session(hooked: Client) -
             False,
         ),
         ("null::jsonb", 500, "unexpected_failure", f"{SCHEMA}- (root): Invalid type. Expected: object, given: null\n", False),
-        ("""'{"claims": 5}'::jsonb""", 500, "unexpected_failure", "Error unmarshaling JSON output.", True),
+        ("""'{"claims": 5}'::jsonb""", 500, "unexpected_failure", UNREADABLE, True),
+        ("""'{"error": {"http_code": "x", "message": "no"}}'::jsonb""", 500, "unexpected_failure", UNREADABLE, True),
+        ("""'{"error": {"http_code": 9999, "message": "no"}}'::jsonb""", 500, "unexpected_failure", "no", False),
         ("(1/0)::text::jsonb", 500, "unexpected_failure", f"Error running hook URI: {ADDRESS}", True),
     ],
 )
@@ -88,3 +91,9 @@ async def test_a_function_that_refuses_or_breaks_undoes_the_session(
     assert (anonymous.status_code, anonymous.json()["msg"]) == (500, "Database error creating anonymous user")
     assert await hooked.sql("select count(*) from auth.sessions") == 1
     assert await hooked.sql("select count(*) from auth.users") == 1
+
+
+async def test_a_function_of_text_that_answers_no_json_is_the_projects_mistake(hooked: Client) -> None:
+    await hooked.sql("create or replace function public.hook(event jsonb) returns text language sql as $$ select 'yes' $$")
+    refused = await hooked.http.post("/auth/v1/signup", json={"email": "ada@example.com", "password": "correct horse battery"})
+    assert (refused.status_code, refused.json()["msg"]) == (500, UNREADABLE)
