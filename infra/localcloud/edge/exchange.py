@@ -196,27 +196,28 @@ class Exchange:
             self._read_head(self._response_buffer + data if self._response_buffer else data)
 
     def _read_head(self, buffer: bytes) -> None:
-        end = buffer.find(b"\r\n\r\n") + 4
-        if end < 4:
-            self._response_buffer = buffer
-            if len(buffer) > HEAD_BYTES_MAX:
+        begins = 0  # interim answers end here: we gave our own 100 already (RFC 9110 section 15.2)
+        while (end := buffer.find(b"\r\n\r\n", begins) + 4) >= 4:
+            try:
+                head, lines = read_response(buffer[begins:end], self._head.method, self._head.is_http11)
+            except HeadError:
                 self._broken()
-            return
-        try:
-            head, lines = read_response(buffer[:end], self._head.method, self._head.is_http11)
-        except HeadError:
+                return
+            if head.status >= 200:
+                self._response_buffer = b""
+                self._begin_answer(head, lines, buffer[end:])
+                return
+            if head.status == 101:
+                self._response_buffer = b""
+                if self._head.upgrade is None:
+                    self._broken()  # nobody asked for it
+                else:
+                    self._become_tunnel(lines, buffer[end:])
+                return
+            begins = end
+        self._response_buffer = buffer[begins:]
+        if len(self._response_buffer) > HEAD_BYTES_MAX:
             self._broken()
-            return
-        self._response_buffer = b""
-        rest = buffer[end:]
-        if head.status >= 200:
-            self._begin_answer(head, lines, rest)
-        elif head.status == 101 and self._head.upgrade is not None:
-            self._become_tunnel(lines, rest)
-        elif head.status == 101:
-            self._broken()  # nobody asked for it
-        elif rest:  # interim answers end here: we gave our own 100 already (RFC 9110 section 15.2)
-            self._read_head(rest)
 
     def _begin_answer(self, head: ResponseHead, lines: bytes, rest: bytes) -> None:
         self._access.answered_s = time.perf_counter() - self._began_s

@@ -79,6 +79,16 @@ async def test_empty_lines_before_a_request_cost_their_bytes() -> None:
     passage.log.close()
 
 
+async def test_any_number_of_interim_answers_is_passed_over() -> None:
+    """One within the other, a thousand in one read were deeper than Python goes."""
+    passage = Passage()
+    passage.client.data_received(ASKED % 0)
+    passage.replica.data_received(b"HTTP/1.1 102 Processing\r\n\r\n" * 2000 + OK)
+    assert passage.to_client.written.startswith(b"HTTP/1.1 200 ")
+    assert b"102" not in passage.to_client.written
+    passage.log.close()
+
+
 async def test_a_request_runs_through_few_functions() -> None:
     """The edge is one process in Python and has to pass ten thousand requests a second: what is added here is paid by each."""
     passage = Passage()
