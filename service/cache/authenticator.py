@@ -157,7 +157,7 @@ class Authenticator:
         if entry is not None:
             return entry, "l1"
         self._counters.l1_misses += 1
-        if must_hear and self._is_deaf:  # whatever the issuer said, it would not be enough
+        if must_hear and self.is_deaf:  # whatever the issuer said, it would not be enough
             raise _doubtful()
         name = self._name(token)
         resolved = await self._flights.run(name, lambda: self._resolve(token, name))
@@ -218,6 +218,11 @@ class Authenticator:
         """There is a key or an age whose tokens are refused."""
         return self._revocations.is_wide
 
+    @property
+    def is_deaf(self) -> bool:
+        """The revocation feed has been silent for longer than it may."""
+        return self._feed.heard_at < self._monotonic() - self._staleness_max_s
+
     def thumbprint_of(self, key_id: str) -> str | None:
         """The published key's RFC 7638 thumbprint; None where the issuer publishes no such key."""
         return self._jwks.thumbprint_of(key_id)
@@ -264,10 +269,6 @@ class Authenticator:
 
     def _may_serve(self, entry: Entry, must_hear: bool = False) -> bool:
         return self._is_fresh(entry, must_hear) and self._standing(entry.identity, entry.confirmed_at) is _GOOD
-
-    @property
-    def _is_deaf(self) -> bool:
-        return self._feed.heard_at < self._monotonic() - self._staleness_max_s
 
     def _is_fresh(self, entry: Entry, must_hear: bool) -> bool:
         oldest = self._monotonic() - self._staleness_max_s

@@ -251,7 +251,7 @@ class DropIn:
         if self._authenticator.is_refused_widely(identity):
             return _revoked_token(asked)
         if self._authenticator.is_revoked(identity):
-            return error_answer(asked, 403, "session_not_found", "Session from session_id claim in JWT does not exist")
+            return _ended_session(asked)
         if _user_id(answer.body) != identity.user_id:
             raise Unavailable("upstream", "the issuer answered for another user")
         entry = self._authenticator.remember(token, identity, IssuerUser(identity.user_id, answer.body), confirmed_at)
@@ -270,14 +270,30 @@ class DropIn:
         return answer
 
     async def _refusal(self, asked: Asked) -> Answer | None:
-        """For what is to be handed on: the issuer would take a token whose key or age was revoked, also for a new password."""
-        if not self._authenticator.refuses_some_widely or asked.method == "OPTIONS":
+        """For what is to be handed on: the issuer would take a token that we alone know to be revoked, also for a new password.
+        GET /user has the same rules, and the same rate, in whatever unusual way it is asked for. Unavailable."""
+        is_user = asked.method == "GET" and asked.path == USER
+        must_hear = is_user and self._policy.must_hear
+        if asked.method == "OPTIONS" or not (is_user or self._authenticator.refuses_some_widely):
             return None
         try:
             identity = await self._authenticator.identify(bearer_token(asked.headers))
-        except (TokenRejected, Unavailable):
+        except TokenRejected:
             return None
-        return _revoked_token(asked) if self._authenticator.is_refused_widely(identity) else None
+        except Unavailable:
+            if must_hear:
+                raise
+            return None
+        if self._authenticator.is_refused_widely(identity):
+            return _revoked_token(asked)
+        if not is_user:
+            return None
+        if self._authenticator.is_revoked(identity):
+            return _ended_session(asked)
+        if must_hear and self._authenticator.is_deaf:
+            raise Unavailable("revocation", "whether the session lives cannot be told at the moment")
+        self._rates.take(identity.user_id)
+        return None
 
     async def _document(self, asked: Asked, variant: Variant) -> Answer:
         kept_s, stale_s = DOCUMENTS[asked.path]
@@ -393,6 +409,10 @@ def error_answer(asked: Asked, status: int, code: str, message: str, extra: Iter
 def _revoked_token(asked: Asked) -> Answer:
     """auth-js ends its session at session_not_found, not at this code."""
     return error_answer(asked, 403, "bad_jwt", "invalid JWT: the token was revoked")
+
+
+def _ended_session(asked: Asked) -> Answer:
+    return error_answer(asked, 403, "session_not_found", "Session from session_id claim in JWT does not exist")
 
 
 def _asked(scope: Scope) -> Asked:

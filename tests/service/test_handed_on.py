@@ -44,6 +44,24 @@ async def test_token_of_a_revoked_key_or_age_is_refused_on_every_path(web: Web, 
         assert (await web.client.request(method, f"/auth/v1/{path}", headers=headers)).status_code == 503
 
 
+async def test_user_is_held_to_the_same_however_it_is_asked_for():
+    """A query that means nothing, and so the long way round our memory, is anybody's to add."""
+    web = Web(Parts(), REVOCATION_WHEN_SILENT="ask,user=refuse", RATE_LIMIT_USER_PER_MINUTE="2")
+    asked = "/auth/v1/user?x=1"
+    async with web.client:
+        said = [(await web.client.get(asked, headers=HEADERS)).json()["message"] for _ in range(3)]
+        assert [message.partition(" ")[0] for message in said] == ["the", "the", "too"]
+        web.parts.feed.is_alive = False
+        web.parts.hands.forward(60.0)
+        assert "whether the session lives" in (await web.client.get(asked, headers=HEADERS)).json()["message"]
+        line = Revocation(1, "session", issuing.SESSION, issuing.NOW, 90_000)
+        web.parts.revocations.apply(line, web.parts.clock.monotonic())
+        refused = await web.client.get(asked, headers=HEADERS)
+        assert (refused.status_code, refused.json()["code"]) == (403, "session_not_found")
+    await web.auth_api.close()
+    await web.upstream.close()
+
+
 @pytest.mark.parametrize(("rule", "says"), [("ask", "issuer does not answer"), ("refuse,verify=ask", "signing keys")])
 async def test_route_that_must_hear_hands_nothing_on_that_it_cannot_check(rule: str, says: str, anyio_backend: str):
     """Without keys we do not know whose token it is, and the issuer does not know what we have revoked."""

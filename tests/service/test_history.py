@@ -71,7 +71,7 @@ def doubt_is_taken_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def issuer_is_believed_though_the_rule_is_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = Authenticator._is_fresh
-    monkeypatch.setattr(Authenticator, "_is_deaf", False)
+    monkeypatch.setattr(Authenticator, "is_deaf", False)
     monkeypatch.setattr(Authenticator, "_is_fresh", lambda self, entry, _must_hear: fresh(self, entry, False))
 
 
