@@ -12,9 +12,8 @@ import base64
 import re
 import time
 from collections.abc import Callable
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
-import httpx
 import msgspec
 import structlog
 
@@ -27,11 +26,12 @@ from service.tokens.verification import Policy
 from service.tracing.tracer import asking
 from service.upstream.auth_api import FAILURES_MAX, PAUSE_S, USER_TIMEOUT_S
 from service.upstream.auth_api import UNDER_WAY_MAX as LANES
-from service.upstream.tls import context_for
+from service.upstream.exchanges import ExchangeFailed, Server
 
 UNDER_WAY_MAX = LANES["opaque"]
 ANSWER_BYTES_MAX = 65_536
 _KINDS = {"token_type": {"bearer"}, "token_use": {"access_token", "access"}, "typ": {"bearer", "jwt", "at+jwt"}}
+_AS_THEY_ARE = "/?%:@!$&'()*+,;=[]~"  # in a URL's path and query (RFC 3986 section 2.2)
 _UUID = re.compile(UUID_PATTERN)
 
 log = structlog.get_logger("service.introspection")
@@ -61,7 +61,8 @@ class IntrospectionApi:
     def __init__(
         self, url: str, client_id: str, client_secret: str, policy: Policy, wall: Callable[[], float], counters: Counters
     ) -> None:
-        self._url = url
+        parts = urlsplit(url)
+        self._target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_AS_THEY_ARE)
         self._policy = policy
         self._wall = wall
         self._counters = counters
@@ -69,14 +70,13 @@ class IntrospectionApi:
         self.breaker = Breaker(FAILURES_MAX, PAUSE_S, time.monotonic)
         # RFC 6749 section 2.3.1: both are form-encoded before they are joined.
         credentials = base64.b64encode(f"{quote_plus(client_id)}:{quote_plus(client_secret)}".encode()).decode()
-        self._client = httpx.AsyncClient(
-            headers={"authorization": f"Basic {credentials}", "accept": "application/json", "user-agent": "cached-auth"},
-            limits=httpx.Limits(max_connections=UNDER_WAY_MAX, max_keepalive_connections=UNDER_WAY_MAX, keepalive_expiry=30.0),
-            timeout=httpx.Timeout(USER_TIMEOUT_S),
-            follow_redirects=False,
-            trust_env=False,
-            verify=context_for(url),
-        )
+        self._headers = {
+            "authorization": f"Basic {credentials}",
+            "accept": "application/json",
+            "content-type": "application/x-www-form-urlencoded",
+            "user-agent": "cached-auth",
+        }
+        self._server = Server(url)
 
     async def user(self, token: bytes) -> IssuerUser:
         """Whom the token speaks for. TokenRejected if it is definitely not good here; Unavailable if that cannot be told."""
@@ -88,7 +88,7 @@ class IntrospectionApi:
         return IssuerUser(answer.sub, msgspec.json.encode({name: value for name, value in shown.items() if value is not None}))
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._server.close()
 
     def _check(self, answer: _Answer) -> None:
         """RFC 7662 section 4: whoever asks checks what the answer says, as of a token that could be read."""
@@ -115,12 +115,12 @@ class IntrospectionApi:
             raise Unavailable("upstream", "no more introspections at the moment")
         self._under_way += 1
         began = time.monotonic()
-        form = {"token": token.decode("ascii"), "token_type_hint": "access_token"}
+        form = urlencode({"token": token.decode("ascii"), "token_type_hint": "access_token"}).encode()
         try:
             with asking("issuer introspection"):
                 async with asyncio.timeout(USER_TIMEOUT_S):
-                    response = await self._client.post(self._url, data=form)
-        except (httpx.HTTPError, TimeoutError) as exc:
+                    response = await self._server.exchange("POST", self._target, self._headers, form)
+        except (ExchangeFailed, TimeoutError) as exc:
             self.breaker.failed()
             self._counters.upstream_failures += 1
             raise Unavailable("upstream", "the introspection endpoint does not answer") from exc
@@ -128,15 +128,15 @@ class IntrospectionApi:
             self._under_way -= 1
             self._counters.upstream("introspection").observe(time.monotonic() - began)
         # As of the issuer's other answers: what a caller may find a token to bring about with must not open the breaker.
-        if response.status_code in (502, 503, 504):
+        if response.status in (502, 503, 504):
             self.breaker.failed()
         else:
             self.breaker.succeeded()
-        if response.status_code != 200 or len(response.content) > ANSWER_BYTES_MAX:
+        if response.status != 200 or len(response.body) > ANSWER_BYTES_MAX:
             self._counters.upstream_failures += 1
-            log.warning("introspection_refused", status=response.status_code)
+            log.warning("introspection_refused", status=response.status)
             raise Unavailable("upstream", "the introspection endpoint does not tell")
         try:
-            return msgspec.json.decode(response.content, type=_Answer)
+            return msgspec.json.decode(response.body, type=_Answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise Unavailable("upstream", "the introspection endpoint's answer is none") from exc
